@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* What the kernel tells user space. The Python twin is src/busted/records.py; a test
+ * compares the two through BTF, so change both together and raise RECORDS_VERSION.
+ *
+ * Every struct is naturally aligned and spells out its padding. Times are nanoseconds of
+ * CLOCK_MONOTONIC; process start times are nanoseconds of CLOCK_BOOTTIME.
+ */
+#ifndef BUSTED_RECORDS_H
+#define BUSTED_RECORDS_H
+
+#define RECORDS_VERSION 1
+
+/* The largest piece of plaintext in one record: the size of a TLS record (RFC 8446, 5.1). */
+#define MAX_DATA 16384
+/* A DNS name is at most 253 characters (RFC 1035, 2.3.4); one more for the NUL. */
+#define MAX_NAME 256
+#define MAX_COMM 16
+
+enum record_type {
+	RECORD_TLS_OPEN = 1,  /* first sight of a connection, and of who uses it */
+	RECORD_TLS_NAME = 2,  /* the host name the client asked for (SNI) */
+	RECORD_TLS_DATA = 3,  /* a piece of plaintext */
+	RECORD_TLS_CLOSE = 4, /* the TLS library let go of the connection */
+	RECORD_PROCESS_EXIT = 5, /* the last thread of a process that used TLS ended */
+};
+
+enum direction { DIRECTION_WRITE = 0, DIRECTION_READ = 1 };
+
+enum verdict { VERDICT_MUTED = 1 };
+
+/* Where the kernel side can lose something; indexes of the `lost` map. */
+enum lost_place {
+	LOST_RING_FULL = 0,        /* no room in the ring buffer: bytes of plaintext */
+	LOST_UNREADABLE = 1,       /* the memory of the process could not be read: bytes */
+	LOST_OVER_CALL_LIMIT = 2,  /* past max_call_bytes of one call: bytes */
+	LOST_CALL_TABLE = 3,       /* a call whose return could not be awaited: calls */
+	LOST_CONNECTION_TABLE = 4, /* no room to remember a connection: calls */
+	LOST_RECORDS = 5,          /* open, name, close and exit records that found no room */
+	LOST_PLACES = 6,
+};
+
+struct record_header {
+	__u8 type;
+	__u8 version;
+	__u16 pad;
+	__u32 pid;      /* thread group id, as in the initial pid namespace */
+	__u64 time_ns;
+	__u64 start_ns; /* of the process, so that a recycled pid is another process */
+};
+
+/* A connection is (pid, start_ns, connection, since_ns): the pointer alone is recycled. */
+struct tls_header {
+	struct record_header record;
+	__u64 connection; /* address of the library's connection object */
+	__u64 since_ns;   /* when the kernel side first saw it */
+};
+
+struct tls_open {
+	struct tls_header tls;
+	__u64 cgroup_id;
+	__u64 library; /* the attach cookie: which hooked file; 0 where cookies do not exist */
+	__u32 tid;
+	__u32 ppid;
+	__u32 uid;
+	__u32 gid;
+	char comm[MAX_COMM];
+};
+
+struct tls_name {
+	struct tls_header tls;
+	char name[MAX_NAME];
+};
+
+/* Followed by `length` bytes of plaintext. One call of the library gives one record, or
+ * several in order; a call longer than max_call_bytes gives its head and its last piece. */
+struct tls_data {
+	struct tls_header tls;
+	__u64 position;    /* of the first byte here in the stream of this direction */
+	__u64 call_bytes;  /* what the call moved in all */
+	__u64 call_offset; /* of the first byte here in the call */
+	__u32 tid;
+	__u32 length;
+	__u8 direction;
+	__u8 unused[7];
+};
+
+struct tls_close {
+	struct tls_header tls;
+};
+
+struct process_exit {
+	struct record_header record;
+};
+
+#endif

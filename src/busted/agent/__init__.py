@@ -1,0 +1,1 @@
+"""Puts the rooms together: the pipeline on one page, and the loop that feeds it."""

@@ -1,0 +1,1 @@
+"""What the messages mean: providers, dialects, MCP, SDKs, personal data and secrets."""

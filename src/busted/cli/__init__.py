@@ -1,0 +1,1 @@
+"""The `busted` command: options in, exit codes out; what it does is in `busted.agent`."""

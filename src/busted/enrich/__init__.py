@@ -1,0 +1,1 @@
+"""Adds to events what the host knows: processes, and later containers and pods."""

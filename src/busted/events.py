@@ -1,0 +1,261 @@
+"""What Busted reports: one immutable `Event` per thing an agent did.
+
+This module is the contract between the agent and everything that reads its output
+(sinks, policies, dashboard), so it imports nothing of ours. An event's JSON is the public
+format and the policy input: fields are added with defaults, never renamed or retyped, and
+docs/events.md describes each one or a test fails.
+
+Conventions: absent optionals are omitted; a field without a default is always there.
+Identifiers are strings, since 64-bit numbers break JavaScript and jq. Times are RFC 3339,
+UTC, nanoseconds; durations are seconds. Sizes are bytes.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+SCHEMA = 1
+
+
+class Value(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """Common options of all parts of an event.
+
+    Subclasses repeat `frozen=True` (mypy asks for it) and `kw_only=True` (it is not inherited).
+    """
+
+
+class Process(Value, frozen=True, kw_only=True):
+    """Who did it."""
+
+    pid: int
+    name: str
+    tid: int | None = None
+    ppid: int | None = None
+    uid: int | None = None
+    gid: int | None = None
+    exe: str | None = None
+    argv: tuple[str, ...] = ()
+    build_id: str | None = None
+    start_time: str | None = None
+    cgroup_id: str | None = None
+
+
+class Connection(Value, frozen=True, kw_only=True):
+    """Over which connection; `id` is unique on this host until it restarts."""
+
+    id: str
+    transport: str = "tcp"
+    sni: str | None = None
+    tls_library: str | None = None
+    http_version: str | None = None
+    stream_id: int | None = None
+
+
+class Sdk(Value, frozen=True, kw_only=True):
+    """The client library or agent that its own headers name."""
+
+    name: str
+    version: str | None = None
+
+
+class Finding(Value, frozen=True, kw_only=True):
+    """Something personal or secret; `start` and `end` count in the text of `where`."""
+
+    kind: str
+    start: int
+    end: int
+    where: str = ""
+
+
+class Usage(Value, frozen=True, kw_only=True):
+    """Tokens as the provider counted them; `cached` is the part of `input` read from a cache."""
+
+    input: int | None = None
+    output: int | None = None
+    cached: int | None = None
+    reasoning: int | None = None
+
+
+class ChatMessage(Value, frozen=True, kw_only=True):
+    """One turn of a conversation; parts that are not text are described, not dumped."""
+
+    role: str
+    content: str = ""
+
+
+class Prompt(Value, frozen=True, kw_only=True, tag=True):
+    """A request to a model."""
+
+    api: str
+    provider: str | None = None
+    endpoint: str | None = None
+    operation: str | None = None
+    model: str | None = None
+    messages: tuple[ChatMessage, ...] = ()
+    system_prompt: str | None = None
+    user_message: str | None = None
+    tools: tuple[str, ...] = ()
+    stream: bool
+    params: dict[str, bool | int | float | str] = {}
+    sdk: Sdk | None = None
+    fingerprint: str | None = None
+    pii: tuple[Finding, ...] = ()
+    bytes: int
+    truncated: bool
+    missing_bytes: int = 0
+
+
+class Response(Value, frozen=True, kw_only=True, tag=True):
+    """What the model answered, assembled when it came in pieces.
+
+    `latency` runs from the end of the request to the end of the answer, and
+    `time_to_first_token` to the first piece of text or tool call; both in seconds.
+    """
+
+    api: str
+    provider: str | None = None
+    model: str | None = None
+    status: int
+    text: str | None = None
+    reasoning: str | None = None
+    finish_reason: str | None = None
+    error: str | None = None
+    usage: Usage | None = None
+    latency: float | None = None
+    time_to_first_token: float | None = None
+    stream: bool
+    pii: tuple[Finding, ...] = ()
+    bytes: int
+    truncated: bool
+    missing_bytes: int = 0
+
+
+class ToolCall(Value, frozen=True, kw_only=True, tag=True):
+    """The model asked its client to run a tool; `arguments` is the JSON text it sent."""
+
+    name: str
+    id: str | None = None
+    arguments: str | None = None
+    provider: str | None = None
+    pii: tuple[Finding, ...] = ()
+    truncated: bool
+
+
+class ToolResult(Value, frozen=True, kw_only=True, tag=True):
+    """The client gave the model what a tool returned."""
+
+    id: str | None = None
+    name: str | None = None
+    content: str | None = None
+    provider: str | None = None
+    is_error: bool = False
+    pii: tuple[Finding, ...] = ()
+    truncated: bool
+
+
+class McpRequest(Value, frozen=True, kw_only=True, tag=True):
+    """A Model Context Protocol request or notification."""
+
+    method: str
+    category: str
+    kind: Literal["request", "notification"]
+    id: str | None = None
+    tool: str | None = None
+    params: str | None = None
+    pii: tuple[Finding, ...] = ()
+    bytes: int
+    truncated: bool
+
+
+class McpResponse(Value, frozen=True, kw_only=True, tag=True):
+    """The answer to an MCP request; `method` is that of its request, when it was seen."""
+
+    method: str | None = None
+    category: str | None = None
+    id: str | None = None
+    result: str | None = None
+    error: str | None = None
+    pii: tuple[Finding, ...] = ()
+    bytes: int
+    truncated: bool
+
+
+class PiiDetected(Value, frozen=True, kw_only=True, tag=True):
+    """Personal data or a secret crossed the connection; `where` says in which action."""
+
+    direction: Literal["write", "read"]
+    kinds: tuple[str, ...]
+    where: str
+    count: int
+
+
+class Library(Value, frozen=True, kw_only=True):
+    """A hooked TLS library: a file, and how many running processes had it when it was hooked."""
+
+    path: str
+    kind: str
+    processes: int
+
+
+class Coverage(Value, frozen=True, kw_only=True, tag=True):
+    """What is being watched, what is left out, and what was lost; `lost` counts by place."""
+
+    libraries: tuple[Library, ...] = ()
+    unreadable: dict[str, str] = {}
+    lost: dict[str, int] = {}
+
+
+Action = (
+    Prompt | Response | ToolCall | ToolResult | McpRequest | McpResponse | PiiDetected | Coverage
+)
+
+# Which fields carry what people said. They leave the process as the operator's content
+# level allows; everything else is metadata. Process.argv counts too: keys are typed there.
+CONTENT_FIELDS: dict[type[Value], tuple[str, ...]] = {
+    Process: ("argv",),
+    ChatMessage: ("content",),
+    Prompt: ("messages", "system_prompt", "user_message"),
+    Response: ("text", "reasoning", "error"),
+    ToolCall: ("arguments",),
+    ToolResult: ("content",),
+    McpRequest: ("params",),
+    McpResponse: ("result", "error"),
+}
+
+
+class PolicyDecision(Value, frozen=True, kw_only=True):
+    """What policy says of an event."""
+
+    decision: Literal["allow", "audit", "deny"]
+    reasons: tuple[str, ...] = ()
+    rule: str | None = None
+    enforced: str | None = None
+
+
+class Event(Value, frozen=True, kw_only=True):
+    """One action by one process at one time, with all we found out about it.
+
+    `session_id` groups what one run of a program did, or one session of an agent that
+    names its sessions; `exchange_id` ties a request to its response and their tool calls.
+    """
+
+    schema: int
+    id: str
+    time: str
+    host: str
+    process: Process
+    connection: Connection | None = None
+    session_id: str | None = None
+    exchange_id: str | None = None
+    policy: PolicyDecision | None = None
+    action: Action
+
+
+def to_json(event: Event) -> bytes:
+    """Return the event's public form: one JSON object without line breaks."""
+    return _ENCODER.encode(event)
+
+
+_ENCODER = msgspec.json.Encoder()

@@ -1,0 +1,1 @@
+"""Bytes in, version-neutral messages out: incremental, bounded, and deaf to bad input."""

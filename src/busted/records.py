@@ -1,0 +1,158 @@
+"""What the kernel tells us: the Python side of bpf/records.h.
+
+Each `Layout` spells one C struct, field by field, padding included. A test reads the
+compiled programs' BTF and fails when the two sides differ by a byte. Decoding is the
+hot path of the monitor, so it does one `unpack_from` and one copy, and leaves text
+undecoded until somebody asks for it.
+"""
+
+from __future__ import annotations
+
+import enum
+import struct
+
+import msgspec
+
+VERSION = 1
+MAX_DATA = 16384
+
+
+class Type(enum.IntEnum):
+    """`enum record_type`."""
+
+    TLS_OPEN = 1
+    TLS_NAME = 2
+    TLS_DATA = 3
+    TLS_CLOSE = 4
+    PROCESS_EXIT = 5
+
+
+class Direction(enum.IntEnum):
+    """`enum direction`: what the process did with the bytes."""
+
+    WRITE = 0
+    READ = 1
+
+
+class Verdict(enum.IntEnum):
+    """`enum verdict`: what the kernel is told about a connection."""
+
+    MUTED = 1
+
+
+class LostPlace(enum.IntEnum):
+    """`enum lost_place`: where the kernel side counts what it could not tell us."""
+
+    RING_FULL = 0
+    UNREADABLE = 1
+    OVER_CALL_LIMIT = 2
+    CALL_TABLE = 3
+    CONNECTION_TABLE = 4
+    RECORDS = 5
+
+
+class Layout:
+    """A C struct as "name code" pairs, codes as in `struct`; `pad` fields are skipped."""
+
+    def __init__(self, c_name: str, fields: str) -> None:
+        words = fields.split()
+        self.c_name = c_name
+        self.names, codes = words[::2], words[1::2]
+        self._struct = struct.Struct("<" + "".join(codes))
+        self.unpack_from = self._struct.unpack_from
+        self.pack = self._struct.pack
+        self.size = self._struct.size
+        self.offsets = {
+            name: struct.calcsize("<" + "".join(codes[:i])) for i, name in enumerate(self.names)
+        }
+
+
+# `x` codes are padding: they take space and give no value, hence they stand last.
+_RECORD = "type B version B pad 2x pid I time_ns Q start_ns Q "
+_TLS = _RECORD + "connection Q since_ns Q "
+TLS_OPEN = Layout("tls_open", _TLS + "cgroup_id Q library Q tid I ppid I uid I gid I comm 16s")
+TLS_NAME = Layout("tls_name", _TLS + "name 256s")
+TLS_DATA = Layout(
+    "tls_data",
+    _TLS + "position Q call_bytes Q call_offset Q tid I length I direction B unused 7x",
+)
+TLS_CLOSE = Layout("tls_close", _TLS)
+PROCESS_EXIT = Layout("process_exit", _RECORD)
+LAYOUTS = (TLS_OPEN, TLS_NAME, TLS_DATA, TLS_CLOSE, PROCESS_EXIT)
+
+
+class ProcessKey(msgspec.Struct, frozen=True):
+    """One process: a pid is recycled, a pid with its start time is not."""
+
+    pid: int
+    start_ns: int
+
+
+class ConnectionKey(msgspec.Struct, frozen=True):
+    """One TLS connection of one process, for as long as the library keeps its object."""
+
+    pid: int
+    start_ns: int
+    connection: int
+    since_ns: int
+
+    @property
+    def process(self) -> ProcessKey:
+        """The process it belongs to."""
+        return ProcessKey(self.pid, self.start_ns)
+
+
+class TlsOpen(msgspec.Struct, frozen=True):
+    """First sight of a connection, with who uses it."""
+
+    key: ConnectionKey
+    time_ns: int
+    tid: int
+    ppid: int
+    uid: int
+    gid: int
+    cgroup_id: int
+    library: int
+    comm: bytes
+
+
+class TlsName(msgspec.Struct, frozen=True):
+    """The host name that the client asked for (server_name, RFC 6066 section 3)."""
+
+    key: ConnectionKey
+    time_ns: int
+    name: str
+
+
+class TlsData(msgspec.Struct, frozen=True):
+    """A piece of plaintext that one call of the TLS library wrote or read.
+
+    `position` counts all bytes of this direction since the connection was first seen, so
+    a reader knows exactly how many it missed. `call_bytes` is what the call moved in all.
+    """
+
+    key: ConnectionKey
+    time_ns: int
+    direction: Direction
+    position: int
+    call_bytes: int
+    call_offset: int
+    tid: int
+    data: bytes
+
+
+class TlsClose(msgspec.Struct, frozen=True):
+    """The TLS library freed the connection object."""
+
+    key: ConnectionKey
+    time_ns: int
+
+
+class ProcessExit(msgspec.Struct, frozen=True):
+    """The last thread of a process that had TLS connections ended."""
+
+    key: ProcessKey
+    time_ns: int
+
+
+Record = TlsOpen | TlsName | TlsData | TlsClose | ProcessExit
