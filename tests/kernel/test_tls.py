@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import get_args
@@ -13,7 +15,6 @@ from busted.kernel import features
 from busted.kernel.programs import Way
 from busted.records import Direction, LostPlace, ProcessExit, TlsClose, TlsData, TlsName, TlsOpen
 from tests.kernel.harness import Watched, watched
-
 
 NEEDS = {"session": "session uprobe", "multi": "multi uprobe", "perf": "ring buffer"}
 
@@ -104,7 +105,8 @@ def test_a_mapped_file_that_is_not_in_memory_is_captured(kernel: Watched, tmp_pa
     body = tmp_path / "body"
     body.write_bytes(b"m" * 8192)
     kernel.run(
-        f"f = open({str(body)!r}, 'r+b'); os.posix_fadvise(f.fileno(), 0, 0, os.POSIX_FADV_DONTNEED);"
+        f"f = open({str(body)!r}, 'r+b');"
+        "os.posix_fadvise(f.fileno(), 0, 0, os.POSIX_FADV_DONTNEED);"
         "m = mmap.mmap(f.fileno(), 8192);"
         "then(8192); write(1, (ctypes.c_char * 8192).from_buffer(m), 8192)"
     )
@@ -187,8 +189,5 @@ def test_no_probe_is_left_when_all_is_closed(way: Way, tmp_path: Path) -> None:
         "import ctypes, sys; l = ctypes.CDLL(sys.argv[1]); "
         "print(ctypes.string_at(l.SSL_write, 4).hex())"
     )
-    import subprocess
-    import sys
-
     code = subprocess.check_output([sys.executable, "-c", probe, library], text=True)
     assert not code.startswith("cc")

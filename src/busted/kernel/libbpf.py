@@ -54,6 +54,9 @@ _SIGNATURES: dict[str, tuple[object, list[object]]] = {
     "bpf_link__destroy": (_int, [_pointer]),
     "libbpf_num_possible_cpus": (_int, []),
     "libbpf_set_print": (_pointer, [_pointer]),
+    "ring_buffer__new": (_pointer, [_int, _pointer, _pointer, _pointer]),
+    "ring_buffer__consume": (_int, [_pointer]),
+    "ring_buffer__free": (None, [_pointer]),
 }
 
 
@@ -122,7 +125,8 @@ class _Log:
         return (useful or self.lines or [""])[-1].strip()
 
 
-def _load_library() -> ctypes.CDLL:
+def load_library() -> ctypes.CDLL:
+    """Return libbpf with the signatures that we call. Raises OSError where it is missing."""
     library = ctypes.CDLL(LIBRARY, use_errno=True)
     for name, (result, arguments) in _SIGNATURES.items():
         function = getattr(library, name)
@@ -186,7 +190,7 @@ class BpfObject:
 
     def __init__(self, path: Path) -> None:
         """Open the file, nothing more. Raises BpfError, or OSError where libbpf is missing."""
-        self._library = _load_library()
+        self._library = load_library()
         self._log = _Log()
         self._library.libbpf_set_print(self._log.callback)
         self._object = self._library.bpf_object__open_file(str(path).encode(), None)

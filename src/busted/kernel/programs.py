@@ -23,7 +23,9 @@ from busted.kernel.libbpf import (
     BpfError,
     BpfObject,
     Link,
+    Map,
 )
+from busted.kernel.libbpf_ring import LibbpfRing
 from busted.kernel.places import FUNCTIONS, Place
 from busted.kernel.ring import Ring
 from busted.kernel.targets import Target
@@ -55,6 +57,12 @@ def object_path(name: str = "tls") -> Path:
     return path
 
 
+def _ring(ring: Map, reader: Map, size: int) -> Ring | LibbpfRing:
+    if platform.machine() == "x86_64":
+        return Ring(ring.fd, reader.fd, size)
+    return LibbpfRing(ring.fd, reader.fd)
+
+
 class TlsPrograms:
     """The loaded object and its links. Raises BpfError when the kernel refuses."""
 
@@ -74,7 +82,7 @@ class TlsPrograms:
         self._object.load()
         self._lost = self._object.map("lost")
         self._verdicts = self._object.map("verdicts")
-        self.ring = Ring(self._object.map("records").fd, self._object.map("reader").fd, ring_bytes)
+        self.ring = _ring(self._object.map("records"), self._object.map("reader"), ring_bytes)
         self._links.append(self._object.attach("process_exit"))
 
     def _choose(self, program: str, at_return: bool) -> None:
