@@ -12,6 +12,8 @@ from busted.kernel import programs
 from busted.records import TlsData, decode
 from tests.kernel.harness import Watched, watched
 
+pytestmark = pytest.mark.needs("kernel", "gcc")
+
 
 @pytest.fixture(params=["x86_64", "aarch64"], ids=["own", "libbpf"])
 def kernel(
