@@ -1,9 +1,10 @@
 """Recordings: what the kernel said and what was found out beside it, in a file.
 
 A recording holds the input of the pipeline, not its output: raw record bytes, what /proc told
-about processes, which libraries were hooked, what was lost. So `busted replay` runs today's
-parsers over yesterday's bytes, for golden tests, bug reports and the demo alike. It holds
-prompts and keys in plain text whatever the content level, hence its mode 0600.
+about processes, which libraries were hooked, when the clock was looked at. So `busted replay`
+runs today's parsers over yesterday's bytes, for golden tests, bug reports and the demo alike.
+Only what the monitor says of itself is kept as its event. A recording holds prompts and keys in
+plain text whatever the content level, hence its mode 0600.
 
 Strategy: a magic line, then frames. A frame is its payload's length (u32) and kind (u8), little
 endian, then the payload. The first frame is the header; JSON payloads are msgspec structs. A
@@ -15,6 +16,7 @@ Left out: an index, compression, reading while it is being written.
 
 from __future__ import annotations
 
+import logging
 import os
 import struct
 from collections.abc import Iterator
@@ -23,13 +25,20 @@ from typing import BinaryIO, TypeVar
 
 import msgspec
 
-from busted.events import Library, Process
+from busted import __version__
+from busted.agent.config import Selection
+from busted.agent.pipeline import Origin
+from busted.enrich.processes import ProcessFacts
+from busted.events import Event, Library
+from busted.sinks.writer import deliver
+
+log = logging.getLogger(__name__)
 
 FORMAT = 1
 MAGIC = b"busted recording\n"
 
-# A kernel record is at most 17 KB. The arguments of a process can reach 6 MB (three quarters of
-# _STK_LIM, execve(2) "Limits on size of arguments"), so a larger length can only be garbage.
+# A record has 17 KB, facts of a process 5 KB; a coverage event names each hooked library once,
+# which is a few hundred bytes for each of some thousands at most. More can only be garbage.
 MAX_FRAME_BYTES = 8 << 20
 # Records come in thousands a second; one write for many of them keeps the monitor cheap.
 BUFFER_BYTES = 1 << 20
@@ -37,7 +46,7 @@ BUFFER_BYTES = 1 << 20
 T = TypeVar("T")
 
 _FRAME = struct.Struct("<IB")
-_HEADER, _RECORD, _PROCESS, _LIBRARY, _LOST = range(1, 6)
+_HEADER, _RECORD, _PROCESS, _LIBRARY, _TICK, _EVENT = range(1, 7)
 
 
 class RecordingError(Exception):
@@ -45,34 +54,18 @@ class RecordingError(Exception):
 
 
 class Header(msgspec.Struct, frozen=True, kw_only=True):
-    """What replaying needs to know before the first record.
-
-    `wall_offset_ns` is CLOCK_REALTIME and `boot_offset_ns` CLOCK_BOOTTIME, each minus
-    CLOCK_MONOTONIC, when the recording began. `seed` makes the event ids of a replay those of
-    the live run. `settings` are those that change what the records mean.
-    """
+    """What replaying needs to know before the first record."""
 
     format: int = FORMAT
-    busted: str
-    host: str
-    wall_offset_ns: int
-    boot_offset_ns: int
-    seed: bytes
-    settings: dict[str, int | str] = {}
+    busted: str = __version__
+    origin: Origin
+    selection: Selection = Selection()
 
 
 class RawRecord(msgspec.Struct, frozen=True):
     """One record as the ring buffer gave it."""
 
     raw: bytes
-
-
-class ProcessFacts(msgspec.Struct, frozen=True):
-    """What /proc said of a process; a pid counts only with its start time."""
-
-    pid: int
-    start_ns: int
-    process: Process
 
 
 class LibraryFacts(msgspec.Struct, frozen=True):
@@ -82,25 +75,43 @@ class LibraryFacts(msgspec.Struct, frozen=True):
     library: Library
 
 
-class Lost(msgspec.Struct, frozen=True):
-    """What was lost so far, counted by place."""
+class Tick(msgspec.Struct, frozen=True):
+    """The pipeline was asked what has waited too long; `last` when the monitor stopped.
 
-    counts: dict[str, int]
+    `now_ns` is on the records' clock.
+    """
+
+    now_ns: int
+    last: bool = False
 
 
-Frame = RawRecord | ProcessFacts | LibraryFacts | Lost
+Frame = RawRecord | ProcessFacts | LibraryFacts | Tick | Event
+
+_KINDS: dict[type[ProcessFacts | LibraryFacts | Tick | Event], int] = {
+    ProcessFacts: _PROCESS,
+    LibraryFacts: _LIBRARY,
+    Tick: _TICK,
+    Event: _EVENT,
+}
+_TYPES = {kind: type for type, kind in _KINDS.items()}
 
 
 class RecordingWriter:
-    """Writes a new recording; whoever writes decides when to `flush`."""
+    """Writes a new recording; whoever writes decides when to `flush`.
+
+    Only creating it raises. A disk that fills up later must not stop the monitor: the reason is
+    logged once, what could not be written is counted in `lost`, and nothing more is written.
+    """
 
     def __init__(self, path: Path, header: Header) -> None:
         """Create `path`, which must not exist, readable by its owner only.
 
         A file that exists is never replaced: it could be a link planted by somebody else, or
-        yesterday's evidence.
+        yesterday's evidence. Raises RecordingError.
         """
-        self._path = path
+        self.lost = 0
+        self._path, self._failed = path, False
+        self._buffer, self._buffered = bytearray(), 0
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         try:
             descriptor = os.open(path, flags, 0o600)
@@ -110,57 +121,51 @@ class RecordingWriter:
             ) from None
         except OSError as error:
             raise RecordingError(f"cannot record to {path}: {error.strerror}") from error
-        self._file = open(descriptor, "wb", buffering=BUFFER_BYTES)  # noqa: SIM115 (see close)
-        self._write(MAGIC)
-        self._frame(_HEADER, msgspec.json.encode(header))
-        self.flush()
+        # Without Python's buffer: ours knows how many frames are lost with it.
+        self._file = open(descriptor, "wb", buffering=0)  # noqa: SIM115 (see close)
+        try:
+            deliver(self._file, MAGIC + _frame(_HEADER, msgspec.json.encode(header)))
+        except OSError as error:
+            self._file.close()
+            raise RecordingError(f"cannot record to {path}: {error.strerror}") from error
 
     def record(self, raw: bytes) -> None:
         """Add one kernel record."""
-        self._frame(_RECORD, raw)
+        self._write(_RECORD, raw)
 
-    def process(self, facts: ProcessFacts) -> None:
-        """Add what was found out about a process."""
-        self._frame(_PROCESS, msgspec.json.encode(facts))
-
-    def library(self, facts: LibraryFacts) -> None:
-        """Add a library that was hooked."""
-        self._frame(_LIBRARY, msgspec.json.encode(facts))
-
-    def lost(self, counts: dict[str, int]) -> None:
-        """Add the loss counters, as they stand now."""
-        self._frame(_LOST, msgspec.json.encode(counts))
+    def add(self, frame: ProcessFacts | LibraryFacts | Tick | Event) -> None:
+        """Add what happened beside the records, in its place among them."""
+        self._write(_KINDS[type(frame)], msgspec.json.encode(frame))
 
     def flush(self) -> None:
         """Hand everything to the kernel, so that only a crash of the machine can lose it."""
+        buffer, frames = self._buffer, self._buffered
+        self._buffer, self._buffered = bytearray(), 0
         try:
-            self._file.flush()
+            deliver(self._file, buffer)
         except OSError as error:
-            raise self._failed(error) from error
+            # Perhaps some of these frames were written: too many are counted, never too few.
+            self.lost += frames
+            self._failed = True
+            log.warning("the recording %s ends here: %s", self._path, error.strerror)
 
     def close(self) -> None:
         """Write what is left and close the file; closing twice is fine."""
-        try:
-            self._file.close()
-        except OSError as error:
-            raise self._failed(error) from error
+        self.flush()
+        self._file.close()
 
-    def _frame(self, kind: int, payload: bytes) -> None:
-        if len(payload) > MAX_FRAME_BYTES:
-            raise RecordingError(
-                f"cannot record to {self._path}: a frame of {len(payload):,} bytes is over the "
-                f"limit of {MAX_FRAME_BYTES:,}"
-            )
-        self._write(_FRAME.pack(len(payload), kind) + payload)
+    def _write(self, kind: int, payload: bytes) -> None:
+        if self._failed or len(payload) > MAX_FRAME_BYTES:
+            self.lost += 1
+            return
+        self._buffer += _frame(kind, payload)
+        self._buffered += 1
+        if len(self._buffer) >= BUFFER_BYTES:
+            self.flush()
 
-    def _write(self, data: bytes) -> None:
-        try:
-            self._file.write(data)
-        except OSError as error:
-            raise self._failed(error) from error
 
-    def _failed(self, error: OSError) -> RecordingError:
-        return RecordingError(f"cannot write the recording {self._path}: {error.strerror}")
+def _frame(kind: int, payload: bytes) -> bytes:
+    return _FRAME.pack(len(payload), kind) + payload
 
 
 class Frames:
@@ -200,12 +205,8 @@ class Frames:
                 kind, payload = frame
                 if kind == _RECORD:
                     yield RawRecord(payload)
-                elif kind == _PROCESS:
-                    yield self._decode(payload, ProcessFacts)
-                elif kind == _LIBRARY:
-                    yield self._decode(payload, LibraryFacts)
-                elif kind == _LOST:
-                    yield Lost(self._decode(payload, dict[str, int]))
+                elif kind in _TYPES:
+                    yield self._decode(payload, _TYPES[kind])
                 else:
                     raise self._error(f"unknown kind {kind}")
 

@@ -11,7 +11,6 @@ owner sees `closed` and stops.
 
 from __future__ import annotations
 
-import errno
 import logging
 import select
 import threading
@@ -47,6 +46,8 @@ class Writer:
     ) -> None:
         """Start the thread; it ends with `close`."""
         self.closed = False
+        self.when_closed: Callable[[], object] = lambda: None
+        """Called once, from the writer's thread, when the reader left or writing failed."""
         self.error: OSError | None = None
         self.delivered = 0
         self.lost = 0
@@ -65,11 +66,16 @@ class Writer:
         """Queue an event, or count it as lost; never waits."""
         try:
             line = self._render(event)
-        except Exception:
-            # One event that cannot be shown must not blind the monitor: count it, go on.
+        except Exception as error:
+            # One event that cannot be shown must not blind the monitor: count it, go on. The
+            # message is left out, since it may quote what must not be shown.
             line = None
             if not self._render_failed:
-                log.exception("event %s could not be shown; others are only counted", event.id)
+                log.error(
+                    "event %s could not be shown (%s); others are counted, not logged",
+                    event.id,
+                    type(error).__name__,
+                )
             self._render_failed = True
         with self._changed:
             if (
@@ -101,34 +107,42 @@ class Writer:
                 if self.closed or not self._queue:
                     return
                 line = self._queue[0]
-            error = self._deliver(line)
+            try:
+                deliver(self._stream, line)
+            except OSError as error:
+                self._failed(error)
+                return
             with self._changed:
                 if self.closed:  # close() ran out of time and counted this line as lost
-                    return
-                if error:
-                    self.error = None if error.errno == errno.EPIPE else error
-                    self._stop()
                     return
                 self._queue.popleft()
                 self._queued_bytes -= len(line)
                 self.delivered += 1
 
-    def _deliver(self, line: bytes) -> OSError | None:
-        rest = memoryview(line)
-        try:
-            while rest:
-                # None: the other end made the pipe non-blocking (Node does), and it is full.
-                count = self._stream.write(rest)
-                if count is None:
-                    select.select([], [self._stream], [])
-                else:
-                    rest = rest[count:]
-        except OSError as error:
-            return error
-        return None
+    def _failed(self, error: OSError) -> None:
+        with self._changed:
+            if not isinstance(error, BrokenPipeError):
+                self.error = error
+            self._stop()
+        self.when_closed()
 
     def _stop(self) -> None:
         self.closed = True
         self.lost += len(self._queue)
         self._queue.clear()
         self._queued_bytes = 0
+
+
+def deliver(stream: BinaryIO, data: bytes | bytearray) -> None:
+    """Write all of `data` to an unbuffered stream, waiting as long as it takes.
+
+    Raises OSError; a BrokenPipeError says that the reader left.
+    """
+    rest = memoryview(data)
+    while rest:
+        # None: the other end made the pipe non-blocking (Node does), and it is full.
+        count = stream.write(rest)
+        if count is None:
+            select.select([], [stream], [])
+        else:
+            rest = rest[count:]

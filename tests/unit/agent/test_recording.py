@@ -1,3 +1,4 @@
+import logging
 import stat
 from pathlib import Path
 
@@ -7,29 +8,43 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from busted.agent import recording
+from busted.agent.clock import Clock
+from busted.agent.config import Selection
+from busted.agent.pipeline import Origin
 from busted.agent.recording import (
     Frame,
     Header,
     LibraryFacts,
-    Lost,
-    ProcessFacts,
     RawRecord,
     RecordingError,
     RecordingWriter,
+    Tick,
     read,
 )
-from busted.events import Library, Process
+from busted.enrich.processes import ProcessFacts
+from busted.events import Coverage, Event, Library, Process
 
 HEADER = Header(
-    busted="0.1.0",
-    host="host",
-    wall_offset_ns=1_700_000_000_000_000_000,
-    boot_offset_ns=5,
-    seed=b"\x00seed\xff",
-    settings={"max_call_bytes": 1 << 20},
+    origin=Origin("host", Clock(1_700_000_000_000_000_000, 5), b"\x00seed\xff"),
+    selection=Selection(frozenset({7}), frozenset({"python3"})),
 )
-FACTS = ProcessFacts(7, 99, Process(pid=7, name="python3", argv=("python3", "-c", "é")))
-LIBRARY = LibraryFacts(1, Library(path="/usr/lib/libssl.so.3", kind="openssl", processes=2))
+LIBRARY = Library(path="/usr/lib/libssl.so.3", kind="openssl", processes=2)
+FRAMES: list[Frame] = [
+    ProcessFacts(7, "2026-11-22T14:03:22Z", exe="/usr/bin/python3", argv=("python3", "é")),
+    LibraryFacts(1, LIBRARY),
+    RawRecord(b"\x03raw"),
+    RawRecord(b""),
+    Event(
+        schema=1,
+        id="1",
+        time="2026-11-22T14:03:22Z",
+        host="host",
+        process=Process(pid=1, name="busted"),
+        action=Coverage(libraries=(LIBRARY,), lost={"ring_full": 2}),
+    ),
+    Tick(99),
+    Tick(100, last=True),
+]
 
 
 @pytest.fixture
@@ -39,23 +54,15 @@ def path(tmp_path: Path) -> Path:
 
 def write(path: Path) -> bytes:
     writer = RecordingWriter(path, HEADER)
-    writer.process(FACTS)
-    writer.library(LIBRARY)
-    writer.record(b"\x03raw")
-    writer.record(b"")
-    writer.lost({"ring_full": 2})
+    for frame in FRAMES:
+        if isinstance(frame, RawRecord):
+            writer.record(frame.raw)
+        else:
+            writer.add(frame)
     writer.close()
     writer.close()
+    assert writer.lost == 0
     return path.read_bytes()
-
-
-FRAMES: list[Frame] = [
-    FACTS,
-    LIBRARY,
-    RawRecord(b"\x03raw"),
-    RawRecord(b""),
-    Lost({"ring_full": 2}),
-]
 
 
 def test_what_is_written_is_read_back_in_order(path: Path) -> None:
@@ -103,20 +110,20 @@ def test_flushed_frames_can_be_read_before_the_end(path: Path) -> None:
 
 
 def test_any_cut_gives_the_whole_frames_and_is_told(path: Path, tmp_path: Path) -> None:
+    RecordingWriter(tmp_path / "empty", HEADER).close()
+    header_end = (tmp_path / "empty").stat().st_size
     whole = write(path)
-    ends, length = [], len(whole)
-    header_end = whole.index(b"}", whole.index(b"settings")) + 2
-    short = tmp_path / "short"
+    uncut = []
 
-    for size in range(header_end, length):
-        short.write_bytes(whole[:size])
-        _, frames = read(short)
+    for size in range(header_end, len(whole)):
+        path.write_bytes(whole[:size])
+        _, frames = read(path)
         got = list(frames)
         assert got == FRAMES[: len(got)]
         if not frames.cut:
-            ends.append(len(got))
+            uncut.append(len(got))
 
-    assert ends == [0, 1, 2, 3, 4]
+    assert uncut == [0, 1, 2, 3, 4, 5, 6]
 
 
 @given(st.data())
@@ -174,7 +181,7 @@ def test_a_newer_format_says_which_busted_reads_it(path: Path) -> None:
         read(path)
 
 
-def test_a_missing_file_is_told(path: Path) -> None:
+def test_a_file_that_is_not_there_is_told(path: Path) -> None:
     with pytest.raises(RecordingError, match="No such file"):
         read(path)
     with pytest.raises(RecordingError, match="Is a directory"):
@@ -183,23 +190,31 @@ def test_a_missing_file_is_told(path: Path) -> None:
         RecordingWriter(path / "no" / "where", HEADER)
 
 
-def test_a_frame_over_the_limit_is_refused(path: Path) -> None:
+def test_a_frame_over_the_limit_is_counted_as_lost(path: Path) -> None:
     writer = RecordingWriter(path, HEADER)
 
-    with pytest.raises(RecordingError, match="over the limit"):
-        writer.record(bytes(recording.MAX_FRAME_BYTES + 1))
-
+    writer.record(bytes(recording.MAX_FRAME_BYTES + 1))
+    writer.record(b"next")
     writer.close()
+
+    assert writer.lost == 1
+    assert list(read(path)[1]) == [RawRecord(b"next")]
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full, a Linux device")
-def test_a_full_disk_is_told_in_one_line(path: Path) -> None:
+def test_a_full_disk_is_logged_once_and_never_stops_the_monitor(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     writer = RecordingWriter(path, HEADER)
     writer._file.close()
-    writer._file = open("/dev/full", "wb")  # noqa: SIM115
+    writer._file = open("/dev/full", "wb", buffering=0)  # noqa: SIM115 (the writer closes it)
 
-    writer.record(b"x")
-    with pytest.raises(RecordingError, match="No space left on device"):
+    with caplog.at_level(logging.WARNING):
+        writer.record(b"one")
         writer.flush()
-    with pytest.raises(RecordingError, match="No space left on device"):
+        writer.record(b"two")
         writer.close()
+
+    assert writer.lost == 2
+    (message,) = caplog.messages
+    assert "No space left on device" in message
