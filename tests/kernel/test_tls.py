@@ -14,7 +14,10 @@ import pytest
 from busted.kernel.programs import Way
 from busted.records import Direction, LostPlace, ProcessExit, TlsClose, TlsData, TlsName, TlsOpen
 from tests.kernel.harness import Watched, watched
-from tests.requirements import require
+from tests.requirements import needs
+
+pytestmark = needs("kernel")
+from tests.requirements import needs
 
 pytestmark = pytest.mark.needs("kernel", "gcc")
 
