@@ -12,9 +12,8 @@ import pytest
 from busted.kernel import programs
 from busted.records import TlsData, decode
 from tests.kernel.harness import Watched, watched
-from tests.requirements import needs
 
-pytestmark = needs("kernel")
+pytestmark = pytest.mark.needs("kernel", "gcc")
 
 pytestmark = pytest.mark.needs("kernel", "gcc")
 

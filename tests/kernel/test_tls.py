@@ -14,10 +14,7 @@ import pytest
 from busted.kernel.programs import Way
 from busted.records import Direction, LostPlace, ProcessExit, TlsClose, TlsData, TlsName, TlsOpen
 from tests.kernel.harness import Watched, watched
-from tests.requirements import needs
-
-pytestmark = needs("kernel")
-from tests.requirements import needs
+from tests.requirements import require
 
 pytestmark = pytest.mark.needs("kernel", "gcc")
 
