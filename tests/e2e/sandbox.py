@@ -33,7 +33,8 @@ NAMES = ("localhost", "api.openai.com", "api.anthropic.com", "www.example.com")
 # A client that takes longer than this hangs: the slowest, Node with a cold disk, needs a few.
 TIMEOUT = 60.0
 
-_DIES_WITH_US = ("setpriv", "--pdeathsig", "KILL")
+# Put before a command, so that it is killed when the thread that started it ends.
+DIES_WITH_US = ("setpriv", "--pdeathsig", "KILL")
 _HOLD = 'ip link set lo up && mount --bind "$1" /etc/hosts && echo held && exec sleep infinity'
 _LOOK = """
 import json, socket, sys
@@ -75,7 +76,7 @@ class Sandbox:
         self._hosts.write_text("".join(f"{ADDRESS} {name}\n" for name in NAMES))
         self._holder = subprocess.Popen(
             [
-                *(*_DIES_WITH_US, "unshare", "--net", "--mount", "--propagation", "private"),
+                *(*DIES_WITH_US, "unshare", "--net", "--mount", "--propagation", "private"),
                 *("sh", "-c", _HOLD, "sh", self._hosts),
             ],
             stdin=subprocess.DEVNULL,
@@ -111,7 +112,7 @@ class Sandbox:
         # Entering a mount namespace moves a process to its root directory: go back to ours.
         enter = ["nsenter", "--target", str(self._holder.pid), "--net", "--mount"]
         process = subprocess.Popen(
-            [*enter, "env", f"--chdir={ROOT}", *_DIES_WITH_US, *command],
+            [*enter, "env", f"--chdir={ROOT}", *DIES_WITH_US, *command],
             env=self.environment | dict(environment or {}),
             stdin=stdin,
             stdout=subprocess.PIPE,

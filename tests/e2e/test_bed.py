@@ -4,25 +4,9 @@ import json
 
 import pytest
 
-from tests.e2e.answers import CUT, ERRORS, expected_answer, expected_arguments
-from tests.e2e.bed import CLIENTS, NODE_PACKAGES, Bed, python
-from tests.requirements import require
-
-PROMPT = 'Grüße, "世界"\n🌍 \\ <tag>'
-
-
-def needs(client: str) -> None:
-    """Skip a client whose runtime is not here."""
-    if client.startswith("node"):
-        require("node")
-    if client == "node_openai" and not (NODE_PACKAGES / "openai").is_dir():
-        pytest.skip("needs the npm package openai: make setup")
-
-
-def tool_results(prompt: str) -> str:
-    """What the clients with tools tell the model, joined as the provider does."""
-    place = json.loads(expected_arguments(prompt))["place"]
-    return "\n".join(f"{name} of {place}: 42" for name in ("weather", "population"))
+from tests.e2e.answers import CUT, ERRORS, expected_answer
+from tests.e2e.bed import CLIENTS, Bed, python
+from tests.e2e.examples import PROMPT, final_answer, needs
 
 
 @pytest.mark.parametrize("name", [name for name in CLIENTS if not name.startswith("curl")])
@@ -32,8 +16,8 @@ def test_a_client_prints_the_expected_answer(test_bed: Bed, name: str) -> None:
     finished = test_bed.ask(name, PROMPT)
 
     assert finished.code == 0, finished.stderr.decode()
-    final = tool_results(PROMPT) if CLIENTS[name].tools else PROMPT
-    assert [json.loads(line) for line in finished.stdout.splitlines()] == [expected_answer(final)]
+    answers = [json.loads(line) for line in finished.stdout.splitlines()]
+    assert answers == [final_answer(name, PROMPT)]
 
 
 def test_curl_gets_what_openai_would_send(test_bed: Bed) -> None:
