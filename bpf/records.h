@@ -39,6 +39,13 @@ enum lost_place {
 	LOST_PLACES = 6,
 };
 
+/* Not a record: what user space tells the programs before it loads them (.rodata). */
+struct settings {
+	__u64 max_call_bytes; /* of one call, what is sent at most; the last piece always is */
+	__u32 monitor_pid;    /* whose own TLS is left alone */
+	__u32 unused;
+};
+
 struct record_header {
 	__u8 type;
 	__u8 version;

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import enum
 import struct
+from collections.abc import Callable
+from typing import NamedTuple
 
 import msgspec
 
@@ -78,17 +80,29 @@ TLS_DATA = Layout(
 )
 TLS_CLOSE = Layout("tls_close", _TLS)
 PROCESS_EXIT = Layout("process_exit", _RECORD)
-LAYOUTS = (TLS_OPEN, TLS_NAME, TLS_DATA, TLS_CLOSE, PROCESS_EXIT)
+SETTINGS = Layout("settings", "max_call_bytes Q monitor_pid I unused 4x")
+CONNECTION_ID = Layout("connection_id", "connection Q pid I pad 4x")
+JUDGEMENT = Layout("judgement", "since_ns Q verdict Q")
+LAYOUTS = (
+    TLS_OPEN,
+    TLS_NAME,
+    TLS_DATA,
+    TLS_CLOSE,
+    PROCESS_EXIT,
+    SETTINGS,
+    CONNECTION_ID,
+    JUDGEMENT,
+)
 
 
-class ProcessKey(msgspec.Struct, frozen=True):
+class ProcessKey(NamedTuple):
     """One process: a pid is recycled, a pid with its start time is not."""
 
     pid: int
     start_ns: int
 
 
-class ConnectionKey(msgspec.Struct, frozen=True):
+class ConnectionKey(NamedTuple):
     """One TLS connection of one process, for as long as the library keeps its object."""
 
     pid: int
@@ -156,3 +170,67 @@ class ProcessExit(msgspec.Struct, frozen=True):
 
 
 Record = TlsOpen | TlsName | TlsData | TlsClose | ProcessExit
+
+_DIRECTIONS = (Direction.WRITE, Direction.READ)
+
+
+def decode(raw: bytes) -> Record:
+    """Read one record of the ring buffer. Raises ValueError when it is not one of ours."""
+    try:
+        return _DECODERS[raw[0]](raw)
+    except (IndexError, KeyError, struct.error) as error:
+        raise ValueError(
+            f"unknown record: {len(raw)} bytes, begins with {raw[:2].hex() or 'nothing'}"
+        ) from error
+
+
+def _tls_data(raw: bytes) -> TlsData:
+    (
+        _, _, pid, time_ns, start_ns, connection, since_ns,
+        position, call_bytes, call_offset, tid, length, direction,
+    ) = TLS_DATA.unpack_from(raw)  # fmt: skip
+    return TlsData(
+        ConnectionKey(pid, start_ns, connection, since_ns),
+        time_ns,
+        _DIRECTIONS[direction],
+        position,
+        call_bytes,
+        call_offset,
+        tid,
+        raw[TLS_DATA.size : TLS_DATA.size + length],
+    )
+
+
+def _tls_open(raw: bytes) -> TlsOpen:
+    (
+        _, _, pid, time_ns, start_ns, connection, since_ns,
+        cgroup_id, library, tid, ppid, uid, gid, comm,
+    ) = TLS_OPEN.unpack_from(raw)  # fmt: skip
+    key = ConnectionKey(pid, start_ns, connection, since_ns)
+    return TlsOpen(key, time_ns, tid, ppid, uid, gid, cgroup_id, library, comm.rstrip(b"\0"))
+
+
+def _tls_name(raw: bytes) -> TlsName:
+    _, _, pid, time_ns, start_ns, connection, since_ns, name = TLS_NAME.unpack_from(raw)
+    key = ConnectionKey(pid, start_ns, connection, since_ns)
+    # Host names are ASCII (RFC 6066); a hostile one must not raise here.
+    return TlsName(key, time_ns, name.split(b"\0", 1)[0].decode("ascii", "replace"))
+
+
+def _tls_close(raw: bytes) -> TlsClose:
+    _, _, pid, time_ns, start_ns, connection, since_ns = TLS_CLOSE.unpack_from(raw)
+    return TlsClose(ConnectionKey(pid, start_ns, connection, since_ns), time_ns)
+
+
+def _process_exit(raw: bytes) -> ProcessExit:
+    _, _, pid, time_ns, start_ns = PROCESS_EXIT.unpack_from(raw)
+    return ProcessExit(ProcessKey(pid, start_ns), time_ns)
+
+
+_DECODERS: dict[int, Callable[[bytes], Record]] = {
+    Type.TLS_OPEN: _tls_open,
+    Type.TLS_NAME: _tls_name,
+    Type.TLS_DATA: _tls_data,
+    Type.TLS_CLOSE: _tls_close,
+    Type.PROCESS_EXIT: _process_exit,
+}

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* What every program shares: the ring buffer to user space, the wake-up rule, the counters
+ * of what was lost, and how a process is told from another that got the same pid.
+ */
+#ifndef BUSTED_COMMON_H
+#define BUSTED_COMMON_H
+
+#include "kernel_types.h"
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+
+#include "records.h"
+
+/* Sized by user space before loading. */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 1 << 20);
+} records SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, LOST_PLACES);
+	__type(key, __u32);
+	__type(value, __u64);
+} lost SEC(".maps");
+
+/* User space sets `waiting` before it sleeps and finds it cleared by whoever woke it. While it
+ * works it looks at the ring by itself, so a busy producer pays for no wake-up at all. */
+struct reader {
+	__u64 waiting;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct reader);
+} reader SEC(".maps");
+
+static __always_inline void count_lost(enum lost_place place, __u64 amount)
+{
+	__u32 key = place;
+	__u64 *count = bpf_map_lookup_elem(&lost, &key);
+
+	if (count)
+		*count += amount;
+}
+
+static __always_inline __u64 wakeup_flags(void)
+{
+	__u32 key = 0;
+	struct reader *state = bpf_map_lookup_elem(&reader, &key);
+
+	if (state && state->waiting) {
+		state->waiting = 0;
+		return BPF_RB_FORCE_WAKEUP;
+	}
+	return BPF_RB_NO_WAKEUP;
+}
+
+static __always_inline __u64 process_start_ns(void)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+
+	return BPF_CORE_READ(task, group_leader, start_boottime);
+}
+
+static __always_inline void fill_record(struct record_header *record, enum record_type type,
+					__u32 pid, __u64 start_ns)
+{
+	record->type = type;
+	record->version = RECORDS_VERSION;
+	record->pad = 0;
+	record->pid = pid;
+	record->time_ns = bpf_ktime_get_ns();
+	record->start_ns = start_ns;
+}
+
+#endif

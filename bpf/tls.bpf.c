@@ -1,0 +1,459 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Plaintext at the TLS library: what SSL_write took and what SSL_read gave.
+ *
+ * A call is remembered at its entry and reported at its return, because only the return
+ * says how much was moved: a write that answers WANT_WRITE is made again with the same
+ * bytes, and a partial write is followed by one with the rest. By then the library has read
+ * every byte of the buffer, so its pages are resident and a plain read finds them.
+ *
+ * Bytes go straight from the process into the reserved piece of the ring. A per-CPU scratch
+ * buffer would let two preempted processes mix their plaintext.
+ *
+ * Each connection counts its bytes in both directions; every record carries its position, so
+ * a reader knows what it missed whatever the reason. A muted connection costs one look-up.
+ */
+#include "common.h"
+
+char LICENSE[] SEC("license") = "GPL";
+
+/* Set by user space before loading. */
+const volatile struct settings settings = { .max_call_bytes = 1 << 20 };
+
+/* SSL_CTRL_SET_TLSEXT_HOSTNAME of openssl/tls1.h: how SSL_set_tlsext_host_name() calls SSL_ctrl(). */
+#define SET_HOST_NAME 55
+
+/* 256 pieces of 16 KiB: the most that one call can report, whatever max_call_bytes says. */
+#define MAX_PIECES 256
+
+struct connection_id {
+	__u64 connection;
+	__u32 pid;
+	__u32 pad;
+};
+
+struct connection {
+	__u64 since_ns;
+	__u64 start_ns;
+	__u64 position[2];
+	__u64 muted;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 16384);
+	__type(key, struct connection_id);
+	__type(value, struct connection);
+} connections SEC(".maps");
+
+/* Written by user space; `since_ns` keeps a verdict from hitting a later connection that got
+ * the same address. */
+struct judgement {
+	__u64 since_ns;
+	__u64 verdict;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 16384);
+	__type(key, struct connection_id);
+	__type(value, struct judgement);
+} verdicts SEC(".maps");
+
+/* Processes whose exit is worth a record, by pid; the value is their start time. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 16384);
+	__type(key, __u32);
+	__type(value, __u64);
+} tls_processes SEC(".maps");
+
+/* Calls under way, by thread. Not an LRU: a thread may sit in SSL_read for hours. */
+struct call {
+	__u64 connection;
+	__u64 buffer;
+	__u64 done; /* where the library writes the count, or 0: it returns it */
+	__u64 direction;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 16384);
+	__type(key, __u64);
+	__type(value, struct call);
+} calls SEC(".maps");
+
+static __always_inline void fill_tls(struct tls_header *tls, enum record_type type,
+				     const struct connection_id *id,
+				     const struct connection *connection)
+{
+	fill_record(&tls->record, type, id->pid, connection->start_ns);
+	tls->connection = id->connection;
+	tls->since_ns = connection->since_ns;
+}
+
+static __always_inline __u64 library_cookie(void *ctx)
+{
+	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_get_attach_cookie))
+		return bpf_get_attach_cookie(ctx);
+	return 0;
+}
+
+static __always_inline void report_open(void *ctx, const struct connection_id *id,
+					const struct connection *connection)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+	struct tls_open *open = bpf_ringbuf_reserve(&records, sizeof(*open), 0);
+	__u64 ids;
+
+	if (!open) {
+		count_lost(LOST_RECORDS, 1);
+		return;
+	}
+	fill_tls(&open->tls, RECORD_TLS_OPEN, id, connection);
+	ids = bpf_get_current_uid_gid();
+	open->uid = ids;
+	open->gid = ids >> 32;
+	open->tid = bpf_get_current_pid_tgid();
+	open->ppid = BPF_CORE_READ(task, real_parent, tgid);
+	open->cgroup_id = bpf_get_current_cgroup_id();
+	open->library = library_cookie(ctx);
+	bpf_get_current_comm(open->comm, sizeof(open->comm));
+	bpf_ringbuf_submit(open, wakeup_flags());
+}
+
+/* The connection behind an SSL object: a new one when the address, or the pid, was recycled. */
+static __always_inline struct connection *find_connection(void *ctx, const struct connection_id *id)
+{
+	struct connection *known = bpf_map_lookup_elem(&connections, id);
+	__u64 start_ns = process_start_ns();
+	struct connection fresh = {};
+
+	if (known && known->start_ns == start_ns)
+		return known;
+	fresh.since_ns = bpf_ktime_get_ns();
+	fresh.start_ns = start_ns;
+	if (bpf_map_update_elem(&connections, id, &fresh, BPF_ANY) ||
+	    bpf_map_update_elem(&tls_processes, &id->pid, &start_ns, BPF_ANY)) {
+		count_lost(LOST_CONNECTION_TABLE, 1);
+		return 0;
+	}
+	report_open(ctx, id, &fresh);
+	return bpf_map_lookup_elem(&connections, id);
+}
+
+static __always_inline bool muted(const struct connection_id *id, struct connection *connection)
+{
+	struct judgement *judgement;
+
+	if (connection->muted)
+		return true;
+	judgement = bpf_map_lookup_elem(&verdicts, id);
+	if (!judgement || judgement->since_ns != connection->since_ns ||
+	    judgement->verdict != VERDICT_MUTED)
+		return false;
+	connection->muted = 1;
+	return true;
+}
+
+/* Reports 0 when the call is worth waiting for, 1 when its return need not be seen: the
+ * values that a session probe returns to the kernel. */
+static __always_inline int enter(struct pt_regs *ctx, enum direction direction, __u64 done)
+{
+	__u64 thread = bpf_get_current_pid_tgid();
+	struct connection_id id = { .connection = PT_REGS_PARM1(ctx), .pid = thread >> 32 };
+	struct call call = { .connection = id.connection, .buffer = PT_REGS_PARM2(ctx),
+			     .done = done, .direction = direction };
+	struct connection *connection;
+
+	if (id.pid == settings.monitor_pid)
+		return 1;
+	connection = find_connection(ctx, &id);
+	if (!connection || muted(&id, connection))
+		return 1;
+	if (bpf_map_update_elem(&calls, &thread, &call, BPF_ANY)) {
+		count_lost(LOST_CALL_TABLE, 1);
+		return 1;
+	}
+	return 0;
+}
+
+struct piece {
+	__u64 buffer;
+	__u64 position;
+	__u64 call_bytes;
+	__u64 call_offset;
+	__u64 direction;
+};
+
+/* A reservation must have a constant size, so `room` is a constant at each place of call. */
+static __always_inline void send_in(const __u64 room, const struct connection_id *id,
+				    const struct connection *connection, const struct piece *piece,
+				    __u64 length)
+{
+	struct tls_data *record = bpf_ringbuf_reserve(&records, sizeof(*record) + room, 0);
+
+	if (!record) {
+		count_lost(LOST_RING_FULL, length);
+		return;
+	}
+	fill_tls(&record->tls, RECORD_TLS_DATA, id, connection);
+	record->position = piece->position;
+	record->call_bytes = piece->call_bytes;
+	record->call_offset = piece->call_offset;
+	record->tid = bpf_get_current_pid_tgid();
+	record->direction = piece->direction;
+	__builtin_memset(record->unused, 0, sizeof(record->unused));
+	/* Keeps the compiler from proving the bound away that the verifier wants to see. */
+	barrier_var(length);
+	if (length > room)
+		length = room;
+	record->length = length;
+	if (bpf_probe_read_user(record + 1, length, (void *)piece->buffer)) {
+		bpf_ringbuf_discard(record, BPF_RB_NO_WAKEUP);
+		count_lost(LOST_UNREADABLE, length);
+		return;
+	}
+	bpf_ringbuf_submit(record, wakeup_flags());
+}
+
+/* One function, not inlined: it stands once in the program, and the smallest room is taken. */
+static __noinline void send_last(const struct connection_id *id,
+				 const struct connection *connection, const struct piece *piece,
+				 __u64 length)
+{
+	if (length <= 128)
+		send_in(128, id, connection, piece, length);
+	else if (length <= 256)
+		send_in(256, id, connection, piece, length);
+	else if (length <= 512)
+		send_in(512, id, connection, piece, length);
+	else if (length <= 1024)
+		send_in(1024, id, connection, piece, length);
+	else if (length <= 2048)
+		send_in(2048, id, connection, piece, length);
+	else if (length <= 4096)
+		send_in(4096, id, connection, piece, length);
+	else if (length <= 8192)
+		send_in(8192, id, connection, piece, length);
+	else
+		send_in(MAX_DATA, id, connection, piece, length);
+}
+
+static __always_inline void send_call(const struct connection_id *id, struct connection *connection,
+				      const struct call *call, __u64 bytes)
+{
+	__u64 direction = call->direction & 1;
+	struct piece piece = { .buffer = call->buffer,
+			       .position = connection->position[direction],
+			       .call_bytes = bytes,
+			       .direction = direction };
+	__u64 limit = settings.max_call_bytes, skip;
+
+	/* The library allows one call at a time on a connection, so nobody else counts here. */
+	connection->position[direction] += bytes;
+	for (int i = 0; i < MAX_PIECES - 1 && bytes > MAX_DATA; i++) {
+		/* Past the limit only the last piece is sent: JSON bodies end in what matters. */
+		if (piece.call_bytes > limit && piece.call_offset + 2 * MAX_DATA > limit)
+			break;
+		send_in(MAX_DATA, id, connection, &piece, MAX_DATA);
+		piece.buffer += MAX_DATA;
+		piece.position += MAX_DATA;
+		piece.call_offset += MAX_DATA;
+		bytes -= MAX_DATA;
+	}
+	if (bytes > MAX_DATA) {
+		skip = bytes - MAX_DATA;
+		count_lost(LOST_OVER_CALL_LIMIT, skip);
+		piece.buffer += skip;
+		piece.position += skip;
+		piece.call_offset += skip;
+		bytes = MAX_DATA;
+	}
+	send_last(id, connection, &piece, bytes);
+}
+
+static __always_inline int leave(struct pt_regs *ctx)
+{
+	__u64 thread = bpf_get_current_pid_tgid();
+	struct connection_id id = { .pid = thread >> 32 };
+	struct call *known = bpf_map_lookup_elem(&calls, &thread), call;
+	struct connection *connection;
+	__s32 result = PT_REGS_RC(ctx);
+	__u64 bytes = result;
+
+	if (!known)
+		return 0;
+	call = *known;
+	bpf_map_delete_elem(&calls, &thread);
+	if (result <= 0)
+		return 0;
+	if (call.done && bpf_probe_read_user(&bytes, sizeof(bytes), (void *)call.done)) {
+		count_lost(LOST_UNREADABLE, 1);
+		return 0;
+	}
+	id.connection = call.connection;
+	connection = bpf_map_lookup_elem(&connections, &id);
+	if (connection && bytes)
+		send_call(&id, connection, &call, bytes);
+	return 0;
+}
+
+/* int SSL_write(SSL *, const void *, int), int SSL_write_ex(SSL *, const void *, size_t, size_t *)
+ * and their twins for reading. ssl_write_internal() and ssl_read_internal() of OpenSSL, to
+ * which all four lead, are called like the _ex ones. */
+SEC("?uprobe")
+int tls_write(struct pt_regs *ctx)
+{
+	enter(ctx, DIRECTION_WRITE, 0);
+	return 0;
+}
+
+SEC("?uprobe")
+int tls_write_ex(struct pt_regs *ctx)
+{
+	enter(ctx, DIRECTION_WRITE, PT_REGS_PARM4(ctx));
+	return 0;
+}
+
+SEC("?uprobe")
+int tls_read(struct pt_regs *ctx)
+{
+	enter(ctx, DIRECTION_READ, 0);
+	return 0;
+}
+
+SEC("?uprobe")
+int tls_read_ex(struct pt_regs *ctx)
+{
+	enter(ctx, DIRECTION_READ, PT_REGS_PARM4(ctx));
+	return 0;
+}
+
+SEC("?uretprobe")
+int tls_return(struct pt_regs *ctx)
+{
+	return leave(ctx);
+}
+
+/* The same as session probes (Linux 6.13): one probe for entry and return, and no return at
+ * all for a call that was not worth waiting for. */
+extern bool bpf_session_is_return(void) __ksym __weak;
+
+SEC("?uprobe")
+int tls_write_session(struct pt_regs *ctx)
+{
+	return bpf_session_is_return() ? leave(ctx) : enter(ctx, DIRECTION_WRITE, 0);
+}
+
+SEC("?uprobe")
+int tls_write_ex_session(struct pt_regs *ctx)
+{
+	return bpf_session_is_return() ? leave(ctx)
+				       : enter(ctx, DIRECTION_WRITE, PT_REGS_PARM4(ctx));
+}
+
+SEC("?uprobe")
+int tls_read_session(struct pt_regs *ctx)
+{
+	return bpf_session_is_return() ? leave(ctx) : enter(ctx, DIRECTION_READ, 0);
+}
+
+SEC("?uprobe")
+int tls_read_ex_session(struct pt_regs *ctx)
+{
+	return bpf_session_is_return() ? leave(ctx)
+				       : enter(ctx, DIRECTION_READ, PT_REGS_PARM4(ctx));
+}
+
+static __always_inline int send_name(struct pt_regs *ctx, __u64 name)
+{
+	struct connection_id id = { .connection = PT_REGS_PARM1(ctx),
+				    .pid = bpf_get_current_pid_tgid() >> 32 };
+	struct connection *connection;
+	struct tls_name *record;
+
+	if (id.pid == settings.monitor_pid || !name)
+		return 0;
+	connection = find_connection(ctx, &id);
+	if (!connection)
+		return 0;
+	record = bpf_ringbuf_reserve(&records, sizeof(*record), 0);
+	if (!record) {
+		count_lost(LOST_RECORDS, 1);
+		return 0;
+	}
+	fill_tls(&record->tls, RECORD_TLS_NAME, &id, connection);
+	__builtin_memset(record->name, 0, sizeof(record->name));
+	if (bpf_probe_read_user_str(record->name, sizeof(record->name), (void *)name) < 0) {
+		bpf_ringbuf_discard(record, BPF_RB_NO_WAKEUP);
+		count_lost(LOST_UNREADABLE, 1);
+		return 0;
+	}
+	bpf_ringbuf_submit(record, wakeup_flags());
+	return 0;
+}
+
+/* long SSL_ctrl(SSL *, int command, long, void *): OpenSSL's way to set the host name */
+SEC("?uprobe")
+int tls_control(struct pt_regs *ctx)
+{
+	if ((__s32)PT_REGS_PARM2(ctx) != SET_HOST_NAME)
+		return 0;
+	return send_name(ctx, PT_REGS_PARM4(ctx));
+}
+
+/* int SSL_set_tlsext_host_name(SSL *, const char *): BoringSSL's, a function of its own */
+SEC("?uprobe")
+int tls_host_name(struct pt_regs *ctx)
+{
+	return send_name(ctx, PT_REGS_PARM2(ctx));
+}
+
+/* void SSL_free(SSL *) */
+SEC("?uprobe")
+int tls_free(struct pt_regs *ctx)
+{
+	struct connection_id id = { .connection = PT_REGS_PARM1(ctx),
+				    .pid = bpf_get_current_pid_tgid() >> 32 };
+	struct connection *connection = bpf_map_lookup_elem(&connections, &id);
+	struct tls_close *record;
+
+	if (!connection)
+		return 0;
+	record = bpf_ringbuf_reserve(&records, sizeof(*record), 0);
+	if (record) {
+		fill_tls(&record->tls, RECORD_TLS_CLOSE, &id, connection);
+		bpf_ringbuf_submit(record, wakeup_flags());
+	} else {
+		count_lost(LOST_RECORDS, 1);
+	}
+	bpf_map_delete_elem(&connections, &id);
+	bpf_map_delete_elem(&verdicts, &id);
+	return 0;
+}
+
+/* A raw tracepoint: the other kind needs tracefs mounted. */
+SEC("raw_tp/sched_process_exit")
+int process_exit(void *ctx)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+	__u64 thread = bpf_get_current_pid_tgid();
+	__u32 pid = thread >> 32;
+	struct process_exit *record;
+	__u64 *start_ns;
+
+	bpf_map_delete_elem(&calls, &thread);
+	start_ns = bpf_map_lookup_elem(&tls_processes, &pid);
+	/* The kernel counts the live threads of a process down before this point. */
+	if (!start_ns || BPF_CORE_READ(task, signal, live.counter) > 0)
+		return 0;
+	record = bpf_ringbuf_reserve(&records, sizeof(*record), 0);
+	if (record) {
+		fill_record(&record->record, RECORD_PROCESS_EXIT, pid, *start_ns);
+		bpf_ringbuf_submit(record, wakeup_flags());
+	} else {
+		count_lost(LOST_RECORDS, 1);
+	}
+	bpf_map_delete_elem(&tls_processes, &pid);
+	return 0;
+}

@@ -1,0 +1,48 @@
+"""The kernel's clocks as wall-clock time.
+
+Records carry CLOCK_MONOTONIC and processes start on CLOCK_BOOTTIME; neither says what time it
+is. The offsets are read once, so that events keep their order when the wall clock is set.
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+
+import msgspec
+
+_SECOND = 1_000_000_000
+
+
+class Clock(msgspec.Struct, frozen=True):
+    """Nanoseconds to add to each kernel clock to get nanoseconds since 1970, UTC."""
+
+    monotonic_offset_ns: int
+    boot_offset_ns: int
+
+    def wall_ns(self, monotonic_ns: int) -> int:
+        """Return nanoseconds since 1970 for a record's time."""
+        return monotonic_ns + self.monotonic_offset_ns
+
+    def time(self, monotonic_ns: int) -> str:
+        """Return a record's time as RFC 3339, UTC, nanoseconds."""
+        return rfc3339(self.wall_ns(monotonic_ns))
+
+    def start_time(self, boot_ns: int) -> str:
+        """Return a process's start as RFC 3339, UTC, nanoseconds."""
+        return rfc3339(boot_ns + self.boot_offset_ns)
+
+
+def read_clock() -> Clock:
+    """Read how far the kernel's clocks are from the wall clock now."""
+    wall = time.time_ns()
+    return Clock(
+        monotonic_offset_ns=wall - time.clock_gettime_ns(time.CLOCK_MONOTONIC),
+        boot_offset_ns=wall - time.clock_gettime_ns(time.CLOCK_BOOTTIME),
+    )
+
+
+def rfc3339(wall_ns: int) -> str:
+    """Format nanoseconds since 1970 (RFC 3339, section 5.6)."""
+    seconds, nanoseconds = divmod(wall_ns, _SECOND)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{nanoseconds:09d}Z"

@@ -1,0 +1,257 @@
+"""The loop: reads the kernel, feeds the pipeline, hands events on.
+
+Probes are set on every TLS library in use, then on each that any process maps later. The ring
+is read when the kernel wakes us and then every few milliseconds until it stays empty, so a
+quiet host costs nothing and a busy one no wake-up a record.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import platform
+import secrets
+import socket
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+
+from busted.agent.clock import read_clock
+from busted.agent.config import Settings
+from busted.agent.pipeline import Origin, Outside, Pipeline
+from busted.agent.recording import Header, LibraryFacts, RecordingWriter, Tick
+from busted.enrich.processes import Processes
+from busted.events import Coverage, Event, Library, Process
+from busted.kernel import elf, features
+from busted.kernel.libbpf import BpfError
+from busted.kernel.mappings import MappingWatch
+from busted.kernel.programs import TlsPrograms, best_way
+from busted.kernel.targets import Mapping, Targets, mappings, running_processes
+from busted.records import ConnectionKey, ProcessKey, decode
+
+log = logging.getLogger(__name__)
+
+# How long records may lie in the ring while there is traffic: the ring must hold what comes
+# in this time, and a reader of the output must not wait longer.
+POLL_SECONDS = 0.010
+# A program maps its libraries within a few milliseconds: take them together.
+MAPPING_SECONDS = 0.002
+# Unfinished exchanges and loss counters are looked at this often.
+TICK_SECONDS = 1.0
+
+
+class Monitor:
+    """Watches this host until stopped; events go to `emit`, in order."""
+
+    def __init__(self, settings: Settings, emit: Callable[[Event], None]) -> None:
+        """Load the programs and set the probes.
+
+        Raises CannotRun when this host or these privileges do not allow it, and RecordingError
+        when the recording cannot be made.
+        """
+        self._settings, self._emit = settings, emit
+        self._origin = Origin(socket.gethostname(), read_clock(), secrets.token_bytes(16))
+        self._own = Process(pid=os.getpid(), name="busted")
+        self._libraries: list[Library] = []
+        self._counts: Counter[str] = Counter()
+        self._told: Coverage | None = None
+        self._stopped = asyncio.Event()
+        self.lost_after: Callable[[], dict[str, int]] = dict
+        """What was lost after `emit` took an event, by place."""
+        with contextlib.ExitStack() as opened:
+            self._programs = opened.enter_context(contextlib.closing(_load(settings)))
+            # Before the scan, so that nothing is mapped unseen between the two.
+            self._watch = opened.enter_context(contextlib.closing(_watch_mappings()))
+            self._recording: RecordingWriter | None = None
+            if settings.record:
+                header = Header(origin=self._origin, selection=settings.selection)
+                self._recording = opened.enter_context(
+                    contextlib.closing(RecordingWriter(settings.record, header))
+                )
+            self._processes = Processes(elf.build_id)
+            outside = Outside(self._mute, settings.selection, self._started, self._library)
+            self._pipeline = Pipeline(self._origin, {"processes": self._processes}, outside)
+            self._targets = Targets(platform.machine())
+            self._scan()
+            self._resources = opened.pop_all()
+
+    async def run(self) -> None:
+        """Watch until `stop()`, or for the time that the settings say; then report what is left."""
+        loop = asyncio.get_running_loop()
+        try:
+            self._tick(loop)
+            for fd in self._watch.fds:
+                loop.add_reader(fd, self._mappings_came, loop, fd)
+            self._read_ring(loop)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stopped.wait(), self._settings.duration)
+        finally:
+            self._finish()
+
+    def stop(self) -> None:
+        """Make `run()` return soon."""
+        self._stopped.set()
+
+    # Records
+
+    def _read_ring(self, loop: asyncio.AbstractEventLoop) -> None:
+        ring = self._programs.ring
+        loop.remove_reader(ring.fd)
+        if self._take(ring.read()):
+            loop.call_later(POLL_SECONDS, self._read_ring, loop)
+        elif ring.arm():
+            loop.add_reader(ring.fd, self._read_ring, loop)
+        else:
+            loop.call_soon(self._read_ring, loop)
+
+    def _take(self, batch: list[bytes]) -> bool:
+        for raw in batch:
+            if self._recording:
+                self._recording.record(raw)
+            try:
+                record = decode(raw)
+            except ValueError:
+                self._counts["undecodable_records"] += 1
+                continue
+            self._report(self._pipeline.feed(record))
+        return bool(batch)
+
+    def _report(self, events: Iterable[Event]) -> None:
+        for event in events:
+            self._emit(event)
+
+    # What the pipeline asks for
+
+    def _mute(self, key: ConnectionKey) -> None:
+        try:
+            self._programs.mute(key)
+        except BpfError as error:
+            # It goes on being reported: that costs time, and loses nothing.
+            self._count_and_log("mute", error)
+
+    def _started(self, process: ProcessKey, start_time: str) -> None:
+        facts = self._processes.look(process.pid, process.start_ns, start_time)
+        if facts and self._recording:
+            self._recording.add(facts)
+
+    def _library(self, cookie: int) -> str | None:
+        # Cookies count from 1: 0 is what a kernel without cookies reports.
+        return self._libraries[cookie - 1].path if 0 < cookie <= len(self._libraries) else None
+
+    # Targets
+
+    def _scan(self) -> None:
+        found = [mapping for pid in running_processes() for mapping in mappings(pid)]
+        users = Counter((mapping.device, mapping.inode) for mapping in found)
+        for mapping in found:
+            self._examine(mapping, users[mapping.device, mapping.inode])
+
+    def _mappings_came(self, loop: asyncio.AbstractEventLoop, fd: int) -> None:
+        loop.remove_reader(fd)
+        loop.call_later(MAPPING_SECONDS, self._read_mappings, loop, fd)
+
+    def _read_mappings(self, loop: asyncio.AbstractEventLoop, fd: int) -> None:
+        for mapping in self._watch.read():
+            self._examine(mapping, 1)
+        if not self._stopped.is_set():
+            loop.add_reader(fd, self._mappings_came, loop, fd)
+
+    def _examine(self, mapping: Mapping, processes: int) -> None:
+        target = self._targets.examine(mapping)
+        if target is None:
+            return
+        cookie = len(self._libraries) + 1
+        try:
+            self._programs.attach(target, cookie)
+        except (BpfError, OSError) as error:
+            self._targets.unreadable[target.path] = str(error)
+            return
+        finally:
+            target.close()
+        library = Library(path=target.path, kind=target.kind, processes=processes)
+        self._libraries.append(library)
+        if self._recording:
+            self._recording.add(LibraryFacts(cookie, library))
+
+    # Coverage and loss
+
+    def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
+        now_ns = time.monotonic_ns()
+        if self._recording:
+            self._recording.add(Tick(now_ns))
+        self._report(self._pipeline.expire(now_ns))
+        self._tell_coverage()
+        if self._recording:
+            self._recording.flush()
+        self._ticking = loop.call_later(TICK_SECONDS, self._tick, loop)
+
+    def lost(self) -> dict[str, int]:
+        """Return what was lost so far, by place, where it is not zero."""
+        lost = {place.name.lower(): count for place, count in self._programs.lost().items()}
+        if self._watch.lost:
+            lost["mapping_watch"] = self._watch.lost
+        if self._recording and self._recording.lost:
+            lost["recording_frames"] = self._recording.lost
+        return lost | self._counts | self._pipeline.lost | self.lost_after()
+
+    def _tell_coverage(self, always: bool = False) -> None:
+        coverage = Coverage(
+            libraries=tuple(self._libraries),
+            unreadable=dict(self._targets.unreadable),
+            lost=self.lost(),
+        )
+        if coverage != self._told or always:
+            self._told = coverage
+            event = self._pipeline.coverage(coverage, self._own, time.time_ns())
+            self._emit(event)
+            if self._recording:
+                self._recording.add(event)
+
+    def _count_and_log(self, place: str, error: Exception) -> None:
+        self._counts[place] += 1
+        if self._counts[place] == 1:
+            log.warning("%s: %s; further failures are counted, not logged", place, error)
+
+    def _finish(self) -> None:
+        loop = asyncio.get_running_loop()
+        for fd in (*self._watch.fds, self._programs.ring.fd):
+            loop.remove_reader(fd)
+        self._ticking.cancel()
+        self._stopped.set()
+        self._programs.detach()
+        while self._take(self._programs.ring.read()):
+            pass  # nothing adds to the ring any more, so this ends
+        now_ns = time.monotonic_ns()
+        if self._recording:
+            self._recording.add(Tick(now_ns, last=True))
+        self._report(self._pipeline.close(now_ns))
+        self._tell_coverage(always=True)
+        self._resources.close()
+
+
+def _watch_mappings() -> MappingWatch:
+    try:
+        return MappingWatch()
+    except OSError as error:
+        raise features.CannotRun(
+            f"cannot watch for new programs and libraries: {error.strerror}. "
+            "Run as root, outside of containers that forbid perf_event_open(2)."
+        ) from error
+
+
+def _load(settings: Settings) -> TlsPrograms:
+    found = features.probe()
+    features.require(found)
+    try:
+        return TlsPrograms(
+            best_way(found),
+            ring_bytes=settings.ring_bytes,
+            max_call_bytes=settings.max_call_bytes,
+        )
+    except OSError as error:
+        raise features.CannotRun(
+            f"cannot load eBPF programs: {error.strerror or error}. "
+            "Run as root, with libbpf1 installed, outside of containers that forbid bpf(2)."
+        ) from error

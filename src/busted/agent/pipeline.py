@@ -1,0 +1,258 @@
+"""The data flow, in one place: records in, finished events out.
+
+    record -> stream -> (parse, classify) -> action -> event -> enrichers -> out
+
+Everything here is synchronous and free of I/O: what has to happen outside (mute a connection
+in the kernel, look a process up) is a function that the caller gives. `Monitor` feeds it
+from the kernel, `replay` from a file, and both get the same events.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import struct
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+
+import msgspec
+
+from busted import events
+from busted.agent.clock import Clock
+from busted.classifier import Direction
+from busted.classifier.connection import ConnectionReader, Observed
+from busted.events import Event
+from busted.records import (
+    ConnectionKey,
+    ProcessExit,
+    ProcessKey,
+    Record,
+    TlsClose,
+    TlsData,
+    TlsName,
+    TlsOpen,
+)
+from busted.streams import Connection, Connections
+
+log = logging.getLogger(__name__)
+
+Enricher = Callable[[Event], Event]
+"""Adds to an event what one source knows; returns it unchanged when it knows nothing."""
+
+_DIRECTIONS = (Direction.WRITE, Direction.READ)
+_CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+
+
+class Origin(msgspec.Struct, frozen=True):
+    """Where events come from; the same origin and records give the same events."""
+
+    host: str
+    clock: Clock
+    seed: bytes
+    """Makes event ids differ between runs."""
+
+
+class Outside(msgspec.Struct, frozen=True):
+    """What the pipeline asks for and cannot do itself."""
+
+    mute: Callable[[ConnectionKey], None] = lambda key: None
+    """Tells the kernel to report this connection no more."""
+
+    wanted: Callable[[TlsOpen], bool] = lambda opened: True
+    """Whether this process is one the operator asked for."""
+
+    started: Callable[[ProcessKey, str], None] = lambda process, start_time: None
+    """A process was seen that may be new; the text is its start time as events tell it."""
+
+    library: Callable[[int], str | None] = lambda cookie: None
+    """Which TLS library an attach cookie stands for."""
+
+
+class Pipeline:
+    """Turns records into events. One broken part never blinds it: failures are counted."""
+
+    def __init__(
+        self,
+        origin: Origin,
+        enrichers: Mapping[str, Enricher],
+        outside: Outside = Outside(),  # noqa: B008  (frozen)
+        connections: Connections | None = None,
+    ) -> None:
+        """Enrichers run in their order; their names appear in `failures`."""
+        self._origin, self._enrichers, self._outside = origin, enrichers, outside
+        self._connections = connections or Connections()
+        self._readers: dict[ConnectionKey, ConnectionReader] = {}
+        self._muted: set[ConnectionKey] = set()
+        self._counts: Counter[ConnectionKey] = Counter()
+        self.failures: Counter[str] = Counter()
+
+    @property
+    def lost(self) -> dict[str, int]:
+        """What was dropped here, by place, where it is not zero."""
+        lost = {f"failed_{name}": count for name, count in self.failures.items()}
+        if self._connections.forgotten:
+            lost["connections_forgotten"] = self._connections.forgotten
+        return lost
+
+    def feed(self, record: Record) -> Iterator[Event]:
+        """Take one record, yield the events that it completes."""
+        if isinstance(record, ProcessExit):
+            for connection in self._connections.of_process(record.key):
+                yield from self._close(connection.key, record.time_ns)
+            return
+        if isinstance(record, TlsClose):
+            yield from self._close(record.key, record.time_ns)
+            return
+        connection, forgotten = self._connections.find(record.key)
+        if forgotten is not None:
+            yield from self._finish(forgotten, record.time_ns)
+        if isinstance(record, TlsOpen):
+            self._opened(connection, record)
+        elif record.key not in self._muted:
+            reader = self._reader(record.key)
+            if isinstance(record, TlsName):
+                connection.name = record.name
+                reader.name(record.name)
+            else:
+                yield from self._data(connection, reader, record)
+
+    def expire(self, now_ns: int) -> Iterator[Event]:
+        """Yield what has waited too long for its end; `now_ns` is on the records' clock."""
+        for connection in self._connections:
+            reader = self._readers.get(connection.key)
+            if reader is not None:
+                yield from self._events(connection, reader, reader.expire(now_ns))
+
+    def close(self, now_ns: int) -> Iterator[Event]:
+        """Yield what is unfinished, as truncated: the monitor stops."""
+        for connection in self._connections:
+            yield from self._close(connection.key, now_ns)
+
+    def coverage(self, action: events.Coverage, process: events.Process, wall_ns: int) -> Event:
+        """Return an event about the monitor itself."""
+        key = ConnectionKey(process.pid, 0, 0, wall_ns)
+        return Event(
+            schema=events.SCHEMA,
+            id=event_id(wall_ns, self._origin.seed, key, 0),
+            time=self._origin.clock.time(wall_ns - self._origin.clock.monotonic_offset_ns),
+            host=self._origin.host,
+            process=process,
+            action=action,
+        )
+
+    def _opened(self, connection: Connection, record: TlsOpen) -> None:
+        connection.opened = record
+        start_time = self._origin.clock.start_time(record.key.start_ns)
+        self._outside.started(record.key.process, start_time)
+        if not self._outside.wanted(record):
+            self._mute(record.key)
+
+    def _data(
+        self, connection: Connection, reader: ConnectionReader, record: TlsData
+    ) -> Iterator[Event]:
+        missing, data = connection.streams[record.direction].take(record)
+        direction = _DIRECTIONS[record.direction]
+        try:
+            observed = reader.gap(direction, missing, record.time_ns) if missing else []
+            observed += reader.feed(direction, data, record.time_ns)
+        except Exception:
+            # A reader that raised is in no known state: give this connection up, keep the others.
+            self._failed("classifier")
+            self._mute(record.key)
+            return
+        yield from self._events(connection, reader, observed)
+        if reader.verdict == "not_ai":
+            self._mute(record.key)
+
+    def _reader(self, key: ConnectionKey) -> ConnectionReader:
+        reader = self._readers.get(key)
+        if reader is None:
+            reader = self._readers[key] = ConnectionReader()
+        return reader
+
+    def _mute(self, key: ConnectionKey) -> None:
+        self._muted.add(key)
+        self._readers.pop(key, None)
+        self._outside.mute(key)
+
+    def _close(self, key: ConnectionKey, now_ns: int) -> Iterator[Event]:
+        connection = self._connections.close(key)
+        if connection is not None:
+            yield from self._finish(connection, now_ns)
+
+    def _finish(self, connection: Connection, now_ns: int) -> Iterator[Event]:
+        reader = self._readers.pop(connection.key, None)
+        self._muted.discard(connection.key)
+        if reader is not None:
+            yield from self._events(connection, reader, reader.close(now_ns))
+        self._counts.pop(connection.key, None)
+
+    def _events(
+        self, connection: Connection, reader: ConnectionReader, observed: list[Observed]
+    ) -> Iterator[Event]:
+        if reader.role == "server":
+            return  # the other side of what a client says: its own host reports that
+        for one in observed:
+            yield self._enriched(self._event(connection, one))
+
+    def _event(self, connection: Connection, observed: Observed) -> Event:
+        key, clock = connection.key, self._origin.clock
+        self._counts[key] += 1
+        connection_id = f"{key.pid}-{key.since_ns:x}-{key.connection:x}"
+        opened = connection.opened
+        return Event(
+            schema=events.SCHEMA,
+            id=event_id(clock.wall_ns(observed.time_ns), self._origin.seed, key, self._counts[key]),
+            time=clock.time(observed.time_ns),
+            host=self._origin.host,
+            process=_process(key, opened, clock),
+            connection=events.Connection(
+                id=connection_id,
+                sni=connection.name,
+                tls_library=self._outside.library(opened.library) if opened else None,
+                http_version=observed.http_version,
+                stream_id=observed.stream_id,
+            ),
+            session_id=f"{key.pid}-{key.start_ns:x}",
+            exchange_id=f"{connection_id}-{observed.exchange}",
+            action=observed.action,
+        )
+
+    def _enriched(self, event: Event) -> Event:
+        for name, enrich in self._enrichers.items():
+            try:
+                event = enrich(event)
+            except Exception:
+                # One broken source must not blind the monitor: count it, go on.
+                self._failed(name)
+        return event
+
+    def _failed(self, name: str) -> None:
+        self.failures[name] += 1
+        if self.failures[name] == 1:
+            log.exception("%s failed; further failures are counted, not logged", name)
+
+
+def _process(key: ConnectionKey, opened: TlsOpen | None, clock: Clock) -> events.Process:
+    start_time = clock.start_time(key.start_ns)
+    if opened is None:
+        return events.Process(pid=key.pid, name="", start_time=start_time)
+    return events.Process(
+        pid=key.pid,
+        name=opened.comm.decode("utf-8", "replace"),
+        tid=opened.tid,
+        ppid=opened.ppid,
+        uid=opened.uid,
+        gid=opened.gid,
+        start_time=start_time,
+        cgroup_id=str(opened.cgroup_id),
+    )
+
+
+def event_id(wall_ns: int, seed: bytes, key: ConnectionKey, number: int) -> str:
+    """Return a ULID (github.com/ulid/spec): 48 bits of milliseconds, then 80 that tell events
+    of one millisecond apart, here a hash instead of chance, so that a replay gives the same.
+    """
+    digest = hashlib.blake2b(struct.pack("<5Q", *key, number), digest_size=10, key=seed).digest()
+    value = (wall_ns // 1_000_000 << 80) | int.from_bytes(digest, "big")
+    return "".join(_CROCKFORD[value >> shift & 31] for shift in range(125, -5, -5))

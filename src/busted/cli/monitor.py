@@ -1,0 +1,119 @@
+"""`busted monitor`: watch this host and print what agents say, until told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from pathlib import Path
+
+import click
+
+from busted.agent.config import (
+    MAX_CALL_BYTES,
+    MAX_RING_BYTES,
+    MIN_CALL_BYTES,
+    MIN_RING_BYTES,
+    Selection,
+    Settings,
+)
+from busted.agent.monitor import Monitor
+from busted.cli.output import Output, content_option, format_option
+
+INTERRUPTED = 130
+
+
+def _power_of_two(_: click.Context, __: click.Parameter, value: int) -> int:
+    if value & (value - 1):
+        raise click.BadParameter(f"{value} is not a power of two.")
+    return value
+
+
+@click.command()
+@format_option
+@content_option
+@click.option(
+    "--duration",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="Stop after so many seconds.",
+)
+@click.option("--pid", "pids", type=int, multiple=True, help="Only this process; repeatable.")
+@click.option(
+    "--comm",
+    "names",
+    multiple=True,
+    metavar="NAME",
+    help="Only processes of this name; repeatable.",
+)
+@click.option(
+    "--record",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Also write what the kernel says to a new file, for `busted replay`. It holds everything "
+    "in plain text, whatever --content says; only its owner can read it.",
+)
+@click.option(
+    "--ring-bytes",
+    type=click.IntRange(MIN_RING_BYTES, MAX_RING_BYTES),
+    callback=_power_of_two,
+    default=Settings().ring_bytes,
+    show_default=True,
+    help="Size of the buffer between the kernel and the monitor, a power of two.",
+)
+@click.option(
+    "--max-call-bytes",
+    type=click.IntRange(MIN_CALL_BYTES, MAX_CALL_BYTES),
+    default=Settings().max_call_bytes,
+    show_default=True,
+    help="What is read of one write or read of the TLS library; more is told as truncated.",
+)
+def monitor(
+    format: str,
+    content: str,
+    duration: float | None,
+    pids: tuple[int, ...],
+    names: tuple[str, ...],
+    record: Path | None,
+    ring_bytes: int,
+    max_call_bytes: int,
+) -> None:
+    """Watch this host and print what AI agents say and do, until Ctrl-C.
+
+    Needs root. Exits with 3 where the kernel or the privileges do not allow it.
+    """
+    settings = Settings(
+        ring_bytes=ring_bytes,
+        max_call_bytes=max_call_bytes,
+        duration=duration,
+        selection=Selection(frozenset(pids), frozenset(names)),
+        record=record,
+    )
+    if record:
+        click.echo(f"busted: {record} will hold prompts and keys in plain text", err=True)
+    output = Output(format, content)
+    try:
+        interrupted = asyncio.run(_watch(settings, output))
+    finally:
+        output.close()
+    if interrupted:
+        sys.exit(INTERRUPTED)
+
+
+async def _watch(settings: Settings, output: Output) -> bool:
+    """Run until a signal, the duration's end, or nobody reads any more; True on Ctrl-C."""
+    monitor = Monitor(settings, output.write)
+    monitor.lost_after = output.lost
+    interrupted = False
+
+    def interrupt() -> None:
+        nonlocal interrupted
+        interrupted = True
+        monitor.stop()
+
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGINT, interrupt)
+    loop.add_signal_handler(signal.SIGTERM, monitor.stop)
+    output.when_closed(lambda: loop.call_soon_threadsafe(monitor.stop))
+    await monitor.run()
+    return interrupted

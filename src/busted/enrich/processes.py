@@ -1,0 +1,100 @@
+"""What /proc knows of a process: its executable, arguments and build id.
+
+A process is looked at when its first record comes, since it may be gone when its event is
+finished, and its facts are kept after it ended, for events that come late. A pid counts only
+together with its start time, so a recycled one never lends its facts to an older event.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+from msgspec.structs import replace
+
+from busted.events import Event
+
+# Some hosts start thousands of processes a minute; only those that use TLS come here.
+MAX_PROCESSES = 4096
+# Longer command lines are cut: ARG_MAX is megabytes, and their heads say what runs.
+MAX_ARGV_BYTES = 4096
+
+# Both tell the same moment, /proc in clock ticks of 10 ms (USER_HZ, proc(5)).
+_NS_PER_TICK = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
+
+
+class ProcessFacts(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What was found out about one process; `start_time` as in its events."""
+
+    pid: int
+    start_time: str
+    exe: str | None = None
+    argv: tuple[str, ...] = ()
+    build_id: str | None = None
+
+
+class Processes:
+    """The facts by process; calling it with an event fills in what is known."""
+
+    def __init__(
+        self,
+        build_id: Callable[[Path], str | None],
+        proc: Path = Path("/proc"),
+        max_processes: int = MAX_PROCESSES,
+    ) -> None:
+        """`build_id` reads one from an executable, or says None."""
+        self._build_id, self._proc, self._max = build_id, proc, max_processes
+        self._facts: dict[tuple[int, str], ProcessFacts] = {}
+
+    def look(self, pid: int, start_ns: int, start_time: str) -> ProcessFacts | None:
+        """Read /proc for a process; None when it was looked at before.
+
+        `start_ns` is the start in nanoseconds since boot, `start_time` what its events call it.
+        """
+        if (pid, start_time) in self._facts:
+            return None
+        facts = self._read(pid, start_ns, start_time)
+        self.learn(facts)
+        return facts
+
+    def learn(self, facts: ProcessFacts) -> None:
+        """Take facts, from here or from a recording."""
+        self._facts[facts.pid, facts.start_time] = facts
+        if len(self._facts) > self._max:
+            del self._facts[next(iter(self._facts))]
+
+    def __call__(self, event: Event) -> Event:
+        """Add the executable, its build id and the arguments to the event's process."""
+        process = event.process
+        facts = self._facts.get((process.pid, process.start_time or ""))
+        if facts is None:
+            return event
+        process = replace(process, exe=facts.exe, argv=facts.argv, build_id=facts.build_id)
+        return replace(event, process=process)
+
+    def _read(self, pid: int, start_ns: int, start_time: str) -> ProcessFacts:
+        directory = self._proc / str(pid)
+        nothing = ProcessFacts(pid, start_time)
+        try:
+            exe = os.readlink(directory / "exe")
+            line = (directory / "cmdline").read_bytes()[:MAX_ARGV_BYTES]
+            # Read last: when it still names the same start, so did the reads before it.
+            if _start_ticks((directory / "stat").read_bytes()) != start_ns // _NS_PER_TICK:
+                return nothing
+        except (OSError, ValueError):
+            return nothing
+        argv = tuple(_text(word) for word in line.rstrip(b"\0").split(b"\0"))
+        build_id = self._build_id(directory / "exe")
+        return ProcessFacts(pid, start_time, _text(os.fsencode(exe)), argv, build_id)
+
+
+def _text(word: bytes) -> str:
+    # Paths and arguments are any bytes; an event is valid UTF-8.
+    return word.decode("utf-8", "replace")
+
+
+def _start_ticks(stat: bytes) -> int:
+    # The name, field 2, may hold spaces and parentheses: count from its end. Field 22 is wanted.
+    return int(stat.rpartition(b")")[2].split()[19])

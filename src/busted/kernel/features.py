@@ -1,0 +1,104 @@
+"""What this kernel and these privileges allow: yes, no (and since which version), or unknown.
+
+The kernel's own type information names every attach type and helper it was built with, so most
+questions need no trial load. A feature that is there on paper and still refused is told when
+it is used, and the next best way is taken.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+BTF = Path("/sys/kernel/btf/vmlinux")
+
+# linux/capability.h
+_CAPABILITIES = {"CAP_SYS_ADMIN": 21, "CAP_PERFMON": 38, "CAP_BPF": 39}
+
+
+class CannotRun(Exception):
+    """The monitor cannot work here; the message says what failed, why, and what to do."""
+
+
+class Feature(msgspec.Struct, frozen=True):
+    """One question about the host and its answer; `since` is the kernel that brought it."""
+
+    name: str
+    answer: Literal["yes", "no", "unknown"]
+    since: str = ""
+    detail: str = ""
+
+
+# feature: (name in the kernel's type information, since)
+_KERNEL_FEATURES = {
+    "ring buffer": ("BPF_MAP_TYPE_RINGBUF", "5.8"),
+    "attach cookie": ("BPF_FUNC_get_attach_cookie", "5.15"),
+    "multi uprobe": ("BPF_TRACE_UPROBE_MULTI", "6.6"),
+    "session uprobe": ("BPF_TRACE_UPROBE_SESSION", "6.13"),
+}
+
+
+class Features(msgspec.Struct, frozen=True):
+    """The answers, by name."""
+
+    answers: dict[str, Feature]
+
+    def has(self, name: str) -> bool:
+        """True when the answer is a plain yes."""
+        return self.answers[name].answer == "yes"
+
+
+def probe(btf: Path = BTF, status: Path = Path("/proc/self/status")) -> Features:
+    """Ask every question; never raises."""
+    answers = [_btf(btf), *_kernel_features(btf), _privilege(status)]
+    return Features({answer.name: answer for answer in answers})
+
+
+def _btf(path: Path) -> Feature:
+    if os.access(path, os.R_OK):
+        return Feature("BTF", "yes", "4.18")
+    return Feature("BTF", "no", "4.18", f"{path} is missing")
+
+
+def _kernel_features(path: Path) -> list[Feature]:
+    try:
+        strings = path.read_bytes()
+    except OSError as error:
+        return [
+            Feature(name, "unknown", since, error.strerror or "")
+            for name, (_, since) in _KERNEL_FEATURES.items()
+        ]
+    return [
+        Feature(name, "yes" if b"\0%s\0" % word.encode() in strings else "no", since)
+        for name, (word, since) in _KERNEL_FEATURES.items()
+    ]
+
+
+def _privilege(status: Path) -> Feature:
+    try:
+        lines = status.read_text().splitlines()
+        effective = int(next(x for x in lines if x.startswith("CapEff:")).split()[1], 16)
+    except (OSError, StopIteration, ValueError, IndexError) as error:
+        return Feature("privilege", "unknown", detail=str(error))
+    missing = {name for name, bit in _CAPABILITIES.items() if not effective >> bit & 1}
+    if "CAP_SYS_ADMIN" not in missing or missing == {"CAP_SYS_ADMIN"}:
+        return Feature("privilege", "yes")
+    return Feature("privilege", "no", detail="missing " + ", ".join(sorted(missing)))
+
+
+def require(features: Features) -> None:
+    """Raise CannotRun when the monitor cannot work, with what to do about it."""
+    needs = {
+        "privilege": "Run it as root, for example with sudo.",
+        "BTF": "It needs a kernel with CONFIG_DEBUG_INFO_BTF=y, as distributions build theirs.",
+        "ring buffer": "It needs Linux 5.8 or later; this is " + platform.release() + ".",
+    }
+    for name, remedy in needs.items():
+        feature = features.answers[name]
+        if feature.answer == "no":
+            detail = f" ({feature.detail})" if feature.detail else ""
+            raise CannotRun(f"cannot load eBPF programs: no {name}{detail}. {remedy}")

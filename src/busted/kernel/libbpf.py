@@ -1,0 +1,307 @@
+"""libbpf through ctypes: open, configure, load and attach one compiled object.
+
+Only what we use is bound. Where the distribution's libbpf is older than the kernel (multi
+and session uprobes, Linux 6.6 and 6.13), the system call is made directly, with the layout
+of `union bpf_attr` in linux/bpf.h. Links live as long as their file descriptors, so a
+monitor that dies leaves no probe behind.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import ctypes.util
+import errno
+import os
+import platform
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+LIBRARY = "libbpf.so.1"
+
+# enum bpf_attach_type and enum bpf_cmd in linux/bpf.h.
+TRACE_UPROBE_MULTI = 48
+TRACE_UPROBE_SESSION = 57
+_LINK_CREATE = 28
+_UPROBE_MULTI_RETURN = 1
+_SYSCALL_BPF = {"x86_64": 321, "aarch64": 280}
+
+_pointer = ctypes.c_void_p
+_string = ctypes.c_char_p
+_int = ctypes.c_int
+_size = ctypes.c_size_t
+
+_SIGNATURES: dict[str, tuple[object, list[object]]] = {
+    "bpf_object__open_file": (_pointer, [_string, _pointer]),
+    "bpf_object__load": (_int, [_pointer]),
+    "bpf_object__close": (None, [_pointer]),
+    "bpf_object__find_program_by_name": (_pointer, [_pointer, _string]),
+    "bpf_object__find_map_by_name": (_pointer, [_pointer, _string]),
+    "bpf_object__next_map": (_pointer, [_pointer, _pointer]),
+    "bpf_program__set_autoload": (_int, [_pointer, ctypes.c_bool]),
+    "bpf_program__set_expected_attach_type": (_int, [_pointer, _int]),
+    "bpf_program__fd": (_int, [_pointer]),
+    "bpf_program__attach": (_pointer, [_pointer]),
+    "bpf_program__attach_uprobe_opts": (_pointer, [_pointer, _int, _string, _size, _pointer]),
+    "bpf_map__name": (_string, [_pointer]),
+    "bpf_map__fd": (_int, [_pointer]),
+    "bpf_map__key_size": (ctypes.c_uint32, [_pointer]),
+    "bpf_map__value_size": (ctypes.c_uint32, [_pointer]),
+    "bpf_map__set_max_entries": (_int, [_pointer, ctypes.c_uint32]),
+    "bpf_map__initial_value": (_pointer, [_pointer, _pointer]),
+    "bpf_map__lookup_elem": (_int, [_pointer, _pointer, _size, _pointer, _size, ctypes.c_uint64]),
+    "bpf_map__update_elem": (_int, [_pointer, _pointer, _size, _pointer, _size, ctypes.c_uint64]),
+    "bpf_link__destroy": (_int, [_pointer]),
+    "libbpf_num_possible_cpus": (_int, []),
+    "libbpf_set_print": (_pointer, [_pointer]),
+    "ring_buffer__new": (_pointer, [_int, _pointer, _pointer, _pointer]),
+    "ring_buffer__consume": (_int, [_pointer]),
+    "ring_buffer__free": (None, [_pointer]),
+}
+
+
+class BpfError(OSError):
+    """The kernel or libbpf refused; the message says what, and the kernel's last word on it."""
+
+    def __init__(self, what: str, number: int, log: str = "") -> None:
+        super().__init__(number, f"{what}: {os.strerror(number)}" + (f" ({log})" if log else ""))
+
+
+class _UprobeOptions(ctypes.Structure):
+    """struct bpf_uprobe_opts of bpf/libbpf.h."""
+
+    _fields_ = (
+        ("size", ctypes.c_size_t),
+        ("ref_ctr_offset", ctypes.c_size_t),
+        ("bpf_cookie", ctypes.c_uint64),
+        ("retprobe", ctypes.c_bool),
+        ("func_name", ctypes.c_char_p),
+    )
+
+
+class _UprobeMulti(ctypes.Structure):
+    """The `link_create` part of union bpf_attr, as far as a multi uprobe fills it."""
+
+    _fields_ = (
+        ("prog_fd", ctypes.c_uint32),
+        ("target_fd", ctypes.c_uint32),
+        ("attach_type", ctypes.c_uint32),
+        ("flags", ctypes.c_uint32),
+        ("path", ctypes.c_void_p),
+        ("offsets", ctypes.c_void_p),
+        ("ref_ctr_offsets", ctypes.c_void_p),
+        ("cookies", ctypes.c_void_p),
+        ("count", ctypes.c_uint32),
+        ("multi_flags", ctypes.c_uint32),
+        ("pid", ctypes.c_uint32),
+        ("unused", ctypes.c_uint32),
+    )
+
+
+class _Log:
+    """Collects what libbpf prints, to quote from it when something fails."""
+
+    # Enough for the end of a verifier log; the useful line stands near it.
+    MAX_LINES = 400
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        libc = ctypes.CDLL(None)
+        buffer = ctypes.create_string_buffer(4096)
+
+        def write(level: int, text: bytes, arguments: int) -> int:
+            if level < 2:  # warnings and information, not debugging
+                libc.vsnprintf(buffer, len(buffer), text, _pointer(arguments))
+                self.lines += buffer.value.decode("utf-8", "replace").splitlines()
+                del self.lines[: -self.MAX_LINES]
+            return 0
+
+        self.callback = ctypes.CFUNCTYPE(_int, _int, _string, _pointer)(write)
+
+    def last_word(self) -> str:
+        """Return the verifier's last line that says why, else libbpf's last line."""
+        noise = re.compile(r"^(processed \d|-- |libbpf: (failed|prog '.*': failed)|\s*$|\d+: )")
+        useful = [line for line in self.lines if not noise.match(line)]
+        return (useful or self.lines or [""])[-1].strip()
+
+
+def load_library() -> ctypes.CDLL:
+    """Return libbpf with the signatures that we call. Raises OSError where it is missing."""
+    library = ctypes.CDLL(LIBRARY, use_errno=True)
+    for name, (result, arguments) in _SIGNATURES.items():
+        function = getattr(library, name)
+        function.restype, function.argtypes = result, arguments
+    return library
+
+
+class Link:
+    """One attached program; close() detaches it."""
+
+    def __init__(self, library: ctypes.CDLL, pointer: int | None = None, fd: int = -1) -> None:
+        self._library, self._pointer, self._fd = library, pointer, fd
+
+    def close(self) -> None:
+        """Detach; a second call does nothing."""
+        if self._pointer is not None:
+            self._library.bpf_link__destroy(self._pointer)
+        if self._fd >= 0:
+            os.close(self._fd)
+        self._pointer, self._fd = None, -1
+
+
+class Map:
+    """One map of a loaded object, keys and values as bytes."""
+
+    def __init__(self, library: ctypes.CDLL, pointer: int) -> None:
+        self._library, self._pointer = library, pointer
+        self.fd: int = library.bpf_map__fd(pointer)
+        self._value_size: int = library.bpf_map__value_size(pointer)
+
+    def update(self, key: bytes, value: bytes) -> None:
+        """Store `value` at `key`. Raises BpfError when the kernel refuses."""
+        result = self._library.bpf_map__update_elem(
+            self._pointer, key, len(key), value, len(value), 0
+        )
+        if result:
+            raise BpfError("update of a BPF map", -result)
+
+    def lookup(self, key: bytes) -> bytes | None:
+        """Return the value at `key`, or None."""
+        return self._lookup(key, self._value_size)
+
+    def lookup_per_cpu(self, key: bytes) -> list[bytes]:
+        """Return one value for each possible CPU."""
+        size = (self._value_size + 7) & ~7
+        values = self._lookup(key, size * int(self._library.libbpf_num_possible_cpus()))
+        return [] if values is None else [values[i : i + size] for i in range(0, len(values), size)]
+
+    def _lookup(self, key: bytes, size: int) -> bytes | None:
+        value = ctypes.create_string_buffer(size)
+        result = self._library.bpf_map__lookup_elem(self._pointer, key, len(key), value, size, 0)
+        if result == -errno.ENOENT:
+            return None
+        if result:
+            raise BpfError("look-up in a BPF map", -result)
+        return value.raw
+
+
+class BpfObject:
+    """A compiled object file: configure it, load it, attach its programs."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the file, nothing more. Raises BpfError, or OSError where libbpf is missing."""
+        self._library = load_library()
+        self._log = _Log()
+        self._library.libbpf_set_print(self._log.callback)
+        self._object = self._library.bpf_object__open_file(str(path).encode(), None)
+        if not self._object:
+            raise BpfError(f"opening {path.name}", ctypes.get_errno(), self._log.last_word())
+
+    def autoload(self, program: str, wanted: bool) -> None:
+        """Choose whether load() loads the program."""
+        self._library.bpf_program__set_autoload(self._program(program), wanted)
+
+    def attach_type(self, program: str, attach_type: int) -> None:
+        """Load the program for another kind of attachment than its section names."""
+        self._library.bpf_program__set_expected_attach_type(self._program(program), attach_type)
+
+    def max_entries(self, map_name: str, entries: int) -> None:
+        """Resize a map before loading."""
+        self._library.bpf_map__set_max_entries(self._map(map_name), entries)
+
+    def settings(self, value: bytes) -> None:
+        """Fill the read-only data of the programs before loading."""
+        size = ctypes.c_size_t()
+        pointer = None
+        while (pointer := self._library.bpf_object__next_map(self._object, pointer)) is not None:
+            if self._library.bpf_map__name(pointer).endswith(b".rodata"):
+                data = self._library.bpf_map__initial_value(pointer, ctypes.byref(size))
+                if size.value != len(value):
+                    raise BpfError(f"settings of {len(value)} bytes", errno.EINVAL)
+                ctypes.memmove(data, value, len(value))
+                return
+        raise BpfError("settings", errno.ENOENT)
+
+    def load(self) -> None:
+        """Load maps and programs. Raises BpfError with the verifier's last useful line."""
+        result = self._library.bpf_object__load(self._object)
+        if result:
+            raise BpfError("loading the eBPF programs", -result, self._log.last_word())
+
+    def map(self, name: str) -> Map:
+        """Return a map of the loaded object."""
+        return Map(self._library, self._map(name))
+
+    def attach(self, program: str) -> Link:
+        """Attach to what the program's section names (a tracepoint)."""
+        link = self._library.bpf_program__attach(self._program(program))
+        return self._link(link, program)
+
+    def attach_uprobe(
+        self, program: str, path: str, offset: int, *, at_return: bool = False, cookie: int = 0
+    ) -> Link:
+        """Attach through a perf event, in every process that maps the file; one offset."""
+        options = _UprobeOptions(
+            size=ctypes.sizeof(_UprobeOptions), bpf_cookie=cookie, retprobe=at_return
+        )
+        link = self._library.bpf_program__attach_uprobe_opts(
+            self._program(program), -1, path.encode(), offset, ctypes.byref(options)
+        )
+        return self._link(link, f"{program} to {path}")
+
+    def attach_uprobe_multi(
+        self,
+        program: str,
+        path: str,
+        offsets: Sequence[int],
+        *,
+        attach_type: int = TRACE_UPROBE_MULTI,
+        at_return: bool = False,
+        cookie: int = 0,
+    ) -> Link:
+        """Attach one program at several offsets of a file with one link (Linux 6.6)."""
+        offset_array = (ctypes.c_uint64 * len(offsets))(*offsets)
+        cookie_array = (ctypes.c_uint64 * len(offsets))(*[cookie] * len(offsets))
+        path_buffer = ctypes.create_string_buffer(path.encode())
+        attributes = _UprobeMulti(
+            prog_fd=self._library.bpf_program__fd(self._program(program)),
+            attach_type=attach_type,
+            path=ctypes.addressof(path_buffer),
+            offsets=ctypes.addressof(offset_array),
+            cookies=ctypes.addressof(cookie_array),
+            count=len(offsets),
+            multi_flags=_UPROBE_MULTI_RETURN if at_return else 0,
+        )
+        fd = bpf_system_call(_LINK_CREATE, attributes)
+        return Link(self._library, fd=fd)
+
+    def close(self) -> None:
+        """Unload; programs that links still hold stay until those are closed."""
+        self._library.bpf_object__close(self._object)
+
+    def _program(self, name: str) -> int:
+        return self._found(self._library.bpf_object__find_program_by_name, "program", name)
+
+    def _map(self, name: str) -> int:
+        return self._found(self._library.bpf_object__find_map_by_name, "map", name)
+
+    def _found(self, find: ctypes._NamedFuncPointer, kind: str, name: str) -> int:
+        pointer: int | None = find(self._object, name.encode())
+        if pointer is None:
+            raise BpfError(f"{kind} {name}", errno.ENOENT)
+        return pointer
+
+    def _link(self, pointer: int | None, what: str) -> Link:
+        if not pointer:
+            raise BpfError(f"attaching {what}", ctypes.get_errno(), self._log.last_word())
+        return Link(self._library, pointer)
+
+
+def bpf_system_call(command: int, attributes: ctypes.Structure) -> int:
+    """Call bpf(2) directly and return its result. Raises BpfError."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    number = _SYSCALL_BPF[platform.machine()]
+    result: int = libc.syscall(number, command, ctypes.byref(attributes), ctypes.sizeof(attributes))
+    if result < 0:
+        raise BpfError(f"bpf({command})", ctypes.get_errno())
+    return result

@@ -1,0 +1,95 @@
+"""Where in a TLS library to set the probes: a table of functions, and a cheaper place.
+
+The kernel runs the instruction under a probe either by emulating it (push, call, jump: about
+1 us) or by single-stepping a copy (all others: up to 10 us on a virtual machine). OpenSSL's
+SSL_write, SSL_write_ex and their twins often begin with `sub` and do nothing but call
+ssl_write_internal() or ssl_read_internal(), which begin with `push`. Where the bytes of such
+a wrapper say so beyond doubt, the probe goes there; otherwise on the function itself.
+
+Reference: arch/x86/kernel/uprobes.c of Linux (branch_setup_xol_ops, push_setup_xol_ops);
+ssl/ssl_lib.c of OpenSSL 3.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+
+import msgspec
+
+from busted.kernel.elf import ElfFile
+
+# function: (the program for its entry, whether its return is awaited)
+FUNCTIONS = {
+    "SSL_write": ("tls_write", True),
+    "SSL_write_ex": ("tls_write_ex", True),
+    "SSL_read": ("tls_read", True),
+    "SSL_read_ex": ("tls_read_ex", True),
+    "SSL_ctrl": ("tls_control", False),
+    "SSL_set_tlsext_host_name": ("tls_host_name", False),
+    "SSL_free": ("tls_free", False),
+}
+# The internal functions take the count's address in the fourth argument, as the _ex ones do.
+_INTERNAL_PROGRAM = {
+    "SSL_write": "tls_write_ex",
+    "SSL_write_ex": "tls_write_ex",
+    "SSL_read": "tls_read_ex",
+    "SSL_read_ex": "tls_read_ex",
+}
+
+# x86-64 instructions that may stand between a wrapper's start and its call. None of them
+# touches the first two arguments; the third is at most sign-extended from int.
+_WRAPPER = re.compile(
+    rb"(?:"
+    rb"\xf3\x0f\x1e\xfa"  # endbr64
+    rb"|\x48\x83\xec."  # sub $n,%rsp
+    rb"|\x64\x48\x8b\x04\x25\x28\0\0\0"  # mov %fs:0x28,%rax: the stack protector's value
+    rb"|\x48\x89\x44\x24."  # mov %rax,n(%rsp)
+    rb"|\x31\xc0"  # xor %eax,%eax
+    rb"|\x85\xd2"  # test %edx,%edx
+    rb"|\x78.|\x0f\x88...."  # js: a negative length
+    rb"|\x48\x63\xd2"  # movslq %edx,%rdx
+    rb"|(?P<count>\x48\x89\xe1|\x48\x8d\x4c\x24.)"  # mov %rsp,%rcx; lea n(%rsp),%rcx
+    rb")*\xe8(?P<target>....)",  # call
+    re.DOTALL,
+)
+_PUSH = re.compile(rb"[\x50-\x57]|\x41[\x50-\x57]")
+_WRAPPER_BYTES = 64
+
+
+class Place(msgspec.Struct, frozen=True):
+    """One probe: `offset` in the file, the program for its entry, and if a return one belongs."""
+
+    program: str
+    offset: int
+    at_return: bool
+
+
+def places(elf: ElfFile, machine: str) -> tuple[Place, ...]:
+    """Return the probes for a file, none when it is not a TLS library we know.
+
+    `machine` is what `platform.machine()` says; the cheaper place is known on x86_64 only.
+    """
+    functions = elf.functions(FUNCTIONS)
+    if not {"SSL_write", "SSL_read"} <= functions.keys():
+        return ()
+    found = set()
+    for name, offset in functions.items():
+        program, at_return = FUNCTIONS[name]
+        inner = _internal_function(elf, name, offset) if machine == "x86_64" else None
+        if inner is not None:
+            program, offset = _INTERNAL_PROGRAM[name], inner
+        found.add(Place(program, offset, at_return))
+    return tuple(sorted(found, key=lambda place: (place.program, place.offset)))
+
+
+def _internal_function(elf: ElfFile, name: str, offset: int) -> int | None:
+    if name not in _INTERNAL_PROGRAM:
+        return None
+    wrapper = _WRAPPER.match(elf.read(offset, _WRAPPER_BYTES))
+    # Without the _ex, the wrapper itself must have set the fourth argument; with it, left it alone.
+    if wrapper is None or (wrapper["count"] is None) != name.endswith("_ex"):
+        return None
+    (distance,) = struct.unpack("<i", wrapper["target"])
+    target = offset + wrapper.end() + distance
+    return target if target >= 0 and _PUSH.match(elf.read(target, 2)) else None

@@ -1,0 +1,144 @@
+"""Which files to probe: every TLS library that some process has mapped, each once.
+
+A probe belongs to an inode, so one covers every process that maps the file, now or later,
+in whatever mount namespace. A file is reached through /proc/PID/map_files, which needs no
+path, or through the process's own root. The same file of an image shows on another device
+in every container's overlay, while the inode below, which carries the probe, is one: there the
+inode number, size and time of change tell files apart, and the device does not.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from busted.kernel.elf import ElfFile
+from busted.kernel.places import Place, places
+
+_OVERLAYFS_MAGIC = 0x794C7630  # linux/magic.h
+
+# One line of /proc/PID/maps (proc(5)), executable mappings of files only.
+_MAPPING = re.compile(
+    r"^([0-9a-f]+-[0-9a-f]+) .{2}x. [0-9a-f]+ ([0-9a-f]+:[0-9a-f]+) (\d+) +(/.*)$", re.MULTILINE
+)
+
+
+class Mapping(msgspec.Struct, frozen=True):
+    """A process has a file mapped, executable; `span` is its addresses as map_files spells them."""
+
+    pid: int
+    span: str
+    device: str
+    inode: int
+    path: str
+
+
+class Target(msgspec.Struct, frozen=True):
+    """A file worth probing, open as `fd`."""
+
+    fd: int
+    path: str
+    kind: str
+    places: tuple[Place, ...]
+
+    def close(self) -> None:
+        """Close the file; probes on it stay."""
+        os.close(self.fd)
+
+
+def running_processes(proc: Path = Path("/proc")) -> Iterator[int]:
+    """Yield the ids of all processes."""
+    return (int(name) for name in os.listdir(proc) if name.isdigit())
+
+
+def mappings(pid: int, proc: Path = Path("/proc")) -> Iterator[Mapping]:
+    """Yield the executable file mappings of a process, none when it is gone."""
+    try:
+        maps = (proc / str(pid) / "maps").read_text("utf-8", "surrogateescape")
+    except OSError:
+        return
+    for span, device, inode, path in _MAPPING.findall(maps):
+        yield Mapping(pid, span, device, int(inode), path)
+
+
+class Targets:
+    """Finds targets among mappings; a file that was looked at is not looked at again."""
+
+    # Files ever looked at; a host has a few thousand. Past this the oldest are looked at again,
+    # which costs a millisecond each and, for a target, is prevented by `_probed`.
+    MAX_SEEN = 65536
+
+    def __init__(self, machine: str, proc: Path = Path("/proc")) -> None:
+        """`machine` is what platform.machine() says."""
+        self._machine, self._proc = machine, proc
+        self._seen: dict[tuple[str, int], None] = {}
+        self._probed: set[tuple[int, ...]] = set()
+        self.unreadable: dict[str, str] = {}
+
+    def examine(self, mapping: Mapping) -> Target | None:
+        """Return a target when the mapped file is a TLS library that was not returned before."""
+        name = (mapping.device, mapping.inode)
+        if name in self._seen:
+            return None
+        self._seen[name] = None
+        if len(self._seen) > self.MAX_SEEN:
+            del self._seen[next(iter(self._seen))]
+        try:
+            fd = self._open(mapping)
+        except FileNotFoundError:
+            del self._seen[name]  # the process is gone; the next one that maps it may not be
+            return None
+        except OSError as error:
+            self.unreadable[mapping.path] = error.strerror or str(error)
+            return None
+        target = self._target(fd, mapping.path)
+        if target is None:
+            os.close(fd)
+        return target
+
+    def _open(self, mapping: Mapping) -> int:
+        process = self._proc / str(mapping.pid)
+        flags = os.O_RDONLY | os.O_CLOEXEC
+        try:
+            return os.open(process / "map_files" / mapping.span, flags)
+        except OSError:
+            path = mapping.path.removesuffix(" (deleted)")
+            # By its path, as that process sees it, or as we do when it is gone already.
+            root = f"{process}/root" if process.exists() else ""
+            # Not blocking: the path may be a FIFO by now.
+            fd = os.open(root + path, flags | os.O_NONBLOCK)
+        if os.fstat(fd).st_ino != mapping.inode:
+            os.close(fd)
+            raise FileNotFoundError(path)
+        return fd
+
+    def _target(self, fd: int, path: str) -> Target | None:
+        try:
+            found = places(ElfFile(fd), self._machine)
+        except ValueError:
+            return None
+        if not found or (identity := file_identity(fd)) in self._probed:
+            return None
+        self._probed.add(identity)
+        return Target(fd, path, "openssl", found)
+
+
+def file_identity(fd: int) -> tuple[int, ...]:
+    """Return what is equal for two open files exactly when a probe on one covers the other."""
+    status = os.fstat(fd)
+    if _file_system(fd) == _OVERLAYFS_MAGIC:
+        return (-1, status.st_ino, status.st_size, status.st_mtime_ns)
+    return (status.st_dev, status.st_ino)
+
+
+def _file_system(fd: int) -> int:
+    # struct statfs begins with the type, a long; the rest is at most 112 bytes (statfs(2)).
+    buffer = ctypes.create_string_buffer(256)
+    if ctypes.CDLL(None, use_errno=True).fstatfs(fd, buffer):
+        return 0
+    return int.from_bytes(buffer.raw[:8], "little")

@@ -1,0 +1,79 @@
+"""Records to ordered bytes: one stream for each direction of each connection.
+
+The kernel numbers the bytes of a stream, so a gap is known to the byte whatever caused it: a
+full ring, unreadable memory, a call over the limit. Records come in order; one that repeats
+bytes already seen (a recording played twice, say) gives only what is new.
+
+Nothing is buffered here. Connections are kept in the order of their use, and the one unused
+for longest makes room for a new one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from busted.records import ConnectionKey, ProcessKey, TlsData, TlsOpen
+
+# As many as the kernel side remembers (the `connections` map of bpf/tls.bpf.c).
+MAX_CONNECTIONS = 16384
+
+
+class Stream:
+    """One direction of one connection."""
+
+    def __init__(self) -> None:
+        """A stream is followed from its first byte on."""
+        self._next = 0
+
+    def take(self, record: TlsData) -> tuple[int, bytes]:
+        """Return how many bytes are missing before this piece, and what of it is new."""
+        missing = max(0, record.position - self._next)
+        repeated = max(0, self._next - record.position)
+        self._next = max(self._next, record.position + len(record.data))
+        return missing, record.data[repeated:] if repeated else record.data
+
+
+class Connection:
+    """A connection as the kernel told it: who opened it, its name, its two streams."""
+
+    def __init__(self, key: ConnectionKey) -> None:
+        """`opened` stays None when the record of its opening was lost."""
+        self.key = key
+        self.opened: TlsOpen | None = None
+        self.name: str | None = None
+        self.streams = (Stream(), Stream())
+
+
+class Connections:
+    """The open connections, bounded."""
+
+    def __init__(self, max_connections: int = MAX_CONNECTIONS) -> None:
+        """`forgotten` counts connections that were dropped unfinished to make room."""
+        self._max = max_connections
+        self._open: dict[ConnectionKey, Connection] = {}
+        self.forgotten = 0
+
+    def find(self, key: ConnectionKey) -> tuple[Connection, Connection | None]:
+        """Return the connection, and the one that had to make room for it, if any."""
+        connection = self._open.pop(key, None) or Connection(key)
+        self._open[key] = connection  # last in order: used just now
+        if len(self._open) <= self._max:
+            return connection, None
+        self.forgotten += 1
+        return connection, self._open.pop(next(iter(self._open)))
+
+    def close(self, key: ConnectionKey) -> Connection | None:
+        """Remove and return a connection, None when it is not known."""
+        return self._open.pop(key, None)
+
+    def of_process(self, process: ProcessKey) -> list[Connection]:
+        """Return the open connections of a process."""
+        return [c for key, c in self._open.items() if key.process == process]
+
+    def __iter__(self) -> Iterator[Connection]:
+        """Iterate over a snapshot, the one unused for longest first."""
+        return iter(list(self._open.values()))
+
+    def __len__(self) -> int:
+        """Count the open connections."""
+        return len(self._open)

@@ -1,0 +1,124 @@
+"""Real programs in the kernel, a process that calls probed functions, and what came of it."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from busted.kernel.elf import ElfFile
+from busted.kernel.places import places
+from busted.kernel.programs import TlsPrograms, Way
+from busted.kernel.targets import Target
+from busted.records import Record, TlsData, decode
+
+SOURCE = Path(__file__).parent / "programs" / "tls_library.c"
+DEADLINE_SECONDS = 10.0
+
+# Runs in the watched process: `ssl(n)` is the address of the n-th connection object.
+PROLOGUE = """
+import ctypes, mmap, os, sys
+library = ctypes.CDLL(sys.argv[1])
+size_t = ctypes.c_size_t
+def ssl(n): return ctypes.c_void_p(0x10000 + n * 64)
+def then(result, count=0): library.next_result(result, size_t(count))
+def write(n, data, length=None):
+    library.SSL_write(ssl(n), data, len(data) if length is None else length)
+def write_ex(n, data, length=None):
+    library.SSL_write_ex(
+        ssl(n), data, size_t(len(data) if length is None else length), ctypes.byref(size_t()))
+def read(n, size): library.SSL_read(ssl(n), ctypes.create_string_buffer(size), size)
+def read_ex(n, size):
+    buffer = ctypes.create_string_buffer(size)
+    library.SSL_read_ex(ssl(n), buffer, size_t(size), ctypes.byref(size_t()))
+def name(n, text): library.SSL_ctrl(ssl(n), 55, ctypes.c_long(0), text)
+def free(n): library.SSL_free(ssl(n))
+def step(): sys.stdin.readline()
+"""
+
+
+def build_library(directory: Path) -> Path:
+    """Compile the library; each directory gives an inode, and so a target, of its own."""
+    path = directory / "libtls.so"
+    subprocess.run(["gcc", "-O2", "-shared", "-fPIC", "-o", path, SOURCE], check=True)
+    return path
+
+
+def open_target(path: Path) -> Target:
+    """The target that Targets would find."""
+    fd = os.open(path, os.O_RDONLY)
+    return Target(fd, str(path), "openssl", places(ElfFile(fd), platform.machine()))
+
+
+class Watched:
+    """Programs attached to one library."""
+
+    def __init__(self, programs: TlsPrograms, library: Path) -> None:
+        self.programs, self.library = programs, library
+        self.records: list[Record] = []
+
+    def run(self, script: str) -> int:
+        """Run `script` in a process of its own to its end, and return its pid."""
+        process = subprocess.Popen([sys.executable, "-c", PROLOGUE + script, str(self.library)])
+        assert process.wait(DEADLINE_SECONDS) == 0
+        return process.pid
+
+    @contextmanager
+    def started(self, script: str) -> Iterator[Callable[[], None]]:
+        """Run `script` while the block runs; the value lets it pass its next `step()`."""
+        process = subprocess.Popen(
+            [sys.executable, "-c", PROLOGUE + script, str(self.library)],
+            stdin=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stdin is not None
+        stdin = process.stdin
+
+        def step() -> None:
+            stdin.write("\n")
+            stdin.flush()
+
+        try:
+            yield step
+        finally:
+            stdin.close()
+            assert process.wait(DEADLINE_SECONDS) == 0
+
+    def wait(self, enough: Callable[[list[Record]], bool]) -> list[Record]:
+        """Read until `enough` says so; fails at the deadline."""
+        deadline = time.monotonic() + DEADLINE_SECONDS
+        while True:
+            self.records += [decode(raw) for raw in self.programs.ring.read()]
+            if enough(self.records):
+                return self.records
+            assert time.monotonic() < deadline, self.records
+            time.sleep(0.001)
+
+    def all(self) -> list[Record]:
+        """Read what is there; for after a process ended."""
+        return self.wait(lambda _: True)
+
+    def data(self) -> list[TlsData]:
+        """The plaintext records so far."""
+        return [record for record in self.all() if isinstance(record, TlsData)]
+
+
+@contextmanager
+def watched(
+    way: Way, directory: Path, *, ring_bytes: int = 1 << 20, max_call_bytes: int = 1 << 20
+) -> Iterator[Watched]:
+    """Load, attach to a fresh library, and take everything away again."""
+    library = build_library(directory)
+    programs = TlsPrograms(way, ring_bytes=ring_bytes, max_call_bytes=max_call_bytes)
+    try:
+        target = open_target(library)
+        programs.attach(target, cookie=7)
+        target.close()
+        yield Watched(programs, library)
+    finally:
+        programs.close()

@@ -1,0 +1,194 @@
+"""The TLS programs in the running kernel, by every way of attaching it offers."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from busted.kernel.programs import Way
+from busted.records import Direction, LostPlace, ProcessExit, TlsClose, TlsData, TlsName, TlsOpen
+from tests.kernel.harness import Watched, watched
+from tests.requirements import require
+
+pytestmark = pytest.mark.needs("kernel", "gcc")
+
+NEEDS = {"session": "session uprobe", "multi": "multi uprobe", "perf": "kernel"}
+
+
+@pytest.fixture(params=get_args(Way))
+def way(request: pytest.FixtureRequest) -> Way:
+    chosen: Way = request.param
+    require(NEEDS[chosen])
+    return chosen
+
+
+@pytest.fixture
+def kernel(way: Way, tmp_path: Path) -> Iterator[Watched]:
+    with watched(way, tmp_path) as programs:
+        yield programs
+        assert programs.programs.lost() == {}
+
+
+def written(records: list[TlsData]) -> bytes:
+    return b"".join(r.data for r in records if r.direction == Direction.WRITE)
+
+
+def test_each_function_reports_what_it_moved(kernel: Watched) -> None:
+    kernel.run(
+        "then(5); write(1, b'hello'); then(1, 3); write_ex(1, b'abc');"
+        "then(4); read(1, 100); then(1, 2); read_ex(1, 100)"
+    )
+    assert [(r.direction, r.data, r.position) for r in kernel.data()] == [
+        (Direction.WRITE, b"hello", 0),
+        (Direction.WRITE, b"abc", 5),
+        (Direction.READ, b"rrrr", 0),
+        (Direction.READ, b"RR", 4),
+    ]
+
+
+def test_the_first_record_says_who_it_is(kernel: Watched) -> None:
+    pid = kernel.run("then(1); write(1, b'a')")
+    opened = kernel.all()[0]
+    assert isinstance(opened, TlsOpen)
+    assert opened.key.pid == pid
+    assert (opened.ppid, opened.uid, opened.gid) == (os.getpid(), os.getuid(), os.getgid())
+    assert opened.tid == pid
+    assert opened.library == 7
+    assert opened.comm.startswith(b"python")
+    assert opened.cgroup_id > 0
+
+
+def test_a_write_that_must_be_made_again_counts_once(kernel: Watched) -> None:
+    kernel.run(
+        "then(-1); write(1, b'again'); then(-1); write(1, b'again'); then(5); write(1, b'again')"
+    )
+    assert written(kernel.data()) == b"again"
+
+
+def test_a_partial_write_counts_what_was_written(kernel: Watched) -> None:
+    kernel.run("then(1, 3); write_ex(1, b'partial'); then(1, 4); write_ex(1, b'tial')")
+    assert written(kernel.data()) == b"partial"
+
+
+@pytest.mark.parametrize("size", [1, 127, 128, 129, 4096, 16384, 16385, 100_000])
+def test_any_size_arrives_whole_and_in_order(kernel: Watched, size: int) -> None:
+    kernel.run(f"d = (bytes(range(251)) * 400)[:{size}]; then({size}); write(1, d)")
+    data = kernel.data()
+    assert written(data) == (bytes(range(251)) * 400)[:size]
+    assert all(r.call_bytes == size and r.position == r.call_offset for r in data)
+
+
+def test_a_small_write_costs_a_small_record(kernel: Watched) -> None:
+    kernel.run("then(1); write(1, b'open')")
+    kernel.all()
+    kernel.run("then(200); write(1, b'x' * 200)")
+    sizes = [len(raw) for raw in kernel.programs.ring.read()]
+    assert max(sizes) < 400
+
+
+def test_beyond_the_limit_the_head_and_the_last_piece_are_sent(way: Way, tmp_path: Path) -> None:
+    with watched(way, tmp_path, max_call_bytes=64 << 10) as kernel:
+        kernel.run("d = bytes(range(256)) * 1024; then(len(d)); write(1, d)")
+        data = kernel.data()
+        whole = bytes(range(256)) * 1024
+        assert [r.call_offset for r in data] == [0, 16384, 32768, len(whole) - 16384]
+        assert all(r.data == whole[r.call_offset :][: len(r.data)] for r in data)
+        assert kernel.programs.lost() == {LostPlace.OVER_CALL_LIMIT: len(whole) - (64 << 10)}
+
+
+def test_a_mapped_file_that_is_not_in_memory_is_captured(kernel: Watched, tmp_path: Path) -> None:
+    body = tmp_path / "body"
+    body.write_bytes(b"m" * 8192)
+    kernel.run(
+        f"f = open({str(body)!r}, 'r+b');"
+        "os.posix_fadvise(f.fileno(), 0, 0, os.POSIX_FADV_DONTNEED);"
+        "m = mmap.mmap(f.fileno(), 8192);"
+        "then(8192); write(1, (ctypes.c_char * 8192).from_buffer(m), 8192)"
+    )
+    assert written(kernel.data()) == b"m" * 8192
+
+
+def test_names_come_from_both_kinds_of_library(kernel: Watched) -> None:
+    kernel.run(
+        "name(1, b'api.openai.com'); library.SSL_set_tlsext_host_name(ssl(2), b'example.com');"
+        "library.SSL_ctrl(ssl(3), 33, ctypes.c_long(4), None)"
+    )
+    names = [r.name for r in kernel.all() if isinstance(r, TlsName)]
+    assert names == ["api.openai.com", "example.com"]
+
+
+def test_a_recycled_address_is_another_connection(kernel: Watched) -> None:
+    kernel.run("then(1); write(1, b'a'); free(1); write(1, b'b')")
+    first, second = (r for r in kernel.data())
+    assert first.key.connection == second.key.connection
+    assert first.key != second.key
+    assert second.position == 0
+    assert [r.key for r in kernel.all() if isinstance(r, TlsClose)] == [first.key]
+
+
+def test_the_end_of_a_process_is_told_once_and_only_if_it_used_tls(kernel: Watched) -> None:
+    kernel.run("pass")
+    pid = kernel.run(
+        "import threading; then(1); t = threading.Thread(target=write, args=(1, b'a'));"
+        "t.start(); t.join(); write(1, b'b')"
+    )
+    records = kernel.wait(lambda records: any(isinstance(r, ProcessExit) for r in records))
+    assert [r.key.pid for r in records if isinstance(r, ProcessExit)] == [pid]
+
+
+def test_a_forked_child_has_connections_of_its_own(kernel: Watched) -> None:
+    kernel.run(
+        "then(1); write(1, b'p')\nif os.fork() == 0:\n  write(1, b'c'); os._exit(0)\nos.wait()"
+    )
+    parent, child = (r.key for r in kernel.data())
+    assert parent.connection == child.connection
+    assert parent.pid != child.pid
+
+
+def test_a_muted_connection_is_silent_and_others_are_not(kernel: Watched) -> None:
+    script = "then(1); write(1, b'a'); write(2, b'b'); step(); write(1, b'c'); write(2, b'd')"
+    with kernel.started(script) as step:
+        kernel.wait(lambda records: sum(isinstance(r, TlsData) for r in records) == 2)
+        kernel.programs.mute(kernel.data()[0].key)
+        step()
+    assert [r.data for r in kernel.data()] == [b"a", b"b", b"d"]
+
+
+def test_a_verdict_does_not_reach_a_later_connection_at_the_same_address(kernel: Watched) -> None:
+    script = "then(1); write(1, b'a'); step(); free(1); write(1, b'b'); step(); write(1, b'c')"
+    with kernel.started(script) as step:
+        kernel.wait(lambda records: any(isinstance(r, TlsData) for r in records))
+        old = kernel.data()[0].key
+        step()
+        kernel.wait(lambda records: sum(isinstance(r, TlsData) for r in records) == 2)
+        kernel.programs.mute(old)
+        step()
+    assert [r.data for r in kernel.data()] == [b"a", b"b", b"c"]
+
+
+def test_what_a_full_ring_loses_is_counted_and_located(way: Way, tmp_path: Path) -> None:
+    with watched(way, tmp_path, ring_bytes=4096 * 4) as kernel:
+        kernel.run("then(1000)\nfor _ in range(100): write(1, b'x' * 1000)")
+        data = kernel.data()
+        delivered = sum(len(r.data) for r in data)
+        assert 0 < delivered < 100_000
+        assert delivered + kernel.programs.lost()[LostPlace.RING_FULL] == 100_000
+
+
+def test_no_probe_is_left_when_all_is_closed(way: Way, tmp_path: Path) -> None:
+    with watched(way, tmp_path) as kernel:
+        library = kernel.library
+        kernel.run("then(1); write(1, b'a')")
+    # The kernel patches the mapped code of a probed function, and restores it.
+    probe = (
+        "import ctypes, sys; l = ctypes.CDLL(sys.argv[1]); "
+        "print(ctypes.string_at(l.SSL_write, 4).hex())"
+    )
+    code = subprocess.check_output([sys.executable, "-c", probe, library], text=True)
+    assert not code.startswith("cc")
