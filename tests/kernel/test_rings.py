@@ -15,6 +15,8 @@ from tests.kernel.harness import Watched, watched
 
 pytestmark = pytest.mark.needs("kernel", "gcc")
 
+pytestmark = pytest.mark.needs("kernel", "gcc")
+
 
 @pytest.fixture(params=["x86_64", "aarch64"], ids=["own", "libbpf"])
 def kernel(
