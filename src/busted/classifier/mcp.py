@@ -9,16 +9,19 @@ Source: https://modelcontextprotocol.io/specification, revisions 2024-11-05 to 2
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from busted.classifier.chat import MAX_ERROR_CHARS, MAX_NAME_CHARS
+from busted.classifier.direction import Direction
 from busted.classifier.foreign import mapping, string, to_json
-from busted.events import McpRequest, McpResponse
+from busted.events import Action, McpRequest, McpResponse
 from busted.protocols.http import Headers
 from busted.protocols.jsonrpc import JsonRpc
 
 # Results hold whole files and pages. What is beyond is told as truncated.
 MAX_VALUE_CHARS = 256 * 1024
+# A client that waits for more than this many answers at once has lost them.
+MAX_PENDING = 1024
 
 # category: its methods, of all revisions, requests of either side and notifications
 METHODS = {
@@ -125,3 +128,45 @@ def _error(value: object) -> str:
 
 def _meta(params: Mapping[str, object]) -> Mapping[str, object]:
     return mapping(params.get("_meta"))
+
+
+class Pending:
+    """The requests of either side that were not answered yet, so that answers get a method."""
+
+    def __init__(self, limit: int = MAX_PENDING) -> None:
+        self._limit = limit
+        self._methods: dict[tuple[Direction, str], str] = {}
+
+    def asked(self, direction: Direction, message: JsonRpc) -> None:
+        """Remember a request that went in `direction`."""
+        if message.kind != "request" or message.id is None or message.method is None:
+            return
+        if len(self._methods) >= self._limit:
+            del self._methods[next(iter(self._methods))]
+        self._methods[direction, message.id] = message.method[:MAX_NAME_CHARS]
+
+    def answered(self, direction: Direction, message: JsonRpc) -> str | None:
+        """Return the method that an answer going in `direction` answers, and forget it."""
+        asker = Direction.READ if direction is Direction.WRITE else Direction.WRITE
+        return self._methods.pop((asker, message.id or ""), None)
+
+
+def actions(
+    messages: Iterable[JsonRpc],
+    headers: Headers,
+    pending: Pending,
+    direction: Direction,
+    size: int,
+) -> tuple[Action, ...]:
+    """Return the actions of those messages, in one body of `size` bytes, that are MCP's."""
+    found: list[Action] = []
+    for message in messages:
+        if message.kind in ("request", "notification"):
+            if is_mcp(message, headers):
+                pending.asked(direction, message)
+                found.append(request(message, size))
+            continue
+        method = pending.answered(direction, message)
+        if method is not None or has_headers(headers):
+            found.append(response(message, method, size))
+    return tuple(found)

@@ -186,6 +186,40 @@ def test_escapes_hide_nothing_in_what_is_not_whole_json(text: str) -> None:
     assert SECRET not in arguments(ContentFilter("redacted", KEY)(call(text)))
 
 
+@pytest.mark.parametrize("end", [SECRET[:12], EMAIL[:-5], "4111 1111 11"])
+def test_the_beginning_of_a_secret_at_the_end_of_a_cut_text_is_hidden(end: str) -> None:
+    def shown(truncated: bool) -> str:
+        said = Prompt(
+            api="x",
+            model="gpt-4o-2024-08-06",
+            messages=(ChatMessage(role="user", content=f"it is {end}"),),
+            stream=False,
+            bytes=1,
+            truncated=truncated,
+        )
+        action = ContentFilter("redacted", KEY)(event(said)).action
+        assert isinstance(action, Prompt)
+        assert action.model == "gpt-4o-2024-08-06"
+        return action.messages[0].content
+
+    assert shown(truncated=True).startswith("it is <")
+    assert shown(truncated=False) == f"it is {end}"
+
+
+@pytest.mark.parametrize("end", [SECRET[:12], "4111 1111 11"])
+def test_the_end_of_cut_json_is_hidden_behind_an_escape(end: str) -> None:
+    said = ToolCall(name="run", arguments=f'{{"a":"x\\n{end}', truncated=True)
+
+    assert end not in arguments(ContentFilter("redacted", KEY)(event(said)))
+
+
+@pytest.mark.parametrize("text", ["gpt-4o-2024-08-06", "npm@latest", "on 2024-08-06", "sk-learn"])
+def test_what_only_begins_like_a_secret_stays(text: str) -> None:
+    shown = ContentFilter("redacted", KEY)(everywhere(text))
+
+    assert shown == everywhere(text)
+
+
 @pytest.mark.parametrize(
     "text", ['{"path": "C:\\\\dir",\n "é": "\\u00e9\\ud83d"}', "a \\ b \\d+ \\u12", ""]
 )
