@@ -1,7 +1,7 @@
 from typing import Literal
 
 import pytest
-from hypothesis import example, given
+from hypothesis import given
 from hypothesis import strategies as st
 
 from busted.protocols.http import HttpBody, HttpGap, HttpMessage
@@ -56,12 +56,11 @@ traffic = st.lists(
 
 
 def merge(steps: list[Step]) -> list[Step]:
+    """Join adjacent bytes, so that "whole" means whole."""
     merged: list[Step] = []
     for step in steps:
         last = merged[-1] if merged else None
-        if isinstance(step, int) and isinstance(last, int):
-            merged[-1] = last + step
-        elif isinstance(step, bytes) and isinstance(last, bytes):
+        if isinstance(step, bytes) and isinstance(last, bytes):
             merged[-1] = last + step
         else:
             merged.append(step)
