@@ -98,6 +98,7 @@ CLIENTS: dict[str, Client] = {
     "curl_anthropic_stream": Client(
         curl(*_CURL_ANTHROPIC, *_X_API_KEY, stream=True), *_ANTHROPIC, stream=True
     ),
+    "openai_urllib": Client(python("openai_urllib"), *_OPENAI),
     "node_https": Client(node("https"), *_OPENAI),
     "node_fetch": Client(node("fetch"), *_ANTHROPIC),
     "node_openai": Client(node("node_openai"), *_OPENAI, sdk="openai", stream=True),

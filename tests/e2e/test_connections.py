@@ -191,12 +191,13 @@ def libraries_of_curl(directory: Path) -> None:
             shutil.copy(line.split()[2], directory)
 
 
-def test_a_library_first_mapped_by_a_client_of_a_few_milliseconds_is_watched(
+def test_a_library_first_mapped_by_a_client_that_lives_300_ms_is_watched(
     monitor: Monitor, test_bed: Bed, tmp_path: Path
 ) -> None:
     libraries_of_curl(tmp_path)
     assert list(tmp_path.glob("libssl*"))
-    command = CLIENTS["curl_openai"].command(PROMPT)
+    page, ask = "https://www.example.com/slow", CLIENTS["curl_openai"].command(PROMPT)
+    command = ["curl", "--http1.1", "-sS", page, "--next", *ask[1:]]
 
     finished = test_bed.sandbox.run(command, environment={"LD_LIBRARY_PATH": str(tmp_path)})
     events = monitor.wait_for(finished.pid, "Response")
