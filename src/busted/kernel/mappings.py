@@ -21,7 +21,7 @@ from busted.kernel.targets import Mapping
 
 _SYSCALL = {"x86_64": 298, "aarch64": 241}
 _SOFTWARE, _DUMMY = 1, 9
-_ATTRIBUTES = struct.Struct("<IIQQQQQIIQQQQIiQ")  # up to clockid and sample_regs_intr: 96 bytes
+_ATTRIBUTES = struct.Struct("<IIQQQQQIIQQQQIiQ")  # PERF_ATTR_SIZE_VER4: 104 bytes
 _MMAP, _WATERMARK, _MMAP2 = 1 << 8, 1 << 14, 1 << 23
 _CLOSE_ON_EXEC = 8
 _HEAD, _TAIL = 1024, 1032
