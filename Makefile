@@ -1,0 +1,81 @@
+# Busted's commands; `make help` lists them.
+#
+#   make run ARGS="--format json"     arguments of busted monitor
+#   make test TESTS=tests/unit        part of the tests
+#   make install PREFIX=/opt/busted   another place than /usr/local
+
+SHELL := /bin/bash
+PYTHON := .venv/bin/python
+ARGS ?=
+TESTS ?=
+PREFIX ?= /usr/local
+
+.DEFAULT_GOAL := help
+.PHONY: help setup build build-ebpf lock clean run demo test test-fast check lint typecheck fmt bench \
+	docs wheel version-check version-bump install uninstall
+
+help: ## Show this list
+	@awk 'BEGIN { FS = ":.*## " } \
+		/^##@/ { printf "\n%s\n", substr($$0, 5) } \
+		/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
+
+##@ Build
+setup: ## Prepare this machine: packages (as root), .venv, eBPF objects; quick when done
+	@scripts/setup.sh
+build: setup ## The eBPF objects and the wheel, in dist/
+	@$(PYTHON) -m xtask build
+build-ebpf: setup ## The eBPF objects only, in src/busted/kernel/objects/
+	@$(PYTHON) -m xtask build-ebpf
+lock: setup ## Resolve requirements/*.lock anew (UPGRADE=--upgrade for the latest)
+	@$(PYTHON) -m uv pip compile -q $(UPGRADE) pyproject.toml --all-extras --universal --python-version 3.11 \
+		--generate-hashes --no-annotate --custom-compile-command 'make lock' -o requirements/runtime.lock
+	@$(PYTHON) -m uv pip compile -q $(UPGRADE) pyproject.toml --all-extras --group dev --universal --python-version 3.11 \
+		--generate-hashes --no-annotate --custom-compile-command 'make lock' -c requirements/runtime.lock -o requirements/dev.lock
+clean: ## Remove what was built, the caches and .venv
+	rm -rf .venv .cache .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist src/busted/kernel/objects
+	find src tests xtask benchmarks -name __pycache__ -prune -exec rm -rf {} +
+
+##@ Run
+run: setup ## Set up and watch this host (as root)
+	@exec .venv/bin/busted monitor $(ARGS)
+demo: setup ## The real SDKs against a local provider, under a live monitor (as root)
+	@exec $(PYTHON) -m xtask demo
+
+##@ Quality
+test: setup ## Every test that this machine can run; says what could not run, and why
+	@exec $(PYTHON) -m pytest $(TESTS)
+test-fast: setup ## Neither kernel nor real clients
+	@exec $(PYTHON) -m pytest --ignore tests/kernel --ignore tests/e2e
+check: lint typecheck version-check ## All static checks
+lint: setup ## Format and lint, changing nothing
+	@$(PYTHON) -m ruff format --check
+	@$(PYTHON) -m ruff check
+typecheck: setup ## mypy --strict, tests included
+	@$(PYTHON) -m mypy
+fmt: setup ## Format, and fix what can be fixed
+	@$(PYTHON) -m ruff format
+	@$(PYTHON) -m ruff check --fix
+bench: setup ## Measure, as root (benchmarks/)
+	@exec $(PYTHON) -m benchmarks $(ARGS)
+
+##@ Docs
+docs: setup ## Check the documents against the code
+	@exec $(PYTHON) -m pytest tests/test_docs.py
+
+##@ Deploy
+wheel: build ## The file to copy to a host: dist/busted-*.whl, with the eBPF objects inside
+version-check: setup ## Fail when version and changelog disagree
+	@$(PYTHON) -m xtask version-check
+version-bump: setup ## Set VERSION=X.Y.Z and date the changelog
+	@$(PYTHON) -m xtask version-bump $(VERSION)
+
+##@ Install
+install: build ## Install for all users: PREFIX/lib/busted and PREFIX/bin/busted (as root)
+	rm -rf $(PREFIX)/lib/busted
+	$$(readlink -f $(PYTHON)) -m venv $(PREFIX)/lib/busted
+	$(PREFIX)/lib/busted/bin/pip install -q --disable-pip-version-check --require-hashes --only-binary :all: -r requirements/runtime.lock
+	$(PREFIX)/lib/busted/bin/pip install -q --disable-pip-version-check --no-deps dist/busted-$$($(PYTHON) -c 'import busted; print(busted.__version__)')-*.whl
+	mkdir -p $(PREFIX)/bin
+	ln -sf ../lib/busted/bin/busted $(PREFIX)/bin/busted
+uninstall: ## Remove what `make install` put there
+	rm -rf $(PREFIX)/lib/busted $(PREFIX)/bin/busted

@@ -1,0 +1,145 @@
+#!/usr/bin/env bash
+# Prepares this machine to build, run and test Busted from this checkout:
+#   1. Debian/Ubuntu packages that are missing (root only; without root it says which)
+#   2. .venv with the locked dependencies, hashes checked, and Busted itself, editable
+#   3. the eBPF objects
+#   4. the Node.js packages that the end-to-end tests drive
+# Safe to repeat: what is up to date is left alone. Writes only below this checkout, apart
+# from the packages of step 1.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+say() { printf 'setup: %s\n' "$*"; }
+fail() {
+    printf 'setup: %s\n' "$@" >&2
+    exit 1
+}
+digest() { cat "$@" | sha256sum | cut -d ' ' -f 1; }
+have() { command -v "$1" >/dev/null 2>&1; }
+
+mkdir -p .cache
+# `make run` beside `make test` on a fresh clone: the second waits for the first.
+if have flock; then
+    exec 9>.cache/setup.lock
+    flock 9
+fi
+
+# --- 1. Packages: what must be there, and the package that brings it.
+
+apt_updated=
+apt_update() {
+    [ -n "$apt_updated" ] && return
+    apt-get update -q
+    apt_updated=yes
+}
+
+# install WHY PACKAGE...
+install() {
+    local why=$1
+    shift
+    if [ "$(id -u)" != 0 ] || ! have apt-get; then
+        missing+=("$why: install $*")
+        return
+    fi
+    say "$why: installing $*"
+    apt_update >.cache/apt.log 2>&1 || fail "apt-get update failed:" "$(tail -n 5 .cache/apt.log)"
+    DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "$@" \
+        >>.cache/apt.log 2>&1 </dev/null ||
+        fail "apt-get install $* failed:" "$(tail -n 5 .cache/apt.log)"
+}
+
+# A package that the distribution can install, whether or not it is installed.
+available() { apt-cache show "$1" 2>/dev/null | grep -q '^Filename:'; }
+
+missing=()
+have clang || install "no clang" clang
+have gcc && [ -e /usr/include/stdlib.h ] || install "no C compiler" gcc libc6-dev
+have llvm-strip || install "no llvm-strip" llvm
+[ -e /usr/include/bpf/bpf_helpers.h ] || install "no headers of libbpf" libbpf-dev
+ldconfig -p 2>/dev/null | grep -q 'libbpf\.so\.1' || /sbin/ldconfig -p | grep -q 'libbpf\.so\.1' ||
+    install "no libbpf.so.1" libbpf1
+have curl || install "no curl" curl
+have ip || install "no ip" iproute2
+have unshare && have nsenter && have flock || install "no unshare, nsenter or flock" util-linux
+have git || install "no git" git
+[ -e /etc/ssl/certs/ca-certificates.crt ] || install "no CA certificates" ca-certificates
+if ! have node; then
+    install "no node" nodejs npm
+elif ! have npm; then
+    install "no npm" npm
+fi
+if ! PATH=$PATH:/usr/sbin bpftool version >/dev/null 2>&1; then
+    # Debian has a package for it; Ubuntu up to 24.04 ships it with the kernel's tools.
+    have apt-get && [ "$(id -u)" = 0 ] && apt_update >.cache/apt.log 2>&1
+    if available bpftool; then
+        install "no bpftool" bpftool
+    else
+        install "no bpftool" linux-tools-common linux-tools-generic
+    fi
+fi
+
+# --- 2. Python.
+
+suitable() { "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; }
+complete() { "$1" -c 'import ensurepip, venv' >/dev/null 2>&1; }
+
+find_python() {
+    python=
+    for python in python3 /usr/bin/python3 python3.13 python3.12 python3.11; do
+        suitable "$python" && return
+    done
+    python=
+}
+
+if [ ! -x .venv/bin/python ] || ! suitable .venv/bin/python; then
+    find_python
+    if [ -z "$python" ]; then
+        install "no Python 3.11 or later" python3 python3-venv
+        find_python
+    fi
+    [ -n "$python" ] || fail "no Python 3.11 or later; install python3 (Debian 12, Ubuntu 24.04 or later have it)."
+    if ! complete "$python"; then
+        install "$python cannot make a virtual environment" \
+            "python$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')-venv"
+    fi
+    complete "$python" || fail "$python cannot make a virtual environment (no ensurepip)." "${missing[@]}"
+    say "making .venv with $("$python" --version)"
+    rm -rf .venv
+    "$python" -m venv .venv
+fi
+
+wanted=$(digest requirements/dev.lock pyproject.toml)
+if [ "$(cat .venv/setup.stamp 2>/dev/null)" != "$wanted" ]; then
+    say "installing the locked Python packages"
+    .venv/bin/python -m pip install -q --disable-pip-version-check --require-hashes --only-binary :all: -r requirements/dev.lock
+    .venv/bin/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e '.[full]'
+    echo "$wanted" >.venv/setup.stamp
+fi
+
+# --- 3. eBPF objects; without a compiler the pure parts still work.
+
+if have clang && have llvm-strip; then
+    .venv/bin/python -m xtask build-ebpf
+else
+    missing+=("the eBPF objects are not built: no clang or no llvm-strip")
+fi
+
+# --- 4. Node.js packages of the end-to-end tests, beside a copy of their lock.
+
+clients=tests/e2e/clients
+if [ -e $clients/package-lock.json ] && have npm; then
+    wanted=$(digest $clients/package.json $clients/package-lock.json)
+    if [ "$(cat .cache/node/setup.stamp 2>/dev/null)" != "$wanted" ]; then
+        say "installing the Node.js clients of the end-to-end tests"
+        rm -rf .cache/node
+        mkdir -p .cache/node
+        cp $clients/package.json $clients/package-lock.json .cache/node/
+        npm ci --prefix .cache/node --ignore-scripts --no-audit --no-fund --loglevel=error </dev/null
+        echo "$wanted" >.cache/node/setup.stamp
+    fi
+fi
+
+if [ ${#missing[@]} -gt 0 ]; then
+    say "not everything is here, and only root can install packages; what needs it will say so:"
+    printf '  %s\n' "${missing[@]}"
+fi

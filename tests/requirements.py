@@ -1,0 +1,129 @@
+"""What a test needs beyond plain Python, and what happens where that is missing.
+
+`require("kernel")`, in a test or a fixture, or the mark `needs("kernel")`, goes on where the
+feature is there, else skips and says why. A feature named in BUSTED_REQUIRE (comma separated,
+as .ci/run sets it) must be there: then what would have been skipped fails. So a test never
+goes missing silently, and `tests/conftest.py` lists what could not run.
+"""
+
+from __future__ import annotations
+
+import ctypes.util
+import functools
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+from busted.kernel.features import probe as probe_kernel
+
+ROOT = Path(__file__).parents[1]
+
+Probe = Callable[[], str | None]
+"""Why the feature is missing and what to do, or None when it is there."""
+
+
+def _root() -> str | None:
+    return None if os.geteuid() == 0 else "needs root: run the tests as root"
+
+
+def _btf() -> str | None:
+    if Path("/sys/kernel/btf/vmlinux").exists():
+        return None
+    return "needs a kernel with BTF (CONFIG_DEBUG_INFO_BTF=y)"
+
+
+def _libbpf() -> str | None:
+    return None if ctypes.util.find_library("bpf") else "needs libbpf: apt-get install libbpf1"
+
+
+def _objects() -> str | None:
+    if any((ROOT / "src/busted/kernel/objects").glob("*.bpf.o")):
+        return None
+    return "needs the eBPF objects: make build-ebpf"
+
+
+def _namespaces() -> str | None:
+    done = subprocess.run(["unshare", "--net", "--mount", "true"], capture_output=True, text=True)
+    return None if done.returncode == 0 else f"needs private namespaces: {done.stderr.strip()}"
+
+
+def _bpftool() -> str | None:
+    # Ubuntu's is a wrapper that fails where the tools of the running kernel are missing.
+    done = subprocess.run(["bpftool", "version"], capture_output=True)
+    return None if done.returncode == 0 else "needs a bpftool that runs here: make setup"
+
+
+def _git() -> str | None:
+    return None if (ROOT / ".git").exists() else "needs a git checkout, for its list of files"
+
+
+def _kernel_feature(name: str) -> Probe:
+    def probe() -> str | None:
+        feature = probe_kernel().answers[name]
+        return None if feature.answer == "yes" else f"needs {name}: Linux {feature.since} or later"
+
+    return probe
+
+
+def _program(name: str, package: str) -> Probe:
+    def probe() -> str | None:
+        return None if shutil.which(name) else f"needs {name}: apt-get install {package}"
+
+    return probe
+
+
+PROBES: Mapping[str, tuple[Probe, ...]] = {
+    "root": (_root,),
+    "gcc": (_program("gcc", "gcc libc6-dev"),),
+    "clang": (_program("clang", "clang"), _program("llvm-strip", "llvm")),
+    "bpftool": (_program("bpftool", "bpftool"), _bpftool),
+    "curl": (_program("curl", "curl"),),
+    "node": (_program("node", "nodejs"), _program("npm", "npm")),
+    "git": (_program("git", "git"), _git),
+    "unshare": (
+        _program("unshare", "util-linux"),
+        _program("nsenter", "util-linux"),
+        _program("ip", "iproute2"),
+        _root,
+        _namespaces,
+    ),
+    # Loading and attaching programs.
+    "kernel": (_root, _btf, _libbpf, _objects, _kernel_feature("ring buffer")),
+    "multi uprobe": (_kernel_feature("multi uprobe"),),
+    "session uprobe": (_kernel_feature("session uprobe"),),
+}
+# Features that are made of others.
+GROUPS: Mapping[str, tuple[str, ...]] = {"e2e": ("kernel", "unshare", "curl")}
+
+
+def require(*features: str) -> None:
+    """Go on when all features are there; otherwise skip, or fail where they must be there."""
+    for feature in features:
+        for name in GROUPS.get(feature, (feature,)):
+            reason = missing(name)
+            if reason is None:
+                continue
+            if {name, feature} & mandatory(os.environ.get("BUSTED_REQUIRE", "")):
+                pytest.fail(f"{reason} (and BUSTED_REQUIRE says it must be here)", pytrace=False)
+            pytest.skip(reason)
+
+
+@functools.cache
+def missing(feature: str) -> str | None:
+    """Why `feature` is missing here, or None; asked of the machine once."""
+    return next((reason for probe in PROBES[feature] if (reason := probe())), None)
+
+
+def mandatory(names: str) -> frozenset[str]:
+    """The features in a comma-separated list, those that a group is made of included."""
+    features = {name.strip() for name in names.split(",") if name.strip()}
+    if unknown := features - PROBES.keys() - GROUPS.keys():
+        known = ", ".join(sorted([*PROBES, *GROUPS]))
+        raise pytest.UsageError(
+            f"BUSTED_REQUIRE: unknown {', '.join(sorted(unknown))}; it knows {known}"
+        )
+    return frozenset(features.union(*(GROUPS.get(feature, ()) for feature in features)))

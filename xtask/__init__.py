@@ -1,0 +1,1 @@
+"""Build automation: `python -m xtask COMMAND`; nothing of it is installed with Busted."""
