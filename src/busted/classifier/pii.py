@@ -108,7 +108,10 @@ _CUT_CHARS = 512
 
 def find(text: str) -> tuple[Finding, ...]:
     """Return what was found in the first `MAX_SCAN_CHARS` of a text, in order, none overlapping."""
-    return tuple(Finding(kind=kind, start=start, end=end) for start, end, kind in _spans(text[:MAX_SCAN_CHARS]))
+    return tuple(
+        Finding(kind=kind, start=start, end=end)
+        for start, end, kind in _spans(text[:MAX_SCAN_CHARS])
+    )
 
 
 def redact(text: str, key: bytes, cut: bool = True) -> str:
