@@ -65,9 +65,9 @@ struct signal_struct {
 	atomic_t live;
 };
 
-
 struct task_struct {
 	__s32 tgid;
+	char comm[16];
 	__u64 start_boottime;
 	struct task_struct *real_parent;
 	struct task_struct *group_leader;

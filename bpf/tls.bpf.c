@@ -117,7 +117,8 @@ static __always_inline void report_open(void *ctx, const struct connection_id *i
 	open->ppid = BPF_CORE_READ(task, real_parent, tgid);
 	open->cgroup_id = bpf_get_current_cgroup_id();
 	open->library = library_cookie(ctx);
-	bpf_get_current_comm(open->comm, sizeof(open->comm));
+	/* The process's name; a thread may have one of its own (Node's workers do). */
+	BPF_CORE_READ_INTO(&open->comm, task, group_leader, comm);
 	bpf_ringbuf_submit(open, wakeup_flags());
 }
 
@@ -293,7 +294,9 @@ static __always_inline int leave(struct pt_regs *ctx)
 	}
 	id.connection = call.connection;
 	connection = bpf_map_lookup_elem(&connections, &id);
-	if (connection && bytes)
+	if (!connection)
+		count_lost(LOST_CONNECTION_TABLE, 1);
+	else if (bytes)
 		send_call(&id, connection, &call, bytes);
 	return 0;
 }

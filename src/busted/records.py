@@ -177,11 +177,11 @@ _DIRECTIONS = (Direction.WRITE, Direction.READ)
 def decode(raw: bytes) -> Record:
     """Read one record of the ring buffer. Raises ValueError when it is not one of ours."""
     try:
-        return _DECODERS[raw[0]](raw)
-    except (IndexError, KeyError, struct.error) as error:
-        raise ValueError(
-            f"unknown record: {len(raw)} bytes, begins with {raw[:2].hex() or 'nothing'}"
-        ) from error
+        if raw[1] == VERSION:
+            return _DECODERS[raw[0]](raw)
+    except (IndexError, KeyError, struct.error):
+        pass
+    raise ValueError(f"unknown record: {len(raw)} bytes, begins with {raw[:2].hex() or 'nothing'}")
 
 
 def _tls_data(raw: bytes) -> TlsData:
@@ -189,6 +189,9 @@ def _tls_data(raw: bytes) -> TlsData:
         _, _, pid, time_ns, start_ns, connection, since_ns,
         position, call_bytes, call_offset, tid, length, direction,
     ) = TLS_DATA.unpack_from(raw)  # fmt: skip
+    end = TLS_DATA.size + length
+    if end > len(raw):
+        raise ValueError(f"cut record: {length} bytes of plaintext said, {len(raw)} bytes in all")
     return TlsData(
         ConnectionKey(pid, start_ns, connection, since_ns),
         time_ns,
@@ -197,7 +200,7 @@ def _tls_data(raw: bytes) -> TlsData:
         call_bytes,
         call_offset,
         tid,
-        raw[TLS_DATA.size : TLS_DATA.size + length],
+        raw[TLS_DATA.size : end],
     )
 
 
@@ -207,7 +210,7 @@ def _tls_open(raw: bytes) -> TlsOpen:
         cgroup_id, library, tid, ppid, uid, gid, comm,
     ) = TLS_OPEN.unpack_from(raw)  # fmt: skip
     key = ConnectionKey(pid, start_ns, connection, since_ns)
-    return TlsOpen(key, time_ns, tid, ppid, uid, gid, cgroup_id, library, comm.rstrip(b"\0"))
+    return TlsOpen(key, time_ns, tid, ppid, uid, gid, cgroup_id, library, comm.split(b"\0", 1)[0])
 
 
 def _tls_name(raw: bytes) -> TlsName:

@@ -192,3 +192,16 @@ def test_no_probe_is_left_when_all_is_closed(way: Way, tmp_path: Path) -> None:
     )
     code = subprocess.check_output([sys.executable, "-c", probe, library], text=True)
     assert not code.startswith("cc")
+
+
+def test_the_name_is_that_of_the_process_not_of_the_thread(kernel: Watched) -> None:
+    kernel.run(
+        "import threading\n"
+        "def work():\n"
+        "  ctypes.CDLL(None).prctl(15, b'worker-7')\n"
+        "  then(1); write(1, b'a')\n"
+        "t = threading.Thread(target=work); t.start(); t.join()"
+    )
+    (opened,) = (r for r in kernel.all() if isinstance(r, TlsOpen))
+    assert opened.tid != opened.key.pid
+    assert opened.comm.startswith(b"python")

@@ -2,10 +2,12 @@
 
 Strategy: find the name in the string table, then the symbol that points at it. A general
 reader visits every symbol in Python, which takes seconds on node's hundred thousand; this
-takes milliseconds. Files are foreign: whatever is wrong with one, it has no symbols. They are read,
-not mapped: one that shrinks under a mapping would end the monitor with SIGBUS.
+takes milliseconds. Files are foreign: whatever is wrong with one, it has no symbols, and whatever
+it claims, looking at it takes bounded time. They are read, not mapped: one that shrinks under a
+mapping would end the monitor with SIGBUS.
 
-Left out: 32-bit and big-endian files, symbols outside .dynsym.
+Left out: 32-bit and big-endian files, symbols outside .dynsym, a build id that is not the first
+note of its section.
 
 Reference: System V ABI, chapters 4 and 5; elf(5).
 """
@@ -14,7 +16,9 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Iterable, Iterator
+from array import array
+from collections.abc import Container, Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 
 _HEADER = struct.Struct("<16sHHIQQQIHHHHHH")
@@ -22,11 +26,16 @@ _SECTION = struct.Struct("<IIQQQQIIQQ")
 _SEGMENT = struct.Struct("<IIQQQQQQ")
 _SYMBOL = struct.Struct("<IBBHQQ")
 _NOTE = struct.Struct("<III")
+_Symbol = tuple[int, int, int, int, int, int]
 _DYNSYM, _NOTE_SECTION, _LOAD = 11, 7, 1
 _GNU_BUILD_ID = 3
 _FUNCTION_TYPES = (2, 10)  # STT_FUNC, STT_GNU_IFUNC
 # A header may claim any size; node, the largest we know, has tables of 8 MB.
-_MAX_TABLE = 64 << 20
+_MAX_TABLE = 24 << 20
+# Names that end alike share their bytes, so one is found inside others; few end in SSL_read.
+_MAX_OCCURRENCES = 16
+# All notes of a section; a build id takes 36 bytes.
+_MAX_NOTES = 64 << 10
 
 
 class ElfFile:
@@ -41,33 +50,39 @@ class ElfFile:
             )
             self._segments = list(_SEGMENT.iter_unpack(self.read(phoff, phnum * _SEGMENT.size)))
             self._sections = list(_SECTION.iter_unpack(self.read(shoff, shnum * _SECTION.size)))
-        except (OSError, OverflowError, struct.error) as error:
+        except struct.error as error:
             raise ValueError(f"not a 64-bit ELF file: {error}") from error
         if ident[:6] != b"\x7fELF\x02\x01":
             raise ValueError("not a 64-bit little-endian ELF file")
 
     def functions(self, names: Iterable[str]) -> dict[str, int]:
         """Return the file offsets of those functions that the file defines for others to call."""
+        # A file has one such section at most (System V ABI, chapter 4, "Sections").
+        section = next((section for section in self._sections if section[1] == _DYNSYM), None)
+        if section is None or section[6] >= len(self._sections):
+            return {}
+        strings = self._content(self._sections[section[6]], _MAX_TABLE)
+        wanted = {
+            index: name
+            for name in names
+            for index in islice(_places(strings, name.encode() + b"\0"), _MAX_OCCURRENCES)
+        }
         found: dict[str, int] = {}
-        for section in self._sections:
-            if section[1] != _DYNSYM or section[6] >= len(self._sections):
-                continue
-            symbols, strings = self._content(section), self._content(self._sections[section[6]])
-            for name in names:
-                offset = self._function(symbols, strings, name.encode())
-                if offset is not None:
-                    found[name] = offset
+        for symbol in self._symbols(section, wanted) if wanted else ():
+            index, info, _, section_number, address, _ = symbol
+            offset = self.file_offset(address)
+            if section_number and info & 15 in _FUNCTION_TYPES and offset is not None:
+                found[wanted[index]] = offset
         return found
 
-    def _function(self, symbols: bytes, strings: bytes, name: bytes) -> int | None:
-        for index in _places(strings, name + b"\0"):
-            for place in _places(symbols, struct.pack("<I", index)):
-                if place % _SYMBOL.size or place + _SYMBOL.size > len(symbols):
-                    continue
-                _, info, _, section, address, _ = _SYMBOL.unpack_from(symbols, place)
-                if section and info & 15 in _FUNCTION_TYPES:
-                    return self.file_offset(address)
-        return None
+    def _symbols(self, section: tuple[int, ...], names: Container[int]) -> Iterator[_Symbol]:
+        table = self._content(section, _MAX_TABLE)
+        table = table[: len(table) - len(table) % _SYMBOL.size]
+        # The name is the first of the six words of a symbol.
+        indexes = array("I", table)[:: _SYMBOL.size // 4]
+        for number, index in enumerate(indexes):
+            if index in names:
+                yield _SYMBOL.unpack_from(table, number * _SYMBOL.size)
 
     def file_offset(self, address: int) -> int | None:
         """Return where in the file the byte at a virtual address is, or None."""
@@ -77,15 +92,18 @@ class ElfFile:
         return None
 
     def read(self, offset: int, size: int) -> bytes:
-        """Return up to `size` bytes at a file offset."""
-        return os.pread(self._fd, size, offset)
+        """Return up to `size` bytes at a file offset. Raises ValueError where there can be none."""
+        try:
+            return os.pread(self._fd, size, offset)
+        except (OSError, OverflowError) as error:
+            raise ValueError(f"cannot read {size} bytes at {offset}: {error}") from error
 
     def build_id(self) -> str | None:
         """Return the GNU build id in hex, or None."""
         for section in self._sections:
             if section[1] != _NOTE_SECTION:
                 continue
-            note = self._content(section)
+            note = self._content(section, _MAX_NOTES)
             if len(note) < _NOTE.size:
                 continue
             name_size, size, kind = _NOTE.unpack_from(note)
@@ -94,10 +112,10 @@ class ElfFile:
                 return note[start : start + size].hex()
         return None
 
-    def _content(self, section: tuple[int, ...]) -> bytes:
+    def _content(self, section: tuple[int, ...], limit: int) -> bytes:
         try:
-            return self.read(section[4], min(section[5], _MAX_TABLE))
-        except (OSError, OverflowError):
+            return self.read(section[4], min(section[5], limit))
+        except ValueError:
             return b""
 
 
@@ -116,7 +134,7 @@ def build_id(path: Path) -> str | None:
         return None
     try:
         return ElfFile(fd).build_id()
-    except (OSError, ValueError):
+    except ValueError:
         return None
     finally:
         os.close(fd)

@@ -21,7 +21,7 @@ from busted.kernel.targets import Mapping
 
 _SYSCALL = {"x86_64": 298, "aarch64": 241}
 _SOFTWARE, _DUMMY = 1, 9
-_ATTRIBUTES = struct.Struct("<IIQQQQQIIQQQQIiQ")  # up to clockid and sample_regs_intr: 96 bytes
+_ATTRIBUTES = struct.Struct("<IIQQQQQIIQQQQIiQ")  # PERF_ATTR_SIZE_VER4: 104 bytes
 _MMAP, _WATERMARK, _MMAP2 = 1 << 8, 1 << 14, 1 << 23
 _CLOSE_ON_EXEC = 8
 _HEAD, _TAIL = 1024, 1032
@@ -32,6 +32,9 @@ _LOST_RECORD = struct.Struct("<QQ")
 
 # A program start maps about six files, 130 bytes each: room for 80 starts between two looks.
 BUFFER_BYTES = 64 << 10
+# A record with the longest path, PATH_MAX. The kernel tells of one that found no room only with
+# the next that does, so a buffer without room for this much may have lost some already.
+_MAX_RECORD = 4096 + 128
 
 
 class MappingWatch:
@@ -42,6 +45,8 @@ class MappingWatch:
         self.fds: list[int] = []
         self._buffers: list[_Buffer] = []
         self.lost = 0
+        self.missed = False
+        """Mappings were lost, or may have been; whoever looks at all processes clears it."""
         try:
             for cpu in _online_cpus():
                 fd = _open(cpu)
@@ -62,6 +67,8 @@ class MappingWatch:
                         found.append(mapping)
                 elif kind == _RECORD_LOST:
                     self.lost += _LOST_RECORD.unpack_from(record)[1]
+                    self.missed = True
+            self.missed |= buffer.was_full
         return found
 
     def close(self) -> None:
@@ -76,11 +83,13 @@ class MappingWatch:
 class _Buffer:
     def __init__(self, fd: int, size: int) -> None:
         self._size = size
+        self.was_full = False
         self._pages = mmap.mmap(fd, mmap.PAGESIZE + size)
         self._positions = memoryview(self._pages)[_HEAD : _TAIL + 8].cast("Q")
 
     def read(self) -> Iterator[tuple[int, bytes]]:
         head, tail = self._positions
+        self.was_full = head - tail > self._size - _MAX_RECORD
         data = self._copy(tail, head)
         self._positions[1] = head
         offset = 0
@@ -109,7 +118,7 @@ def _mapping(record: bytes) -> Mapping | None:
     pid, _, address, length, _, major, minor, inode, *_ = _MMAP2_RECORD.unpack_from(record)
     path = os.fsdecode(record[_MMAP2_RECORD.size :].split(b"\0", 1)[0])
     if not inode or not path.startswith("/"):
-        return None  # memory without a file, the vdso, a memfd
+        return None  # memory without a file, the vdso
     span = f"{address:x}-{address + length:x}"
     return Mapping(pid, span, f"{major:02x}:{minor:02x}", inode, path)
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import ctypes
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -22,10 +22,17 @@ from busted.kernel.places import Place, places
 
 _OVERLAYFS_MAGIC = 0x794C7630  # linux/magic.h
 
-# One line of /proc/PID/maps (proc(5)), executable mappings of files only.
+# One line of /proc/PID/maps (proc(5)), executable mappings of files only. A line feed in a path
+# is written as an escape there; no other byte ends a line, whatever a path holds.
 _MAPPING = re.compile(
-    r"^([0-9a-f]+-[0-9a-f]+) .{2}x. [0-9a-f]+ ([0-9a-f]+:[0-9a-f]+) (\d+) +(/.*)$", re.MULTILINE
+    rb"^([0-9a-f]+-[0-9a-f]+) ..x. [0-9a-f]+ ([0-9a-f]+:[0-9a-f]+) (\d+) +(/[^\n]*)$", re.MULTILINE
 )
+
+# The process, or the file at this path in it, is not there any more.
+_GONE = (FileNotFoundError, NotADirectoryError, ProcessLookupError)
+
+Identity = tuple[int, ...]
+"""Equal for two open files exactly when a probe on one covers the other."""
 
 
 class Mapping(msgspec.Struct, frozen=True):
@@ -59,11 +66,11 @@ def running_processes(proc: Path = Path("/proc")) -> Iterator[int]:
 def mappings(pid: int, proc: Path = Path("/proc")) -> Iterator[Mapping]:
     """Yield the executable file mappings of a process, none when it is gone."""
     try:
-        maps = (proc / str(pid) / "maps").read_text("utf-8", "surrogateescape")
+        maps = (proc / str(pid) / "maps").read_bytes()
     except OSError:
         return
     for span, device, inode, path in _MAPPING.findall(maps):
-        yield Mapping(pid, span, device, int(inode), path)
+        yield Mapping(pid, span.decode(), device.decode(), int(inode), os.fsdecode(path))
 
 
 class Targets:
@@ -72,34 +79,58 @@ class Targets:
     # Files ever looked at; a host has a few thousand. Past this the oldest are looked at again,
     # which costs a millisecond each and, for a target, is prevented by `_probed`.
     MAX_SEEN = 65536
+    # They are told in every coverage event.
+    MAX_UNREADABLE = 64
 
     def __init__(self, machine: str, proc: Path = Path("/proc")) -> None:
         """`machine` is what platform.machine() says."""
         self._machine, self._proc = machine, proc
-        self._seen: dict[tuple[str, int], None] = {}
-        self._probed: set[tuple[int, ...]] = set()
+        self._seen: dict[tuple[int, ...], Identity | None] = {}
+        self._probed: set[Identity] = set()
         self.unreadable: dict[str, str] = {}
 
     def examine(self, mapping: Mapping) -> Target | None:
         """Return a target when the mapped file is a TLS library that was not returned before."""
-        name = (mapping.device, mapping.inode)
-        if name in self._seen:
-            return None
-        self._seen[name] = None
-        if len(self._seen) > self.MAX_SEEN:
-            del self._seen[next(iter(self._seen))]
         try:
             fd = self._open(mapping)
-        except FileNotFoundError:
-            del self._seen[name]  # the process is gone; the next one that maps it may not be
-            return None
+        except _GONE:
+            return None  # the next process that maps it may not be
         except OSError as error:
-            self.unreadable[mapping.path] = error.strerror or str(error)
+            self.failed(mapping.path, error)
             return None
-        target = self._target(fd, mapping.path)
+        target = self._look(fd, mapping.path)
         if target is None:
             os.close(fd)
         return target
+
+    def failed(self, path: str, error: OSError) -> None:
+        """Note that a file could not be read or probed; the last of them are kept."""
+        self.unreadable.pop(path, None)
+        self.unreadable[path] = error.strerror or str(error)
+        if len(self.unreadable) > self.MAX_UNREADABLE:
+            del self.unreadable[next(iter(self.unreadable))]
+
+    def forget(self, identity: Identity) -> None:
+        """Its probes are gone: return the file again when it is mapped again."""
+        self._probed.discard(identity)
+        self._seen = {file: seen for file, seen in self._seen.items() if seen != identity}
+
+    def in_use(self, found: Iterable[Mapping]) -> set[Identity] | None:
+        """Return which files are mapped, None when that cannot be told for one of them."""
+        identities: dict[tuple[str, int], Identity] = {}
+        for mapping in found:
+            name = (mapping.device, mapping.inode)
+            if name in identities:
+                continue
+            try:
+                fd = self._open(mapping)
+            except OSError:
+                if (self._proc / str(mapping.pid)).exists():
+                    return None
+                continue
+            identities[name] = file_identity(fd)
+            os.close(fd)
+        return set(identities.values())
 
     def _open(self, mapping: Mapping) -> int:
         process = self._proc / str(mapping.pid)
@@ -117,22 +148,38 @@ class Targets:
             raise FileNotFoundError(path)
         return fd
 
-    def _target(self, fd: int, path: str) -> Target | None:
+    def _look(self, fd: int, path: str) -> Target | None:
+        status = os.fstat(fd)
+        # An inode number is used again for another file; then its time of change differs.
+        version = (status.st_dev, status.st_ino, status.st_ctime_ns)
+        if version in self._seen:
+            return None
+        self._seen[version] = None
+        if len(self._seen) > self.MAX_SEEN:
+            del self._seen[next(iter(self._seen))]
         try:
             found = places(ElfFile(fd), self._machine)
         except ValueError:
             return None
-        if not found or (identity := file_identity(fd)) in self._probed:
+        if not found:
+            return None
+        identity = self._seen[version] = file_identity(fd)
+        if identity in self._probed:
             return None
         self._probed.add(identity)
         return Target(fd, path, "openssl", found)
 
 
-def file_identity(fd: int) -> tuple[int, ...]:
-    """Return what is equal for two open files exactly when a probe on one covers the other."""
+def file_identity(fd: int) -> Identity:
+    """Return what is equal for two open files exactly when a probe on one covers the other.
+
+    An inode with a probe stays in use, so its number is not given to another file.
+    """
     status = os.fstat(fd)
     if _file_system(fd) == _OVERLAYFS_MAGIC:
-        return (-1, status.st_ino, status.st_size, status.st_mtime_ns)
+        # Not the time of modification: a copy in a container's own layer keeps that, and the
+        # inode number too (Documentation/filesystems/overlayfs.rst, "Inode properties").
+        return (-1, status.st_ino, status.st_size, status.st_ctime_ns)
     return (status.st_dev, status.st_ino)
 
 

@@ -1,0 +1,241 @@
+"""What the answer to one request is, read as it comes: a response of a model, or MCP's.
+
+Strategy: the request says which dialect to read. Without it (we joined late, or there is only
+this buffer) the first body or event that looks like a dialect's answer decides. A stream is
+reported at its semantic end, since clients stop reading there and the last chunk of the
+HTTP body is never seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from busted.classifier import dialects, mcp
+from busted.classifier.chat import MAX_ERROR_CHARS, Answer, error_of
+from busted.classifier.collect import BodyStore
+from busted.classifier.dialects import Dialect
+from busted.classifier.direction import Direction
+from busted.classifier.foreign import mapping, to_json
+from busted.classifier.requests import ContentClass, Request
+from busted.events import Action, Response
+from busted.classifier.providers import Provider
+from busted.protocols import jsonrpc, partial_json
+from busted.protocols.http import HttpResponse, header
+from busted.protocols.sse import SseEvent, SseParser
+
+# What a body without a type must show to be read as events; see `_kind_of`.
+_SSE_OPENINGS = (b"data:", b"event:", b"id:", b"retry:", b":")
+_OPENING_BYTES = max(map(len, _SSE_OPENINGS))
+NANOSECONDS = 1_000_000_000
+
+
+class AnswerReader:
+    """Feed it the body of one answer; it returns the actions that become complete.
+
+    `request` is None when it was not seen. `content_class` says what the answer is so far.
+    """
+
+    def __init__(
+        self,
+        head: HttpResponse | None,
+        request: Request | None,
+        provider: Provider | None,
+        *,
+        pending: mcp.Pending,
+        direction: Direction = Direction.READ,
+        asked_ns: int | None = None,
+    ) -> None:
+        self.reported = False
+        self.content_class: ContentClass = "http" if head else "none"
+        self.dialect: Dialect | None = request.dialect if request else None
+        self.provider = provider
+        self.answer = Answer()
+        self._head = head
+        self._request = request
+        self._pending = pending
+        self._direction = direction
+        self._asked_ns = asked_ns
+        self._first_token_ns: int | None = None
+        self._headers = head.headers if head else ()
+        self._sse: SseParser | None = None
+        self._opening: bytes | None = b""
+        kind = (header(self._headers, "content-type") or "").lower()
+        if "event-stream" in kind:
+            self._open_stream()
+        elif "json" in kind:
+            self._opening = None
+        # Only what was asked of a model or of MCP is read, or what nobody saw asked.
+        wanted = request is None and (not kind or "json" in kind or self._sse is not None)
+        if request is not None:
+            wanted = request.is_ai
+            if request.content_class in ("mcp", "a2a"):
+                self.content_class = request.content_class
+        encoding = header(self._headers, "content-encoding")
+        self._body = BodyStore(encoding) if wanted else BodyStore(encoding, limit=0)
+        self._wanted = wanted
+
+    @property
+    def is_stream(self) -> bool:
+        """Whether the answer comes as events."""
+        return self._sse is not None
+
+    @property
+    def is_ai(self) -> bool:
+        """Whether the answer, or what asked for it, is what we report."""
+        return self.dialect is not None or self.content_class in ("mcp", "a2a")
+
+    @property
+    def body(self) -> bytes:
+        """What was kept of the body, its coding undone."""
+        return self._body.decoded
+
+    def feed(self, data: bytes, time_ns: int) -> list[Action]:
+        """Consume a piece of the body, seen at `time_ns`."""
+        if not self._wanted:
+            return []
+        piece = self._body.feed(data)
+        if self.reported:
+            return []
+        if self._opening is not None:
+            self._opening += piece
+            if len(self._opening) < _OPENING_BYTES:
+                return []
+            piece = self._settle()
+        return self._events(piece, time_ns) if self._sse else []
+
+    def gap(self, missing: int) -> None:
+        """Tell that the next `missing` bytes of the body were never seen."""
+        self._body.gap(missing)
+        if self._sse:
+            self._sse = SseParser()  # what follows is the rest of an unknown event
+
+    def end(self, truncated: bool, time_ns: int) -> list[Action]:
+        """The answer is over at `time_ns`: return what was not reported yet."""
+        if not self._wanted or self.reported:
+            return []
+        actions: list[Action] = []
+        if self._opening is not None:
+            actions += self._events(self._settle(), time_ns)
+        if self._sse:
+            # What was seen of a last event is worth reading if there is no more to come.
+            actions += self._events(b"\n\n" if truncated else b"", time_ns)
+        else:
+            actions += self._whole(truncated)
+        if self.reported or self.dialect is None:
+            return actions
+        return actions + self._report(truncated, time_ns)
+
+    def _settle(self) -> bytes:
+        """Decide by its opening what a body without a type is, and return the opening."""
+        opening, self._opening = self._opening or b"", None
+        if opening.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(_SSE_OPENINGS):
+            self._open_stream()
+        return opening
+
+    def _open_stream(self) -> None:
+        self._sse = SseParser()
+        self._opening = None
+
+    # Streams
+
+    def _events(self, data: bytes, time_ns: int) -> list[Action]:
+        actions: list[Action] = []
+        for event in self._sse.feed(data) if self._sse else ():
+            actions += self._event(event, time_ns)
+            if self.reported:
+                break
+        return actions
+
+    def _event(self, event: SseEvent, time_ns: int) -> Iterator[Action]:
+        raw = event.data.encode("utf-8", "replace")
+        if self.dialect is None and b'"jsonrpc"' in raw:
+            yield from self._rpc(raw)
+            return
+        value = mapping(partial_json.parse(raw).value) if raw.startswith(b"{") else {}
+        if self.dialect is None and self._request is None:
+            self.dialect = dialects.by_answer(value)
+        if self.dialect is None:
+            return
+        self.content_class = "llm_stream"
+        self.dialect.read_event(self.answer, event.data, value)
+        self.answer.truncated |= event.truncated
+        if self.answer.started and self._first_token_ns is None:
+            self._first_token_ns = time_ns
+        if self.answer.finished:
+            yield from self._report(False, time_ns)
+
+    def _rpc(self, raw: bytes) -> tuple[Action, ...]:
+        messages = jsonrpc.read(raw)
+        headers = self._headers
+        if self.content_class == "mcp" and self._request is not None:
+            headers = (*headers, ("mcp-method", ""))  # the request showed what the answer is
+        found = mcp.actions(messages, headers, self._pending, self._direction, len(raw))
+        if found:
+            self.content_class = "mcp"
+        elif messages and self.content_class in ("http", "none"):
+            self.content_class = "json_rpc"
+        return found
+
+    # Whole answers
+
+    def _whole(self, truncated: bool) -> list[Action]:
+        raw = self._body.decoded
+        if self.dialect is None and b'"jsonrpc"' in raw:
+            return list(self._rpc(raw))
+        parsed = partial_json.parse(raw)
+        value = mapping(parsed.value) if parsed.ok else {}
+        status = self._head.status if self._head else 0
+        if self.dialect is None and self._request is None:
+            self.dialect = dialects.by_answer(value)
+            if self.dialect is None and self.provider and status >= 400 and error_of(value):
+                # An error names no dialect, but says enough at a host of models.
+                self.dialect = dialects.by_name(self.provider.api)
+        if self.dialect is None:
+            return []
+        self.content_class = "llm_response"
+        if value:
+            self.dialect.read_answer(self.answer, value)
+        if status >= 400 and not self.answer.error:
+            text = raw[: 4 * MAX_ERROR_CHARS].decode("utf-8", "replace")
+            self.answer.error = (to_json(value, MAX_ERROR_CHARS)[0] if value else "") or (
+                text.strip()[:MAX_ERROR_CHARS] or None
+            )
+        self.answer.truncated |= parsed.truncated or (bool(raw) and not value and status < 400)
+        return []
+
+    def _report(self, truncated: bool, time_ns: int) -> list[Action]:
+        self.reported = True
+        answer, dialect = self.answer, self.dialect
+        if dialect is None:
+            return []
+        # Some servers say why they stop and then close without [DONE]: nothing is missing.
+        ended = answer.finished or answer.finish_reason is not None or answer.error is not None
+        if self.is_stream:
+            truncated = not ended
+        truncated = truncated or answer.truncated or self._body.missing > 0
+        if not self.is_stream:
+            truncated = truncated or self._body.truncated
+        provider = self.provider and self.provider.id
+        response = Response(
+            api=dialect.api,
+            provider=provider,
+            model=answer.model,
+            status=self._head.status if self._head else 0,
+            text=answer.text,
+            reasoning=answer.reasoning,
+            finish_reason=answer.finish_reason,
+            error=answer.error,
+            usage=answer.usage,
+            latency=self._since_asked(time_ns),
+            time_to_first_token=self._since_asked(self._first_token_ns),
+            stream=self.is_stream,
+            bytes=self._body.size,
+            truncated=truncated,
+            missing_bytes=self._body.missing,
+        )
+        return [response, *answer.tool_calls(provider, truncated=truncated)]
+
+    def _since_asked(self, time_ns: int | None) -> float | None:
+        if time_ns is None or self._asked_ns is None or time_ns < self._asked_ns:
+            return None
+        return (time_ns - self._asked_ns) / NANOSECONDS

@@ -1,0 +1,207 @@
+"""Anthropic's messages, also spoken by DeepSeek, Z.ai, Moonshot and others for Claude Code.
+
+Tool results travel inside user turns here; they are told as turns of the role `tool`, as in
+every other dialect, so that nobody takes them for what the user said.
+Left out: citations, and the results of tools that Anthropic itself runs.
+Source: https://docs.anthropic.com/en/api/messages and .../messages-streaming
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from busted.classifier.chat import (
+    MAX_MESSAGES,
+    MAX_NAME_CHARS,
+    MAX_TEXT_CHARS,
+    Answer,
+    ModelRequest,
+    error_of,
+    is_conversation,
+    last_user_text,
+    params_of,
+    text_of,
+    tools_of,
+)
+from busted.classifier.foreign import integer, items, mapping, string, to_json
+from busted.events import ChatMessage, ToolResult, Usage
+
+_EVENTS = frozenset(
+    (
+        "message_start",
+        "content_block_start",
+        "content_block_delta",
+        "content_block_stop",
+        "message_delta",
+        "message_stop",
+    )
+)
+
+
+def is_request(body: Mapping[str, object]) -> bool:
+    """Tell whether a body sent to this dialect's path, at an unknown host, asks for a message."""
+    return (
+        is_conversation(body.get("messages"))
+        and integer(body.get("max_tokens")) is not None
+        and isinstance(body.get("model", ""), str)
+    )
+
+
+def is_distinct_request(body: Mapping[str, object]) -> bool:
+    """Tell a request that no OpenAI client would send: where no path names the dialect."""
+    return is_request(body) and (
+        "system" in body
+        or "anthropic_version" in body
+        or any("input_schema" in mapping(tool) for tool in items(body.get("tools")))
+        or any(
+            mapping(part).get("type") in ("tool_use", "tool_result", "image", "thinking")
+            for turn in items(body.get("messages"))
+            for part in items(mapping(turn).get("content"))
+        )
+    )
+
+
+def read_request(body: Mapping[str, object]) -> ModelRequest:
+    """Return what a request says."""
+    turns = items(body.get("messages"))
+    messages = tuple(m for turn in turns[-MAX_MESSAGES:] for m in _messages(mapping(turn)))
+    return ModelRequest(
+        model=string(body.get("model"), MAX_NAME_CHARS),
+        messages=messages[-MAX_MESSAGES:],
+        system_prompt=text_of(body.get("system")) or None,
+        user_message=last_user_text(messages),
+        tools=tools_of(body),
+        stream=body.get("stream") is True,
+        params=params_of(body),
+        results=_last_results(turns),
+        truncated=len(turns) > MAX_MESSAGES or len(messages) > MAX_MESSAGES,
+    )
+
+
+def is_answer(body: Mapping[str, object]) -> bool:
+    """Tell whether a body or stream event of unknown origin is a message."""
+    kind = body.get("type")
+    if kind == "message":
+        return body.get("role") == "assistant" and isinstance(body.get("content"), list)
+    if kind == "error":
+        return isinstance(mapping(body.get("error")).get("type"), str)
+    return kind in _EVENTS
+
+
+def read_answer(answer: Answer, body: Mapping[str, object]) -> None:
+    """Read an answer that came whole."""
+    _head(answer, body)
+    answer.error = error_of(body)
+    for index, block in enumerate(map(mapping, items(body.get("content")))):
+        _block(answer, index, block)
+    answer.finished = True
+
+
+def read_event(answer: Answer, data: str, body: Mapping[str, object]) -> None:
+    """Read one event of a streamed answer; the type in the data repeats the event's name."""
+    index = integer(body.get("index")) or 0
+    match body.get("type"):
+        case "message_start":
+            _head(answer, mapping(body.get("message")))
+        case "content_block_start":
+            _block(answer, index, mapping(body.get("content_block")))
+        case "content_block_delta":
+            _delta(answer, index, mapping(body.get("delta")))
+        case "message_delta":
+            _head(answer, {**mapping(body.get("delta")), "usage": body.get("usage")})
+        case "message_stop":
+            answer.finished = True
+        case "error":
+            answer.error = error_of(body)
+            answer.finished = True
+
+
+def _head(answer: Answer, message: Mapping[str, object]) -> None:
+    answer.model = answer.model or string(message.get("model"), MAX_NAME_CHARS)
+    answer.finish_reason = (
+        string(message.get("stop_reason"), MAX_NAME_CHARS) or answer.finish_reason
+    )
+    answer.usage = _usage(answer.usage, mapping(message.get("usage")))
+
+
+def _block(answer: Answer, index: int, block: Mapping[str, object]) -> None:
+    match block.get("type"):
+        case "text":
+            answer.say(block.get("text"))
+        case "thinking":
+            answer.think(block.get("thinking"))
+        case "tool_use" | "server_tool_use" | "mcp_tool_use":
+            answer.call(index, block.get("id"), block.get("name"))
+            if given := mapping(block.get("input")):
+                answer.argue(index, to_json(given, MAX_TEXT_CHARS)[0])
+
+
+def _delta(answer: Answer, index: int, delta: Mapping[str, object]) -> None:
+    match delta.get("type"):
+        case "text_delta":
+            answer.say(delta.get("text"))
+        case "thinking_delta":
+            answer.think(delta.get("thinking"))
+        case "input_json_delta":
+            answer.argue(index, delta.get("partial_json"))
+
+
+def _usage(known: Usage | None, usage: Mapping[str, object]) -> Usage | None:
+    """Join what message_start and message_delta say; the counts are cumulative."""
+    if not usage:
+        return known
+    known = known or Usage()
+    told = integer(usage.get("input_tokens"))
+    cached = integer(usage.get("cache_read_input_tokens"))
+    created = integer(usage.get("cache_creation_input_tokens"))
+    # "Total input tokens ... is the summation of input_tokens, cache_creation_input_tokens,
+    # and cache_read_input_tokens": here `input` is that total, as `Usage` says.
+    total = None if told is None else told + (cached or 0) + (created or 0)
+    output = integer(usage.get("output_tokens"))
+    details = mapping(usage.get("output_tokens_details"))
+    reasoning = integer(details.get("thinking_tokens"))
+    return Usage(
+        input=known.input if total is None else total,
+        output=known.output if output is None else output,
+        cached=known.cached if cached is None else cached,
+        reasoning=known.reasoning if reasoning is None else reasoning,
+    )
+
+
+def _messages(turn: Mapping[str, object]) -> Iterator[ChatMessage]:
+    """Yield a turn's tool results, each as a turn of its own, then what it says."""
+    role = string(turn.get("role"), MAX_NAME_CHARS) or "unknown"
+    content = turn.get("content")
+    said: list[str] = []
+    for part in items(content) or (content,):
+        match mapping(part).get("type"):
+            case "tool_result":
+                yield ChatMessage(role="tool", content=text_of(mapping(part).get("content")))
+            case "tool_use":
+                name = str(mapping(part).get("name"))[:MAX_NAME_CHARS]
+                said.append(f"[tool call: {name}]")
+            case _:
+                said.append(text_of(part))
+    if any(said):
+        yield ChatMessage(role=role, content="\n".join(filter(None, said)))
+
+
+def _last_results(turns: Sequence[object]) -> tuple[ToolResult, ...]:
+    results: list[Mapping[str, object]] = []
+    names: dict[object, str | None] = {}
+    for turn in map(mapping, reversed(turns)):
+        parts = [mapping(part) for part in items(turn.get("content"))]
+        if turn.get("role") == "assistant":
+            names = {string(p.get("id")): string(p.get("name"), MAX_NAME_CHARS) for p in parts}
+            break
+        results = [part for part in parts if part.get("type") == "tool_result"] + results
+    return tuple(
+        ToolResult(
+            id=string(result.get("tool_use_id"), MAX_NAME_CHARS),
+            name=names.get(string(result.get("tool_use_id"))),
+            content=text_of(result.get("content")),
+            is_error=result.get("is_error") is True,
+            truncated=False,
+        )
+        for result in results
+    )

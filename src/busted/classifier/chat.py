@@ -1,0 +1,278 @@
+"""What the dialects have in common: what a request asks, and an answer being assembled.
+
+A dialect module turns parsed JSON into these and nothing else: it knows no HTTP, no host
+and no clock. So one reader serves a single buffer and a live stream alike. The limits
+bound one text each; together they are bounded by the bytes kept of a body.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from busted.classifier.foreign import integer, items, mapping, string
+from busted.events import ChatMessage, ToolCall, ToolResult, Usage
+
+# The longest answers of today's models are about 128,000 tokens, some 500 KB.
+MAX_TEXT_CHARS = 1 << 20
+# Agents keep whole sessions in the conversation; beyond this the oldest turns are left out.
+MAX_MESSAGES = 2_000
+# OpenAI takes 128 tools; agents with many MCP servers send some hundred to others.
+MAX_TOOLS = 1_000
+MAX_CALLS = 128
+MAX_NAME_CHARS = 256
+MAX_ERROR_CHARS = 2_000
+
+# Settings of a request that are worth telling and hold no content. Strings of any other
+# name may carry what people said, so this is a list of what may be shown.
+PARAMS = (
+    "temperature",
+    "top_p",
+    "top_k",
+    "max_tokens",
+    "max_completion_tokens",
+    "max_output_tokens",
+    "n",
+    "seed",
+    "presence_penalty",
+    "frequency_penalty",
+    "logprobs",
+    "top_logprobs",
+    "parallel_tool_calls",
+    "tool_choice",
+    "response_format",
+    "reasoning_effort",
+    "thinking",
+    "verbosity",
+    "service_tier",
+    "store",
+    "dimensions",
+    "encoding_format",
+)
+
+Param = bool | int | float | str
+
+
+class ModelRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """What the body of a request to a model says; `results` are those of the last turn."""
+
+    model: str | None = None
+    messages: tuple[ChatMessage, ...] = ()
+    system_prompt: str | None = None
+    user_message: str | None = None
+    tools: tuple[str, ...] = ()
+    stream: bool = False
+    params: dict[str, Param] = {}
+    results: tuple[ToolResult, ...] = ()
+    truncated: bool = False
+
+
+class _Call:
+    """A tool call of which pieces are still coming."""
+
+    def __init__(self, call_id: str | None, name: str | None) -> None:
+        self.id = call_id
+        self.name = name
+        self.arguments: list[str] = []
+
+
+class Answer:
+    """An answer being assembled by its dialect; read it at any time.
+
+    `started` once a token or tool call was seen, `finished` at the semantic end.
+    """
+
+    def __init__(self, max_text_chars: int = MAX_TEXT_CHARS) -> None:
+        self.model: str | None = None
+        self.finish_reason: str | None = None
+        self.error: str | None = None
+        self.usage: Usage | None = None
+        self.started = False
+        self.finished = False
+        self.truncated = False
+        self._room = max_text_chars
+        self._text: list[str] = []
+        self._reasoning: list[str] = []
+        self._calls: dict[int, _Call] = {}
+
+    def say(self, text: object) -> None:
+        """Append to the answer's text."""
+        self._append(self._text, text)
+
+    def think(self, text: object) -> None:
+        """Append to the reasoning that the model shows."""
+        self._append(self._reasoning, text)
+
+    def call(self, index: int, call_id: object = None, name: object = None) -> None:
+        """Begin tool call `index`, or complete what is known about it."""
+        self.started = True
+        call = self._calls.get(index)
+        if call is None:
+            if len(self._calls) >= MAX_CALLS:
+                self.truncated = True
+                return
+            call = self._calls[index] = _Call(None, None)
+        call.id = call.id or string(call_id, MAX_NAME_CHARS)
+        call.name = call.name or string(name, MAX_NAME_CHARS)
+
+    def argue(self, index: int, piece: object) -> None:
+        """Append to the arguments of tool call `index`."""
+        if index not in self._calls:
+            self.call(index)
+        if index in self._calls:
+            self._append(self._calls[index].arguments, piece)
+
+    def call_id(self, index: int) -> str | None:
+        """Return the identifier of tool call `index`, if it is known."""
+        return self._calls[index].id if index in self._calls else None
+
+    @property
+    def call_count(self) -> int:
+        """How many tool calls there are so far."""
+        return len(self._calls)
+
+    @property
+    def text(self) -> str | None:
+        """The text so far, or None if there is none."""
+        return "".join(self._text) or None
+
+    @property
+    def reasoning(self) -> str | None:
+        """The reasoning so far, or None if there is none."""
+        return "".join(self._reasoning) or None
+
+    def tool_calls(self, provider: str | None, *, truncated: bool) -> tuple[ToolCall, ...]:
+        """Return the tool calls so far, in the order they came."""
+        return tuple(
+            ToolCall(
+                name=call.name or "",
+                id=call.id,
+                arguments="".join(call.arguments),
+                provider=provider,
+                truncated=truncated,
+            )
+            for call in self._calls.values()
+        )
+
+    def _append(self, pieces: list[str], piece: object) -> None:
+        if not isinstance(piece, str) or not piece:
+            return
+        self.started = True
+        if len(piece) > self._room:
+            self.truncated = True
+        if self._room > 0:
+            pieces.append(piece[: self._room])
+            self._room -= len(piece)
+
+
+def text_of(content: object) -> str:
+    """Return the text of a message's content; what is not text is described, not dumped."""
+    if content is None:
+        return ""
+    if isinstance(content, str):
+        return content
+    if isinstance(content, list):
+        return "\n".join(filter(None, map(text_of, content)))
+    if isinstance(content, dict):
+        return _part(content)
+    return str(content)[:MAX_NAME_CHARS]
+
+
+def _part(part: Mapping[str, object]) -> str:
+    for key in ("text", "refusal", "content"):
+        if isinstance(part.get(key), str | list):
+            return text_of(part[key])
+    kind = string(part.get("type"), MAX_NAME_CHARS) or "unknown"
+    # OpenAI: {"type": "image_url", "image_url": {"url": "data:image/png;base64,..."}},
+    # {"type": "input_audio", "input_audio": {"data": ..., "format": "wav"}},
+    # {"type": "file", "file": {"filename": ..., "file_data": ...}}; Anthropic:
+    # {"type": "image", "source": {"type": "base64", "media_type": ..., "data": ...}}.
+    inner = mapping(part.get("source")) or mapping(part.get(kind))
+    data = next((v for v in map(inner.get, ("data", "url", "file_data")) if string(v)), None)
+    name = inner.get("media_type") or inner.get("filename") or kind.removesuffix("_url")
+    if not isinstance(data, str):
+        return f"[{str(name)[:MAX_NAME_CHARS]}]"
+    if data.startswith("data:"):
+        media_type, _, data = data[5:].partition(";base64,")
+        name = media_type
+    elif inner.get("type") == "url" or "url" in inner:
+        return f"[{str(name)[:MAX_NAME_CHARS]}]"
+    return f"[{str(name)[:MAX_NAME_CHARS]}, {_size(len(data) * 3 // 4)}]"
+
+
+def _size(count: int) -> str:
+    if count < 1024:
+        return f"{count} B"
+    return f"{count // 1024} KB" if count < 1 << 20 else f"{count / (1 << 20):.1f} MB"
+
+
+def params_of(body: Mapping[str, object]) -> dict[str, Param]:
+    """Return the settings of a request that hold no content; of an object, its type."""
+    found: dict[str, Param] = {}
+    for name in PARAMS:
+        value = body.get(name)
+        if isinstance(value, dict):
+            value = value.get("type")
+        if isinstance(value, bool | float):
+            found[name] = value
+        elif (number := integer(value)) is not None:
+            found[name] = number
+        elif text := string(value, MAX_NAME_CHARS):
+            found[name] = text
+    return found
+
+
+def tools_of(body: Mapping[str, object]) -> tuple[str, ...]:
+    """Return the names of the tools that a request offers; of a nameless one, its type."""
+    names = []
+    for tool in map(mapping, items(body.get("tools"))[:MAX_TOOLS]):
+        inner = mapping(tool.get("function")) or tool
+        name = string(inner.get("name"), MAX_NAME_CHARS) or string(
+            tool.get("type"), MAX_NAME_CHARS
+        )
+        if name:
+            names.append(name)
+    return tuple(names)
+
+
+def last_user_text(messages: tuple[ChatMessage, ...]) -> str | None:
+    """Return what the user said last, tool results aside."""
+    return next((m.content for m in reversed(messages) if m.role == "user" and m.content), None)
+
+
+def is_conversation(value: object) -> bool:
+    """Tell a conversation from any other array: each element has a role and says something.
+
+    The last one may be cut short, since bodies are.
+    """
+    turns = items(value)
+    return bool(turns) and all(
+        isinstance(turn, dict)
+        and (turn.get("role") in ROLES or place == len(turns) - 1 > 0)
+        and (place == len(turns) - 1 or not turn.keys().isdisjoint(_SAYING))
+        for place, turn in enumerate(turns)
+    )
+
+
+_SAYING = ("content", "tool_calls", "function_call", "refusal")
+ROLES = frozenset(("system", "developer", "user", "assistant", "tool", "function"))
+
+
+def error_of(value: object) -> str | None:
+    """Return the error that an answer tells, as `type: message`, or None.
+
+    Shapes seen: {"error": {"message", "type"}} (OpenAI, Anthropic), {"error": "text"} (Ollama,
+    Hugging Face), {"object": "error", "message"} (vLLM, Mistral).
+    """
+    body = mapping(value)
+    error = body.get("error")
+    if isinstance(error, str) and error:
+        return error[:MAX_ERROR_CHARS]
+    found = mapping(error)
+    if not found and body.get("object") == "error":
+        found = body
+    message = string(found.get("message"))
+    kind = string(found.get("type")) or string(found.get("code"))
+    told = ": ".join(filter(None, (kind, message)))
+    return told[:MAX_ERROR_CHARS] or None

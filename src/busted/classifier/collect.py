@@ -1,0 +1,86 @@
+"""The bytes of one body, kept within a limit: the head in full, and the end of a longer one.
+
+The end is kept because key order decides what a cut loses: Anthropic's and older OpenAI SDKs
+write `messages` before `model`. What a coding such as gzip hides beyond the limit is lost.
+"""
+
+from __future__ import annotations
+
+from busted.protocols.body import BodyDecoder
+
+# A context window of a million tokens is about 4 MB of JSON.
+MAX_BODY_BYTES = 4 << 20
+# The settings after the messages; with the schemas of many tools they take some 50 KB.
+TAIL_BYTES = 64 * 1024
+
+
+class BodyStore:
+    """Takes a body's pieces as they came off the wire; `size` counts those bytes.
+
+    With a limit of 0 it only counts.
+    """
+
+    def __init__(
+        self,
+        encoding: str | None = None,
+        *,
+        limit: int = MAX_BODY_BYTES,
+        tail_limit: int = TAIL_BYTES,
+    ) -> None:
+        self.size = 0
+        self.missing = 0
+        self._coded = (encoding or "identity").strip().lower() not in ("identity", "")
+        self._decoder = BodyDecoder(encoding, limit) if self._coded else None
+        self._limit = limit
+        self._tail_limit = tail_limit if limit else 0
+        self._pieces: list[bytes] = []
+        self._kept = 0
+        self._tail = bytearray()
+        self._cut = False
+
+    @property
+    def decoded(self) -> bytes:
+        """The kept beginning of the body, its coding undone."""
+        if len(self._pieces) > 1:
+            self._pieces = [b"".join(self._pieces)]
+        return self._pieces[0] if self._pieces else b""
+
+    @property
+    def tail(self) -> bytes:
+        """The last bytes of a body of which not all were kept, else nothing."""
+        return bytes(self._tail)
+
+    @property
+    def truncated(self) -> bool:
+        """Whether bytes of the body are not in `decoded`."""
+        failed = self._decoder is not None and (self._decoder.failed or self._decoder.truncated)
+        return self._cut or failed
+
+    def feed(self, data: bytes) -> bytes:
+        """Add a piece and return what was kept of it, its coding undone."""
+        self.size += len(data)
+        if self._decoder is not None:
+            piece = self._decoder.feed(data)
+            self._keep(piece)
+            return piece
+        room = 0 if self.missing else self._limit - self._kept
+        piece = data[:room]
+        if len(piece) < len(data):
+            self._cut = True
+            if self._tail_limit:
+                self._tail += data[len(piece) :]
+                del self._tail[: -self._tail_limit]
+        self._keep(piece)
+        return piece
+
+    def gap(self, missing: int) -> None:
+        """Tell that the next `missing` bytes were never seen: what follows is only the tail."""
+        self.missing += missing
+        self._cut = True
+        if self._decoder is not None:
+            self._decoder.gap()
+
+    def _keep(self, piece: bytes) -> None:
+        if piece:
+            self._pieces.append(piece)
+            self._kept += len(piece)

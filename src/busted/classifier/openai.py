@@ -1,0 +1,195 @@
+"""OpenAI's chat completions, the dialect that most providers and local servers speak.
+
+Left out: audio answers (counted, not shown), log probabilities, and choices after the first.
+Source: https://platform.openai.com/docs/api-reference/chat
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from busted.classifier.chat import (
+    MAX_MESSAGES,
+    MAX_NAME_CHARS,
+    MAX_TEXT_CHARS,
+    Answer,
+    ModelRequest,
+    error_of,
+    is_conversation,
+    last_user_text,
+    params_of,
+    text_of,
+    tools_of,
+)
+from busted.classifier.foreign import integer, items, mapping, string, to_json
+from busted.events import ChatMessage, ToolResult, Usage
+
+
+def is_request(body: Mapping[str, object]) -> bool:
+    """Tell whether a body of unknown origin asks for a chat completion.
+
+    A body cut before its model is still one: old SDKs send the messages first.
+    """
+    return (
+        is_conversation(body.get("messages"))
+        and isinstance(body.get("model", ""), str)
+        and isinstance(body.get("stream", False), bool)
+    )
+
+
+def is_distinct_request(body: Mapping[str, object]) -> bool:
+    """Tell a request where no path names the dialect: only with a model is it more than a log."""
+    return is_request(body) and string(body.get("model")) is not None
+
+
+def read_request(body: Mapping[str, object]) -> ModelRequest:
+    """Return what a request says."""
+    turns = items(body.get("messages"))
+    messages = tuple(_message(mapping(turn)) for turn in turns[-MAX_MESSAGES:])
+    system = "\n".join(m.content for m in messages if m.role in ("system", "developer"))
+    return ModelRequest(
+        model=string(body.get("model"), MAX_NAME_CHARS),
+        messages=messages,
+        system_prompt=system or None,
+        user_message=last_user_text(messages),
+        tools=tools_of(body),
+        stream=body.get("stream") is True,
+        params=params_of(body),
+        results=_last_results(turns),
+        truncated=len(turns) > MAX_MESSAGES,
+    )
+
+
+def read_plain_request(body: Mapping[str, object]) -> ModelRequest:
+    """Return what a request without a conversation says: completions, embeddings, responses."""
+    asked = text_of(body.get("prompt") or body.get("input"))[:MAX_TEXT_CHARS]
+    return ModelRequest(
+        model=string(body.get("model"), MAX_NAME_CHARS),
+        system_prompt=string(body.get("instructions"), MAX_TEXT_CHARS),
+        user_message=asked or None,
+        tools=tools_of(body),
+        stream=body.get("stream") is True,
+        params=params_of(body),
+    )
+
+
+def is_answer(body: Mapping[str, object]) -> bool:
+    """Tell whether a body or stream event of unknown origin is a chat completion."""
+    choices = items(body.get("choices"))
+    return (
+        str(body.get("object")).startswith("chat.completion")
+        or (bool(choices) and not mapping(choices[0]).keys().isdisjoint(("delta", "message")))
+    ) and "choices" in body
+
+
+def read_answer(answer: Answer, body: Mapping[str, object]) -> None:
+    """Read an answer that came whole."""
+    _read(answer, body, "message")
+    answer.finished = True
+
+
+def read_event(answer: Answer, data: str, body: Mapping[str, object]) -> None:
+    """Read one event of a streamed answer: `data` as it came, and parsed."""
+    # "data-only server-sent events ... terminated by a data: [DONE] message"; usage comes
+    # in a chunk after the one with the finish reason, so that one is not the end.
+    if data.strip() == "[DONE]":
+        answer.finished = True
+    else:
+        _read(answer, body, "delta")
+
+
+def _read(answer: Answer, body: Mapping[str, object], key: str) -> None:
+    answer.model = answer.model or string(body.get("model"), MAX_NAME_CHARS)
+    answer.error = answer.error or error_of(body)
+    answer.usage = _usage(body) or answer.usage
+    for choice in map(mapping, items(body.get("choices"))):
+        if choice.get("index", 0) != 0:
+            continue
+        reason = string(choice.get("finish_reason"), MAX_NAME_CHARS)
+        answer.finish_reason = reason or answer.finish_reason
+        _say(answer, mapping(choice.get(key)))
+
+
+def _say(answer: Answer, said: Mapping[str, object]) -> None:
+    answer.say(text_of(said.get("content")))
+    answer.say(said.get("refusal"))
+    # DeepSeek and vLLM say `reasoning_content`, OpenRouter and Groq `reasoning`.
+    answer.think(said.get("reasoning_content") or said.get("reasoning"))
+    for place, call in enumerate(map(mapping, items(said.get("tool_calls")))):
+        _call(answer, place, call)
+    if legacy := mapping(said.get("function_call")):
+        _call(answer, 0, {"function": legacy})
+
+
+def _call(answer: Answer, place: int, call: Mapping[str, object]) -> None:
+    index = integer(call.get("index"))
+    index = place if index is None else index
+    call_id = string(call.get("id"), MAX_NAME_CHARS)
+    known = answer.call_id(index)
+    if call_id and known and call_id != known:
+        # Gemini's compatible endpoint sends every call, whole, as index 0.
+        index = answer.call_count
+    function = mapping(call.get("function"))
+    answer.call(index, call_id, function.get("name"))
+    arguments = function.get("arguments")
+    if isinstance(arguments, dict):  # Ollama's objects instead of JSON text
+        arguments, _ = to_json(arguments, MAX_TEXT_CHARS)
+    answer.argue(index, arguments)
+
+
+def _usage(body: Mapping[str, object]) -> Usage | None:
+    # Groq puts the usage of a stream in `x_groq`.
+    usage = mapping(body.get("usage")) or mapping(mapping(body.get("x_groq")).get("usage"))
+    if not usage:
+        return None
+    cached = mapping(usage.get("prompt_tokens_details")).get("cached_tokens")
+    if cached is None:
+        cached = usage.get("prompt_cache_hit_tokens")  # DeepSeek
+    reasoning = mapping(usage.get("completion_tokens_details")).get("reasoning_tokens")
+    return Usage(
+        input=integer(usage.get("prompt_tokens")),
+        output=integer(usage.get("completion_tokens")),
+        cached=integer(cached),
+        reasoning=integer(reasoning),
+    )
+
+
+def _message(turn: Mapping[str, object]) -> ChatMessage:
+    content = text_of(turn.get("content"))
+    calls = [mapping(mapping(c).get("function")) for c in items(turn.get("tool_calls"))]
+    called = [f"[tool call: {str(c.get('name'))[:MAX_NAME_CHARS]}]" for c in calls]
+    return ChatMessage(
+        role=string(turn.get("role"), MAX_NAME_CHARS) or "unknown",
+        content="\n".join(filter(None, (content, *called))),
+    )
+
+
+def _last_results(turns: Sequence[object]) -> tuple[ToolResult, ...]:
+    results: list[ToolResult] = []
+    names: dict[object, str | None] = {}
+    for turn in map(mapping, reversed(turns)):
+        if turn.get("role") == "assistant":
+            for call in map(mapping, items(turn.get("tool_calls"))):
+                names[string(call.get("id"))] = string(
+                    mapping(call.get("function")).get("name"), MAX_NAME_CHARS
+                )
+            break
+        if turn.get("role") in ("tool", "function"):
+            content = text_of(turn.get("content"))
+            results.append(
+                ToolResult(
+                    id=string(turn.get("tool_call_id"), MAX_NAME_CHARS),
+                    name=string(turn.get("name"), MAX_NAME_CHARS),
+                    content=content,
+                    truncated=False,
+                )
+            )
+    return tuple(
+        ToolResult(
+            id=result.id,
+            name=result.name or names.get(result.id),
+            content=result.content,
+            truncated=result.truncated,
+        )
+        for result in reversed(results)
+    )

@@ -1,0 +1,68 @@
+"""What of an HTTP head may be shown: credentials stay inside, whatever the content level.
+
+Left out: credentials in headers of names nobody knows; those are for `pii`, which looks at
+the text that operators asked to see.
+"""
+
+from __future__ import annotations
+
+import re
+
+from busted.protocols.http import Headers
+
+REDACTED = "<redacted>"
+
+# OpenAI and most (authorization), Anthropic (x-api-key), Azure (api-key), Google, AWS's
+# session token, and what browsers and proxies send.
+SECRET_HEADERS = frozenset(
+    (
+        "authorization",
+        "proxy-authorization",
+        "x-api-key",
+        "api-key",
+        "x-goog-api-key",
+        "x-amz-security-token",
+        "x-auth-token",
+        "cf-aig-authorization",
+        "x-portkey-api-key",
+        "cookie",
+        "set-cookie",
+    )
+)
+
+# Google takes its key in the query; the others are how URLs are signed or carry tokens.
+_SECRET_QUERY = re.compile(
+    r"(?i)([?&](?:key|api[-_]?key|token|access_token|auth|sig|signature|secret|password|code"
+    r"|x-amz-signature|x-amz-security-token|x-amz-credential)=)[^&#]*"
+)
+_SCHEME = re.compile(r"(Basic|Bearer|Digest|Negotiate|AWS4-HMAC-SHA256|Token|ApiKey) ", re.I)
+
+
+def safe_headers(headers: Headers) -> dict[str, str]:
+    """Return the headers by name, repeated ones joined, with only the scheme of credentials."""
+    shown: dict[str, str] = {}
+    for name, value in headers:
+        if name in SECRET_HEADERS:
+            value = _scheme(value) + REDACTED
+        elif name in ("referer", "location", "content-location"):
+            value = safe_target(value)
+        shown[name] = f"{shown[name]}, {value}" if name in shown else value
+    return shown
+
+
+def safe_target(target: str) -> str:
+    """Return a request's target without the values of query parameters that are credentials."""
+    return _SECRET_QUERY.sub(rf"\1{REDACTED}", target)
+
+
+def path_of(target: str) -> str:
+    """Return the path of a request's target: no query, no host in the absolute form of a proxy."""
+    # RFC 9112 section 3.2.2: "GET http://www.example.org/pub/WWW/TheProject.html HTTP/1.1"
+    if "://" in target[:16]:
+        target = "/" + target.partition("://")[2].partition("/")[2]
+    return target.partition("?")[0].partition("#")[0]
+
+
+def _scheme(value: str) -> str:
+    match = _SCHEME.match(value)
+    return match[0] if match else ""

@@ -1,0 +1,232 @@
+"""What one HTTP request is: a prompt, a message of MCP, or nothing of ours; and its actions.
+
+Strategy: the more of host, path and body agree, the surer we are. A known host makes a
+dialect's path enough; at an unknown host the body must look the part as well; and without
+any head only a body that no other program sends. A known host alone is no prompt: agents
+send telemetry to the hosts of their models.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+import msgspec
+
+from busted.classifier import a2a, dialects, fingerprint, mcp, providers
+from busted.classifier.chat import MAX_NAME_CHARS, ModelRequest
+from busted.classifier.collect import BodyStore
+from busted.classifier.dialects import Dialect
+from busted.classifier.direction import Direction
+from busted.classifier.foreign import mapping, string
+from busted.classifier.privacy import path_of
+from busted.classifier.providers import Provider
+from busted.events import Action, Prompt, Sdk
+from busted.protocols import jsonrpc, partial_json
+from busted.protocols.http import HttpRequest, header
+from busted.protocols.jsonrpc import JsonRpc
+
+ContentClass = Literal[
+    "llm_request", "llm_response", "llm_stream", "mcp", "a2a", "json_rpc", "http", "none"
+]
+AI_CLASSES = frozenset(("llm_request", "llm_response", "llm_stream", "mcp", "a2a"))
+
+# Types of bodies that can be a prompt or JSON-RPC. curl's default for -d is a form's.
+_JSON_TYPES = ("", "application/json", "text/plain", "application/x-www-form-urlencoded")
+
+# How sure: how many of host, path and body shape speak for a dialect.
+_CONFIDENCE = (0.0, 0.5, 0.8, 1.0)
+
+# In JSON a quote inside a string is escaped, so these are keys; the last one is the request's
+# own in all SDKs, since nested objects with these names come in the messages before.
+_LATE_MODEL = re.compile(rb'(?<!\\)"model"\s{0,8}:\s{0,8}"([^"\\]{1,256})"')
+_LATE_STREAM = re.compile(rb'(?<!\\)"stream"\s{0,8}:\s{0,8}(true|false)')
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """What a request was judged to be. `confidence` is 0 to 1, see `Classification`."""
+
+    content_class: ContentClass = "none"
+    confidence: float = 0.0
+    provider: Provider | None = None
+    dialect: Dialect | None = None
+    asked: ModelRequest | None = None
+    sdk: Sdk | None = None
+    signature: str | None = None
+    rpc: tuple[JsonRpc, ...] = ()
+    actions: tuple[Action, ...] = ()
+
+    @property
+    def is_ai(self) -> bool:
+        """Whether it belongs to what we report."""
+        return self.content_class in AI_CLASSES
+
+
+def serving(head: HttpRequest | None, sni: str | None) -> Provider | None:
+    """Return who serves a request: the server name that TLS checked goes before the Host header."""
+    host = sni or (header(head.headers, "host") if head else None)
+    return providers.find(host, path_of(head.target) if head else None)
+
+
+def body_store(head: HttpRequest, sni: str | None) -> BodyStore:
+    """Return where to collect a request's body; one that cannot be ours is only counted."""
+    kind = (header(head.headers, "content-type") or "").partition(";")[0].strip().lower()
+    wanted = (
+        kind in _JSON_TYPES
+        or kind.endswith("+json")
+        or dialects.by_path(path_of(head.target)) is not None
+    )
+    encoding = header(head.headers, "content-encoding")
+    return BodyStore(encoding) if wanted else BodyStore(encoding, limit=0)
+
+
+def read(
+    head: HttpRequest | None,
+    body: BodyStore,
+    *,
+    sni: str | None,
+    truncated: bool,
+    pending: mcp.Pending,
+    direction: Direction,
+) -> Request:
+    """Judge a request, whole or as far as it was seen, and return its actions with it.
+
+    Without a head, the body is judged by itself and `sni`.
+    """
+    truncated = truncated or body.truncated
+    provider = serving(head, sni)
+    raw = body.decoded
+    if b'"jsonrpc"' in raw:
+        messages = jsonrpc.read(raw)
+        if messages:
+            return _rpc(head, body, messages, provider, pending, direction)
+    if head is not None:
+        if mcp.has_headers(head.headers):
+            return Request(content_class="mcp", confidence=0.8, provider=provider)
+        if a2a.is_a2a_request(path_of(head.target), head.headers):
+            return Request(content_class="a2a", confidence=0.8, provider=provider)
+    parsed = partial_json.parse(raw) if raw else None
+    value = mapping(parsed.value) if parsed and parsed.ok else {}
+    truncated = truncated or bool(parsed and (parsed.truncated or not parsed.ok))
+    dialect, confidence = _dialect(head, value, provider, bool(raw), truncated)
+    if dialect is None:
+        kind: ContentClass = "http" if head else "none"
+        return Request(content_class=kind, confidence=float(head is not None), provider=provider)
+    return _prompt(head, body, value, provider, dialect, confidence, truncated)
+
+
+def _dialect(
+    head: HttpRequest | None,
+    value: dialects.Body,
+    provider: Provider | None,
+    has_body: bool,
+    truncated: bool,
+) -> tuple[Dialect | None, float]:
+    """Return the dialect that a request speaks and how sure that is."""
+    hosted = provider is not None
+    if head is None:
+        dialect = dialects.by_request(value)
+        if dialect is None and provider is not None:
+            dialect = dialects.by_name(provider.api)
+            if dialect is None or not dialect.is_request(value):
+                return None, 0.0
+        return dialect, _CONFIDENCE[1 + hosted]
+    dialect = dialects.by_path(path_of(head.target))
+    if dialect is None or head.method != "POST":
+        return None, 0.0
+    # A body cut before its messages still names a model; one not seen at all says nothing.
+    shaped = dialect.is_request(value) or (truncated and string(value.get("model")) is not None)
+    unseen = truncated and not has_body
+    if not (hosted or shaped or unseen):
+        return None, 0.0
+    return dialect, _CONFIDENCE[1 + hosted + shaped]
+
+
+def _prompt(
+    head: HttpRequest | None,
+    body: BodyStore,
+    value: dialects.Body,
+    provider: Provider | None,
+    dialect: Dialect,
+    confidence: float,
+    truncated: bool,
+) -> Request:
+    asked = dialect.read_request(value)
+    if body.tail:
+        asked = _with_tail(asked, body.tail)
+    sdk = fingerprint.sdk(head.headers) if head else None
+    signature = fingerprint.signature(dialect.api, sdk and sdk.name, value.keys(), asked.tools)
+    provider_id = provider and provider.id
+    prompt = Prompt(
+        api=dialect.api,
+        provider=provider_id,
+        endpoint=path_of(head.target) if head else None,
+        operation=dialect.operation,
+        model=asked.model,
+        messages=asked.messages,
+        system_prompt=asked.system_prompt,
+        user_message=asked.user_message,
+        tools=asked.tools,
+        stream=asked.stream,
+        params=asked.params,
+        sdk=sdk,
+        fingerprint=signature,
+        bytes=body.size,
+        truncated=truncated or asked.truncated,
+        missing_bytes=body.missing,
+    )
+    results = tuple(
+        msgspec.structs.replace(
+            result, provider=provider_id, truncated=truncated and result is asked.results[-1]
+        )
+        for result in asked.results
+    )
+    return Request(
+        content_class="llm_request",
+        confidence=confidence,
+        provider=provider,
+        dialect=dialect,
+        asked=asked,
+        sdk=sdk,
+        signature=signature,
+        # A head alone, at a host that nobody knows, is not yet a prompt.
+        actions=(prompt, *results) if value or provider else (),
+    )
+
+
+def _with_tail(asked: ModelRequest, tail: bytes) -> ModelRequest:
+    """Return the request with what its cut-off end tells: model and stream."""
+    models, streams = _LATE_MODEL.findall(tail), _LATE_STREAM.findall(tail)
+    model = models[-1].decode("utf-8", "replace")[:MAX_NAME_CHARS] if models else None
+    return msgspec.structs.replace(
+        asked,
+        model=asked.model or model,
+        stream=asked.stream or (bool(streams) and streams[-1] == b"true"),
+    )
+
+
+def _rpc(
+    head: HttpRequest | None,
+    body: BodyStore,
+    messages: tuple[JsonRpc, ...],
+    provider: Provider | None,
+    pending: mcp.Pending,
+    direction: Direction,
+) -> Request:
+    headers = head.headers if head else ()
+    actions = mcp.actions(messages, headers, pending, direction, body.size)
+    kind: ContentClass = "json_rpc"
+    confidence = 1.0
+    if actions:
+        kind = "mcp"
+        known = any(mcp.category(message.method) for message in messages)
+        confidence = _CONFIDENCE[1 + known + mcp.has_headers(headers)]
+    elif any(map(a2a.is_a2a, messages)) or (head and a2a.is_a2a_request("", headers)):
+        kind, confidence = "a2a", 0.8
+    return Request(
+        content_class=kind,
+        confidence=confidence,
+        provider=provider,
+        rpc=messages,
+        actions=actions,
+    )

@@ -1,0 +1,196 @@
+"""Records are built here as the kernel lays them out, and decoded."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from busted import records
+from busted.records import (
+    ConnectionKey,
+    Direction,
+    Layout,
+    ProcessExit,
+    ProcessKey,
+    Record,
+    TlsClose,
+    TlsData,
+    TlsName,
+    TlsOpen,
+    Type,
+    decode,
+)
+
+U32 = st.integers(0, 2**32 - 1)
+U64 = st.integers(0, 2**64 - 1)
+PROCESSES = st.builds(ProcessKey, U32, U64)
+CONNECTIONS = st.builds(ConnectionKey, U32, U64, U64, U64)
+WITHOUT_NUL = st.binary().filter(lambda text: b"\0" not in text)
+
+RECORDS = st.one_of(
+    st.builds(
+        TlsOpen,
+        key=CONNECTIONS,
+        time_ns=U64,
+        tid=U32,
+        ppid=U32,
+        uid=U32,
+        gid=U32,
+        cgroup_id=U64,
+        library=U64,
+        comm=WITHOUT_NUL.map(lambda text: text[:16]),
+    ),
+    st.builds(
+        TlsName,
+        key=CONNECTIONS,
+        time_ns=U64,
+        name=st.text(st.characters(min_codepoint=1, max_codepoint=127), max_size=256),
+    ),
+    st.builds(
+        TlsData,
+        key=CONNECTIONS,
+        time_ns=U64,
+        direction=st.sampled_from(Direction),
+        position=U64,
+        call_bytes=U64,
+        call_offset=U64,
+        tid=U32,
+        data=st.binary(max_size=300),
+    ),
+    st.builds(TlsClose, key=CONNECTIONS, time_ns=U64),
+    st.builds(ProcessExit, key=PROCESSES, time_ns=U64),
+)
+
+DATA = TlsData(
+    key=ConnectionKey(7, 70, 0xABC, 700),
+    time_ns=9,
+    direction=Direction.READ,
+    position=5,
+    call_bytes=5,
+    call_offset=0,
+    tid=8,
+    data=b"hello",
+)
+EXAMPLES: list[Record] = [
+    TlsOpen(DATA.key, 9, 8, 1, 1000, 100, 44, 3, b"python3"),
+    TlsName(DATA.key, 9, "api.openai.com"),
+    DATA,
+    TlsClose(DATA.key, 9),
+    ProcessExit(DATA.key.process, 9),
+]
+
+
+def encode(record: Record, padding: bytes = b"") -> bytes:
+    """The bytes that the kernel side sends for `record`; `padding` is room it left unused."""
+    key, time_ns = record.key, record.time_ns
+    version = records.VERSION
+    if isinstance(record, ProcessExit):
+        kind = Type.PROCESS_EXIT
+        return records.PROCESS_EXIT.pack(kind, version, key.pid, time_ns, key.start_ns) + padding
+    assert isinstance(key, ConnectionKey)
+    head = (version, key.pid, time_ns, key.start_ns, key.connection, key.since_ns)
+    r = record
+    if isinstance(r, TlsOpen):
+        ids = (r.cgroup_id, r.library, r.tid, r.ppid, r.uid, r.gid)
+        return records.TLS_OPEN.pack(Type.TLS_OPEN, *head, *ids, r.comm) + padding
+    if isinstance(r, TlsName):
+        return records.TLS_NAME.pack(Type.TLS_NAME, *head, r.name.encode()) + padding
+    if isinstance(r, TlsClose):
+        return records.TLS_CLOSE.pack(Type.TLS_CLOSE, *head) + padding
+    counts = (r.position, r.call_bytes, r.call_offset, r.tid, len(r.data), r.direction)
+    return records.TLS_DATA.pack(Type.TLS_DATA, *head, *counts) + r.data + padding
+
+
+def changed(raw: bytes, layout: Layout, field: str, value: bytes) -> bytes:
+    at = layout.offsets[field]
+    return raw[:at] + value + raw[at + len(value) :]
+
+
+@given(RECORDS, st.binary(max_size=64))
+def test_every_field_survives_and_unused_room_is_ignored(record: Record, padding: bytes) -> None:
+    assert decode(encode(record, padding)) == record
+
+
+@pytest.mark.parametrize("record", EXAMPLES, ids=lambda record: type(record).__name__)
+def test_each_record_is_refused_when_a_byte_is_missing(record: Record) -> None:
+    raw = encode(record)
+    for length in range(len(raw)):
+        with pytest.raises(ValueError, match=r"unknown record|cut record"):
+            decode(raw[:length])
+
+
+@pytest.mark.parametrize("record", EXAMPLES, ids=lambda record: type(record).__name__)
+def test_a_record_of_another_version_is_refused(record: Record) -> None:
+    raw = encode(record)
+    for version in (0, records.VERSION + 1, 255):
+        with pytest.raises(ValueError, match="unknown record"):
+            decode(changed(raw, records.PROCESS_EXIT, "version", bytes([version])))
+
+
+def test_a_record_of_unknown_type_is_refused() -> None:
+    raw = encode(DATA)
+    for kind in set(range(256)) - set(Type):
+        with pytest.raises(ValueError, match="unknown record"):
+            decode(changed(raw, records.TLS_DATA, "type", bytes([kind])))
+
+
+def test_plaintext_longer_than_the_record_is_refused_not_cut() -> None:
+    for length in (len(DATA.data) + 1, 2**32 - 1):
+        raw = changed(encode(DATA), records.TLS_DATA, "length", length.to_bytes(4, "little"))
+        with pytest.raises(ValueError, match="cut record"):
+            decode(raw)
+
+
+def test_an_unknown_direction_is_refused() -> None:
+    with pytest.raises(ValueError, match="unknown record"):
+        decode(changed(encode(DATA), records.TLS_DATA, "direction", b"\2"))
+
+
+def test_the_refusal_says_what_came() -> None:
+    with pytest.raises(ValueError, match=r"^unknown record: 0 bytes, begins with nothing$"):
+        decode(b"")
+    with pytest.raises(ValueError, match=r"^unknown record: 3 bytes, begins with 6301$"):
+        decode(b"c\1\0")
+
+
+def test_a_host_name_that_is_not_ascii_is_told_with_replacements() -> None:
+    raw = encode(TlsName(DATA.key, 9, ""))
+    raw = changed(raw, records.TLS_NAME, "name", b"a\xff\n\0later")
+    assert decode(raw) == TlsName(DATA.key, 9, "a\ufffd\n")
+
+
+def test_a_name_that_fills_its_field_needs_no_end() -> None:
+    assert decode(encode(TlsName(DATA.key, 9, "n" * 256))) == TlsName(DATA.key, 9, "n" * 256)
+
+
+def test_a_process_name_ends_at_its_nul() -> None:
+    raw = changed(encode(EXAMPLES[0]), records.TLS_OPEN, "comm", b"curl\0left over")
+    opened = decode(raw)
+    assert isinstance(opened, TlsOpen)
+    assert opened.comm == b"curl"
+
+
+@given(st.sampled_from(EXAMPLES), st.data())
+def test_hostile_bytes_give_a_record_or_a_value_error(record: Record, data: st.DataObject) -> None:
+    raw = bytearray(encode(record))
+    for place in data.draw(st.lists(st.integers(0, len(raw) - 1), max_size=8)):
+        raw[place] = data.draw(st.integers(0, 255))
+    try:
+        decoded = decode(bytes(raw))
+    except ValueError:
+        return
+    assert isinstance(decoded, Record)
+
+
+@given(st.binary(max_size=400))
+def test_any_bytes_give_a_record_or_a_value_error(raw: bytes) -> None:
+    try:
+        decoded = decode(raw)
+    except ValueError:
+        return
+    assert isinstance(decoded, Record)
+
+
+def test_a_connection_knows_its_process() -> None:
+    assert ConnectionKey(1, 2, 3, 4).process == ProcessKey(1, 2)

@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+from busted.records import ConnectionKey, Direction, TlsData
+from busted.streams import Connections, Stream
+
+
+def key(number: int, pid: int = 1) -> ConnectionKey:
+    return ConnectionKey(pid=pid, start_ns=10, connection=number, since_ns=100)
+
+
+def piece(position: int, data: bytes) -> TlsData:
+    return TlsData(
+        key=key(1),
+        time_ns=0,
+        direction=Direction.WRITE,
+        position=position,
+        call_bytes=len(data),
+        call_offset=0,
+        tid=1,
+        data=data,
+    )
+
+
+def test_pieces_in_order_are_passed_on_as_they_are() -> None:
+    stream = Stream()
+    assert stream.take(piece(0, b"abc")) == (0, b"abc")
+    assert stream.take(piece(3, b"de")) == (0, b"de")
+
+
+def test_a_gap_is_told_to_the_byte() -> None:
+    stream = Stream()
+    stream.take(piece(0, b"abc"))
+    assert stream.take(piece(10, b"d")) == (7, b"d")
+    assert stream.take(piece(11, b"e")) == (0, b"e")
+
+
+def test_bytes_missing_from_the_very_start_are_a_gap_too() -> None:
+    assert Stream().take(piece(5, b"a")) == (5, b"a")
+
+
+def test_repeated_bytes_are_passed_on_once() -> None:
+    stream = Stream()
+    stream.take(piece(0, b"abcde"))
+    assert stream.take(piece(0, b"abcde")) == (0, b"")
+    assert stream.take(piece(3, b"deFG")) == (0, b"FG")
+    assert stream.take(piece(7, b"h")) == (0, b"h")
+
+
+def test_an_empty_piece_tells_of_a_gap_before_it_once() -> None:
+    stream = Stream()
+    assert stream.take(piece(4, b"")) == (4, b"")
+    assert stream.take(piece(4, b"a")) == (0, b"a")
+
+
+def test_positions_beyond_32_bits_are_counted() -> None:
+    stream = Stream()
+    assert stream.take(piece(1 << 40, b"a")) == (1 << 40, b"a")
+    assert stream.take(piece((1 << 40) + 1, b"b")) == (0, b"b")
+
+
+def test_the_two_directions_are_counted_apart() -> None:
+    connection, _ = Connections().find(key(1))
+    connection.streams[Direction.WRITE].take(piece(0, b"abc"))
+    assert connection.streams[Direction.READ].take(piece(0, b"xyz")) == (0, b"xyz")
+
+
+def test_a_connection_is_found_again() -> None:
+    connections = Connections()
+    first, _ = connections.find(key(1))
+    second, forgotten = connections.find(key(1))
+    assert second is first
+    assert forgotten is None
+    assert len(connections) == 1
+
+
+def test_a_recycled_address_is_another_connection() -> None:
+    connections = Connections()
+    old, _ = connections.find(key(1))
+    new, _ = connections.find(key(1)._replace(since_ns=200))
+    assert new is not old
+
+
+def test_the_connection_unused_for_longest_makes_room_and_is_told() -> None:
+    connections = Connections(max_connections=2)
+    first, _ = connections.find(key(1))
+    second, _ = connections.find(key(2))
+    connections.find(key(1))
+    third, forgotten = connections.find(key(3))
+    assert forgotten is second
+    assert connections.forgotten == 1
+    assert list(connections) == [first, third]
+
+
+def test_however_many_come_no_more_than_the_limit_are_kept() -> None:
+    connections = Connections(max_connections=3)
+    told = [connections.find(key(number))[1] for number in range(10)]
+    assert len(connections) == 3
+    assert connections.forgotten == 7
+    assert [c.key for c in told if c] == [key(number) for number in range(7)]
+
+
+def test_a_closed_connection_is_gone_and_closing_again_says_so() -> None:
+    connections = Connections()
+    connection, _ = connections.find(key(1))
+    assert connections.close(key(1)) is connection
+    assert connections.close(key(1)) is None
+    assert len(connections) == 0
+    assert connections.forgotten == 0
+
+
+def test_the_connections_of_a_process_are_its_own() -> None:
+    connections = Connections()
+    ours = [connections.find(key(number))[0] for number in (1, 2)]
+    connections.find(key(1, pid=2))
+    connections.find(key(1)._replace(start_ns=11))
+    assert connections.of_process(key(1).process) == ours
+
+
+def test_closing_while_iterating_visits_them_all() -> None:
+    connections = Connections()
+    for number in range(5):
+        connections.find(key(number))
+    assert [connections.close(c.key) for c in connections] != []
+    assert len(connections) == 0
