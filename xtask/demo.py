@@ -65,9 +65,7 @@ def _play(open_bed: Bed) -> None:
                 raise SandboxError(f"{client} failed: {finished.stderr.decode()[-500:]}")
             answers = 2 if CLIENTS[client].tools else 1
             monitor.wait_for_lines(f"({finished.pid}) <<<", answers)
-        _tell(
-            "Ctrl-C: the last word of the monitor is what it watched, and what it lost, if anything."
-        )
+        _tell("Ctrl-C: the monitor's last word is what it watched, and what it lost, if anything.")
         if (code := monitor.stop()) != INTERRUPTED or monitor.stderr:
             raise SandboxError(f"the monitor ended with {code}")
     _tell("None of these programs was changed, and none of this left the machine.")
