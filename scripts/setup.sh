@@ -53,6 +53,7 @@ available() { apt-cache show "$1" 2>/dev/null | grep -q '^Filename:'; }
 
 missing=()
 have clang || install "no clang" clang
+have gcc && [ -e /usr/include/stdlib.h ] || install "no C compiler" gcc libc6-dev
 have llvm-strip || install "no llvm-strip" llvm
 [ -e /usr/include/bpf/bpf_helpers.h ] || install "no headers of libbpf" libbpf-dev
 ldconfig -p 2>/dev/null | grep -q 'libbpf\.so\.1' || /sbin/ldconfig -p | grep -q 'libbpf\.so\.1' ||

@@ -18,6 +18,8 @@ from pathlib import Path
 
 import pytest
 
+from busted.kernel.features import probe as probe_kernel
+
 ROOT = Path(__file__).parents[1]
 
 Probe = Callable[[], str | None]
@@ -59,6 +61,14 @@ def _git() -> str | None:
     return None if (ROOT / ".git").exists() else "needs a git checkout, for its list of files"
 
 
+def _kernel_feature(name: str) -> Probe:
+    def probe() -> str | None:
+        feature = probe_kernel().answers[name]
+        return None if feature.answer == "yes" else f"needs {name}: Linux {feature.since} or later"
+
+    return probe
+
+
 def _program(name: str, package: str) -> Probe:
     def probe() -> str | None:
         return None if shutil.which(name) else f"needs {name}: apt-get install {package}"
@@ -68,6 +78,7 @@ def _program(name: str, package: str) -> Probe:
 
 PROBES: Mapping[str, tuple[Probe, ...]] = {
     "root": (_root,),
+    "gcc": (_program("gcc", "gcc libc6-dev"),),
     "clang": (_program("clang", "clang"), _program("llvm-strip", "llvm")),
     "bpftool": (_program("bpftool", "bpftool"), _bpftool),
     "curl": (_program("curl", "curl"),),
@@ -81,7 +92,9 @@ PROBES: Mapping[str, tuple[Probe, ...]] = {
         _namespaces,
     ),
     # Loading and attaching programs.
-    "kernel": (_root, _btf, _libbpf, _objects),
+    "kernel": (_root, _btf, _libbpf, _objects, _kernel_feature("ring buffer")),
+    "multi uprobe": (_kernel_feature("multi uprobe"),),
+    "session uprobe": (_kernel_feature("session uprobe"),),
 }
 # Features that are made of others.
 GROUPS: Mapping[str, tuple[str, ...]] = {"e2e": ("kernel", "unshare", "curl")}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import select
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,13 +13,17 @@ from busted.kernel import programs
 from busted.records import TlsData, decode
 from tests.kernel.harness import Watched, watched
 
+pytestmark = pytest.mark.needs("kernel", "gcc")
+
+pytestmark = pytest.mark.needs("kernel", "gcc")
+
 
 @pytest.fixture(params=["x86_64", "aarch64"], ids=["own", "libbpf"])
 def kernel(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Watched]:
     path = programs.object_path()
-    monkeypatch.setattr(programs.platform, "machine", lambda: request.param)
+    monkeypatch.setattr(platform, "machine", lambda: request.param)
     monkeypatch.setattr(programs, "object_path", lambda: path)
     with watched("perf", tmp_path, ring_bytes=64 << 10) as kernel:
         yield kernel

@@ -11,19 +11,20 @@ from typing import get_args
 
 import pytest
 
-from busted.kernel import features
 from busted.kernel.programs import Way
 from busted.records import Direction, LostPlace, ProcessExit, TlsClose, TlsData, TlsName, TlsOpen
 from tests.kernel.harness import Watched, watched
+from tests.requirements import require
 
-NEEDS = {"session": "session uprobe", "multi": "multi uprobe", "perf": "ring buffer"}
+pytestmark = pytest.mark.needs("kernel", "gcc")
+
+NEEDS = {"session": "session uprobe", "multi": "multi uprobe", "perf": "kernel"}
 
 
 @pytest.fixture(params=get_args(Way))
 def way(request: pytest.FixtureRequest) -> Way:
     chosen: Way = request.param
-    if not features.probe().has(NEEDS[chosen]):
-        pytest.skip(f"this kernel has no {NEEDS[chosen]}")
+    require(NEEDS[chosen])
     return chosen
 
 

@@ -6,7 +6,22 @@ from pathlib import Path
 
 import msgspec
 
+from busted.records import TlsOpen
+
 KIB, MIB = 1 << 10, 1 << 20
+
+
+class Selection(msgspec.Struct, frozen=True):
+    """The processes that the operator asked for; an empty set asks for all."""
+
+    pids: frozenset[int] = frozenset()
+    names: frozenset[str] = frozenset()
+
+    def __call__(self, opened: TlsOpen) -> bool:
+        """Tell whether the process of this connection is one of them."""
+        return (not self.pids or opened.key.pid in self.pids) and (
+            not self.names or opened.comm.decode("utf-8", "replace") in self.names
+        )
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -19,9 +34,7 @@ class Settings(msgspec.Struct, frozen=True):
     max_call_bytes: int = 1 * MIB
     # Stop after so many seconds; None: run until told to stop.
     duration: float | None = None
-    # Only these processes; empty: all.
-    pids: frozenset[int] = frozenset()
-    names: frozenset[str] = frozenset()
+    selection: Selection = Selection()
     record: Path | None = None
 
 

@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterable
 from busted.agent.clock import read_clock
 from busted.agent.config import Settings
 from busted.agent.pipeline import Origin, Outside, Pipeline
-from busted.agent.recording import LibraryFacts, Lost, RecordingWriter, header_of
+from busted.agent.recording import Header, LibraryFacts, RecordingWriter, Tick
 from busted.enrich.processes import Processes
 from busted.events import Coverage, Event, Library, Process
 from busted.kernel import elf, features
@@ -29,7 +29,7 @@ from busted.kernel.libbpf import BpfError
 from busted.kernel.mappings import MappingWatch
 from busted.kernel.programs import TlsPrograms, best_way
 from busted.kernel.targets import Mapping, Targets, mappings, running_processes
-from busted.records import ConnectionKey, ProcessKey, TlsOpen, decode
+from busted.records import ConnectionKey, ProcessKey, decode
 
 log = logging.getLogger(__name__)
 
@@ -66,11 +66,12 @@ class Monitor:
             self._watch = opened.enter_context(contextlib.closing(_watch_mappings()))
             self._recording: RecordingWriter | None = None
             if settings.record:
+                header = Header(origin=self._origin, selection=settings.selection)
                 self._recording = opened.enter_context(
-                    contextlib.closing(RecordingWriter(settings.record, header_of(self._origin)))
+                    contextlib.closing(RecordingWriter(settings.record, header))
                 )
             self._processes = Processes(elf.build_id)
-            outside = Outside(self._mute, self._wanted, self._started, self._library)
+            outside = Outside(self._mute, settings.selection, self._started, self._library)
             self._pipeline = Pipeline(self._origin, {"processes": self._processes}, outside)
             self._targets = Targets(platform.machine())
             self._scan()
@@ -130,16 +131,10 @@ class Monitor:
             # It goes on being reported: that costs time, and loses nothing.
             self._count_and_log("mute", error)
 
-    def _wanted(self, opened: TlsOpen) -> bool:
-        settings = self._settings
-        return (not settings.pids or opened.key.pid in settings.pids) and (
-            not settings.names or opened.comm.decode("utf-8", "replace") in settings.names
-        )
-
     def _started(self, process: ProcessKey, start_time: str) -> None:
         facts = self._processes.look(process.pid, process.start_ns, start_time)
         if facts and self._recording:
-            self._recording.process(facts)
+            self._recording.add(facts)
 
     def _library(self, cookie: int) -> str | None:
         # Cookies count from 1: 0 is what a kernel without cookies reports.
@@ -178,12 +173,15 @@ class Monitor:
         library = Library(path=target.path, kind=target.kind, processes=processes)
         self._libraries.append(library)
         if self._recording:
-            self._recording.library(LibraryFacts(cookie, library))
+            self._recording.add(LibraryFacts(cookie, library))
 
     # Coverage and loss
 
     def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._report(self._pipeline.expire(time.monotonic_ns()))
+        now_ns = time.monotonic_ns()
+        if self._recording:
+            self._recording.add(Tick(now_ns))
+        self._report(self._pipeline.expire(now_ns))
         self._tell_coverage()
         if self._recording:
             self._recording.flush()
@@ -194,6 +192,8 @@ class Monitor:
         lost = {place.name.lower(): count for place, count in self._programs.lost().items()}
         if self._watch.lost:
             lost["mapping_watch"] = self._watch.lost
+        if self._recording and self._recording.lost:
+            lost["recording_frames"] = self._recording.lost
         return lost | self._counts | self._pipeline.lost | self.lost_after()
 
     def _tell_coverage(self, always: bool = False) -> None:
@@ -204,9 +204,10 @@ class Monitor:
         )
         if coverage != self._told or always:
             self._told = coverage
-            self._emit(self._pipeline.coverage(coverage, self._own, time.time_ns()))
+            event = self._pipeline.coverage(coverage, self._own, time.time_ns())
+            self._emit(event)
             if self._recording:
-                self._recording.lost(Lost(coverage.lost))
+                self._recording.add(event)
 
     def _count_and_log(self, place: str, error: Exception) -> None:
         self._counts[place] += 1
@@ -222,7 +223,10 @@ class Monitor:
         self._programs.detach()
         while self._take(self._programs.ring.read()):
             pass  # nothing adds to the ring any more, so this ends
-        self._report(self._pipeline.close(time.monotonic_ns()))
+        now_ns = time.monotonic_ns()
+        if self._recording:
+            self._recording.add(Tick(now_ns, last=True))
+        self._report(self._pipeline.close(now_ns))
         self._tell_coverage(always=True)
         self._resources.close()
 

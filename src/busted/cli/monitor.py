@@ -14,6 +14,7 @@ from busted.agent.config import (
     MAX_RING_BYTES,
     MIN_CALL_BYTES,
     MIN_RING_BYTES,
+    Selection,
     Settings,
 )
 from busted.agent.monitor import Monitor
@@ -85,8 +86,7 @@ def monitor(
         ring_bytes=ring_bytes,
         max_call_bytes=max_call_bytes,
         duration=duration,
-        pids=frozenset(pids),
-        names=frozenset(names),
+        selection=Selection(frozenset(pids), frozenset(names)),
         record=record,
     )
     if record:

@@ -1,0 +1,106 @@
+"""What of an event may leave the process: the operator's content level, applied.
+
+`events.CONTENT_FIELDS` names the fields that carry what people said. At `none` they are set to
+their defaults, so they are absent from the JSON; at `redacted` secrets and personal data in them
+are replaced by typed tokens such as `<email:3f9a>`; at `full` an event passes unchanged.
+
+Below `full` every other string is redacted too, keys of mappings included: a key can be typed
+into a command line, a path, a model's name. Only what we made ourselves (`OURS`) is left alone.
+
+JSON text (tool arguments, MCP parameters) hides values behind escapes: in `{"a":"\\nsk-..."}`
+the key follows the letter n. So what stands between quotes is decoded, redacted, encoded again.
+
+Left out: `Finding.start` and `.end`. They stay, and at every level they count in the text as it
+crossed the connection, not in what the event still shows of it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any, Literal, TypeVar, cast
+
+import msgspec
+
+from busted.classifier import pii
+from busted.events import CONTENT_FIELDS, Connection, Event, Process, Value
+
+Level = Literal["none", "redacted", "full"]
+T = TypeVar("T", bound=msgspec.Struct)
+
+# Identifiers and times that are made on this host: they hold no foreign text, and a redacted
+# identifier would tie nothing together.
+OURS: dict[type[Value], tuple[str, ...]] = {
+    Event: ("id", "time", "host", "exchange_id"),
+    Process: ("build_id", "start_time", "cgroup_id"),
+    Connection: ("id",),
+}
+
+# Tool results carry JSON in JSON in JSON; no real client was seen to go deeper than three.
+MAX_ESCAPE_DEPTH = 8
+
+# Text between quotes that are not escaped: in JSON the inside of a string (RFC 8259 section 7), or
+# what stands between strings, which has no escapes. Not looking for pairs of quotes makes it
+# work in prose and in JSON that was cut, too.
+_RUN = re.compile(r'(?:[^"\\]|\\["\\/bfnrt]|\\u[0-9a-fA-F]{4})++')
+
+
+class ContentFilter:
+    """Gives an event as it may leave the process; call it last, right before the sinks.
+
+    `key` is random and of one run, so that a token cannot be looked up in a table of hashes.
+    """
+
+    def __init__(self, level: Level, key: bytes) -> None:
+        """`key` should be at least 16 bytes of os.urandom."""
+        self._level, self._key = level, key
+
+    def __call__(self, struct: T) -> T:
+        """Return an event, or any other struct that holds actions, at this filter's level."""
+        if self._level == "full":
+            return struct
+        return self._struct(struct)
+
+    def _value(self, value: Any) -> Any:
+        if isinstance(value, str):
+            return self._text(value)
+        if isinstance(value, msgspec.Struct):
+            return self._struct(value)
+        if isinstance(value, tuple):
+            return tuple(self._value(item) for item in value)
+        if isinstance(value, dict):
+            return {self._value(name): self._value(item) for name, item in value.items()}
+        return value  # numbers, flags, None
+
+    def _struct(self, struct: T) -> T:
+        kind = cast(type[Value], type(struct))
+        ours = OURS.get(kind, ())
+        content = CONTENT_FIELDS.get(kind, ()) if self._level == "none" else ()
+        return type(struct)(
+            **{
+                field.name: self._value(getattr(struct, field.name))
+                for field in msgspec.structs.fields(struct)
+                if field.name not in content and field.name not in ours
+            },
+            **{name: getattr(struct, name) for name in ours},
+        )
+
+    def _text(self, text: str, depth: int = 0) -> str:
+        if "\\" in text and depth < MAX_ESCAPE_DEPTH:
+            text = _RUN.sub(lambda match: self._run(match[0], depth), text)
+        redacted: str = pii.redact(text, self._key)
+        return redacted
+
+    def _run(self, run: str, depth: int) -> str:
+        if "\\" not in run:
+            return run
+        plain: str = json.loads(f'"{run}"', strict=False)
+        redacted = self._text(plain, depth + 1)
+        if redacted == plain:
+            return run
+        # An escape may stand for half a surrogate pair, which only an escape can express.
+        return (
+            json.dumps(redacted, ensure_ascii=False)[1:-1]
+            .encode(errors="backslashreplace")
+            .decode()
+        )

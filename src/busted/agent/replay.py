@@ -1,0 +1,101 @@
+"""Events from bytes that were captured earlier: a recording, or the two streams of a connection.
+
+Both run the pipeline of the live monitor, so that what is found here is what it reports.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+
+import msgspec
+
+from busted.agent.pipeline import Origin, Outside, Pipeline
+from busted.agent.recording import Frame, Header, LibraryFacts, RawRecord, Tick
+from busted.enrich.processes import Processes, ProcessFacts
+from busted.events import Event, Process, Response
+from busted.records import ConnectionKey, Direction, TlsClose, TlsData, TlsName, decode
+
+
+class Replay:
+    """The events of a recording, those that the monitor reported when it was made."""
+
+    def __init__(self, header: Header) -> None:
+        """Be ready for the frames behind `header`."""
+        self._processes = Processes(lambda _: None)
+        self._libraries: dict[int, str] = {}
+        self._counts: Counter[str] = Counter()
+        self._pipeline = Pipeline(
+            header.origin,
+            {"processes": self._processes},
+            Outside(wanted=header.selection, library=self._libraries.get),
+        )
+
+    @property
+    def lost(self) -> dict[str, int]:
+        """What this replay could not make use of, by place, where it is not zero."""
+        return self._counts | self._pipeline.lost
+
+    def events(self, frames: Iterable[Frame]) -> Iterator[Event]:
+        """Yield the events of the frames in their order, and at the end what is unfinished."""
+        now_ns = 0
+        for frame in frames:
+            match frame:
+                case RawRecord():
+                    try:
+                        record = decode(frame.raw)
+                    except ValueError:
+                        self._counts["undecodable_records"] += 1
+                        continue
+                    now_ns = record.time_ns
+                    yield from self._pipeline.feed(record)
+                case ProcessFacts():
+                    self._processes.learn(frame)
+                case LibraryFacts():
+                    self._libraries[frame.cookie] = frame.library.path
+                case Tick():
+                    now_ns = frame.now_ns
+                    look = self._pipeline.close if frame.last else self._pipeline.expire
+                    yield from look(now_ns)
+                case Event():
+                    yield frame
+        # A recording that was cut has no last tick.
+        yield from self._pipeline.close(now_ns)
+
+
+def connection_events(
+    written: Iterable[bytes], read: Iterable[bytes], sni: str | None, origin: Origin
+) -> Iterator[Event]:
+    """Yield the events of one connection, given all bytes of its two directions.
+
+    Nothing is known of its process, which has the pid 0, nor of when the bytes moved: every
+    event has the time zero of the origin's clock, and responses have no latency.
+    """
+    key = ConnectionKey(0, 0, 0, 0)
+    pipeline = Pipeline(origin, {})
+    records: list[Iterable[TlsName | TlsData | TlsClose]] = [
+        [TlsName(key, 0, sni)] if sni else [],
+        # Requests first: answers are then paired with them in order, pipelined or not.
+        _stream(key, Direction.WRITE, written),
+        _stream(key, Direction.READ, read),
+        [TlsClose(key, 0)],
+    ]
+    for part in records:
+        for record in part:
+            for event in pipeline.feed(record):
+                yield _without_guesses(event)
+
+
+def _stream(key: ConnectionKey, direction: Direction, pieces: Iterable[bytes]) -> Iterator[TlsData]:
+    position = 0
+    for data in pieces:
+        yield TlsData(key, 0, direction, position, len(data), 0, 0, data)
+        position += len(data)
+
+
+def _without_guesses(event: Event) -> Event:
+    event = msgspec.structs.replace(event, process=Process(pid=0, name=""))
+    if not isinstance(event.action, Response):
+        return event
+    action = msgspec.structs.replace(event.action, latency=None, time_to_first_token=None)
+    return msgspec.structs.replace(event, action=action)

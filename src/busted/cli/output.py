@@ -1,0 +1,120 @@
+"""Where events go on the command line: standard output, in the format and at the content level
+that the operator chose.
+
+`Output` is for events that come on their own and must not be waited for; `shown` alone is for
+commands that make events as fast as they are read.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from typing import Any, BinaryIO, cast
+
+import click
+
+from busted.agent.content import ContentFilter, Level
+from busted.events import Event
+from busted.sinks import jsonl
+from busted.sinks.console import DEFAULT_WIDTH, Console
+from busted.sinks.writer import Render, Writer
+
+# What is queued when the monitor stops may still be read; whoever stopped it is waiting.
+DRAIN_SECONDS = 5.0
+# Narrower than this, a line holds little more than its time and process.
+MIN_WIDTH = 40
+
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+format_option: Decorator = click.option(
+    "--format",
+    type=click.Choice(["text", "verbose", "json"]),
+    default="text",
+    show_default=True,
+    help="A few lines an event, all there is, or one JSON object a line.",
+)
+content_option: Decorator = click.option(
+    "--content",
+    type=click.Choice(["none", "redacted", "full"]),
+    default="redacted",
+    show_default=True,
+    help="What to show of what was said: nothing, all but personal data and secrets, or all.",
+)
+
+
+class OutputError(Exception):
+    """Standard output takes nothing more, for another reason than that its reader left."""
+
+
+class Output:
+    """Takes events without ever waiting for the reader; what it has no room for is counted."""
+
+    def __init__(self, format: str, content: str) -> None:
+        """Open standard output; `format` and `content` are values of their options."""
+        self._writer = Writer(standard_output(), shown(format, content))
+
+    def write(self, event: Event) -> None:
+        """Show the event soon, or count it as lost."""
+        self._writer.write(event)
+
+    def lost(self) -> dict[str, int]:
+        """Return what was lost here, by place, where it is not zero."""
+        return {"output": self._writer.lost} if self._writer.lost else {}
+
+    def when_closed(self, call: Callable[[], object]) -> None:
+        """Have `call` called, from another thread, when nobody reads any more."""
+
+        def called() -> None:
+            # What is to be stopped may have ended on its own by now, its event loop closed.
+            with contextlib.suppress(RuntimeError):
+                call()
+
+        self._writer.when_closed = called
+
+    def close(self) -> None:
+        """Write what is queued, as long as the reader takes it. Raises OutputError."""
+        reader_left = self._writer.closed
+        self._writer.close(DRAIN_SECONDS)
+        if self._writer.error:
+            raise output_error(self._writer.error)
+        if self._writer.lost and not reader_left:
+            click.echo(
+                f"busted: {self._writer.lost:,} events were not shown: standard output was read "
+                "too slowly",
+                err=True,
+            )
+
+
+def shown(format: str, content: str) -> Render:
+    """Return what turns an event into the bytes to print.
+
+    Tokens of redacted text are keyed by chance, so that they tie together what one run prints
+    and nothing else.
+    """
+    allowed = ContentFilter(cast(Level, content), os.urandom(32))
+    if format == "json":
+        return lambda event: jsonl.render(allowed(event))
+    terminal = sys.stdout.isatty()
+    console = Console(
+        verbose=format == "verbose",
+        # https://no-color.org
+        colour=terminal and "NO_COLOR" not in os.environ,
+        width=max(MIN_WIDTH, shutil.get_terminal_size().columns) if terminal else DEFAULT_WIDTH,
+    )
+    return lambda event: console(allowed(event))
+
+
+def standard_output() -> BinaryIO:
+    """Return standard output without its buffer. Raises OutputError when it is closed."""
+    if sys.stdout is None:
+        raise OutputError("cannot write to standard output: it is closed")
+    buffer = sys.stdout.buffer  # without `raw` where a test took its place
+    return cast(BinaryIO, getattr(buffer, "raw", buffer))
+
+
+def output_error(error: OSError) -> OutputError:
+    """Return the error to raise when printing failed."""
+    return OutputError(f"cannot write to standard output: {error.strerror}")

@@ -1,0 +1,40 @@
+"""`busted replay FILE`: the events of a recording, without the kernel and without root."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from busted.agent.recording import read
+from busted.agent.replay import Replay
+from busted.cli.output import (
+    content_option,
+    format_option,
+    output_error,
+    shown,
+    standard_output,
+)
+from busted.sinks.writer import deliver
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@format_option
+@content_option
+def replay(file: Path, format: str, content: str) -> None:
+    """Print the events of a recording made with `busted monitor --record FILE`."""
+    header, frames = read(file)
+    replay = Replay(header)
+    show, out = shown(format, content), standard_output()
+    try:
+        for event in replay.events(frames):
+            deliver(out, show(event))
+    except BrokenPipeError:
+        return  # the reader has seen enough
+    except OSError as error:
+        raise output_error(error) from error
+    if frames.cut:
+        click.echo(f"busted: {file} was cut: its last frame is not whole", err=True)
+    for place, count in replay.lost.items():
+        click.echo(f"busted: lost in this replay: {place} {count:,}", err=True)

@@ -1,0 +1,502 @@
+"""HTTP/1 as a witness sees it: one direction of a connection that we may join at any byte.
+
+Strategy: we find the start line and the end of the head ourselves, then let llhttp (through
+httptools) read the fields of the whole head at once and take the chunks apart. Everything that
+needs a byte's exact place is ours, because llhttp does not tell where it failed, gives heads
+in fragments when they are cut, and is dead after an error:
+
+- a body of known length, or one that ends with the connection, is counted, not parsed, so a gap
+  of any size inside it costs nothing and the end stays exact;
+- a chunked body is read by two llhttp parsers in step. The second one reports nothing; when the
+  first fails, the second is still where this piece began and walks to the byte at fault;
+- where the framing is lost (a gap in a head or among chunks, junk, a start line in the middle)
+  the message ends truncated and we search for the next start line.
+
+The same messages come out however the input is cut, except for where one `HttpBody` ends and
+the next begins.
+
+Left out: trailers (dropped), HTTP/0.9, and heads that llhttp refuses even when lenient (a space
+in a field's name, two Content-Length fields), which count as junk.
+
+References: RFC 9110 (semantics), RFC 9112 (HTTP/1.1).
+"""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Callable
+from typing import Literal
+
+import httptools
+
+from busted.protocols.http import (
+    Headers,
+    HttpBody,
+    HttpEnd,
+    HttpGap,
+    HttpMessage,
+    HttpRequest,
+    HttpResponse,
+    HttpUpgrade,
+    header,
+)
+
+Side = Literal["request", "response"]
+
+# Go's and Node's servers stop at 16 KiB to 1 MiB; LLM clients send one to four. Past this it is
+# no head we need, and a peer could make us hold it without end.
+MAX_HEAD_BYTES = 64 * 1024
+
+# RFC 9112 section 3: "It is RECOMMENDED that all HTTP senders and recipients support, at a
+# minimum, request-line lengths of 8000 octets."
+MAX_START_LINE_BYTES = 8192
+
+# Requests whose response has not come. Clients pipeline a handful; a response side that we do
+# not see at all must not make the list grow.
+MAX_EXPECTED = 256
+
+# RFC 9110 section 9.1, RFC 5789 (PATCH) and QUERY (draft-ietf-httpbis-safe-method-w-body). A
+# table rather than "any token": in the middle of foreign bytes a token begins anywhere.
+METHODS = (
+    "CONNECT",
+    "DELETE",
+    "GET",
+    "HEAD",
+    "OPTIONS",
+    "PATCH",
+    "POST",
+    "PUT",
+    "QUERY",
+    "TRACE",
+)
+
+# RFC 9112 section 2.2: "a recipient MAY recognize a single LF as a line terminator".
+_START_LINES: dict[Side, re.Pattern[bytes]] = {
+    # The target may hold any byte but space and line ends: nginx and Go accept raw UTF-8.
+    "request": re.compile(
+        rb"(%s) ([^ \r\n]+) HTTP/(1\.[01])\r?\n" % "|".join(METHODS).encode(),
+    ),
+    "response": re.compile(rb"HTTP/(1\.[01]) ([1-5][0-9][0-9])(?: [^\n]*)?\r?\n"),
+}
+
+_OPENINGS: dict[Side, tuple[bytes, ...]] = {
+    "request": tuple(f"{method} ".encode() for method in METHODS),
+    "response": (b"HTTP/1.",),
+}
+
+_HEAD_END = re.compile(rb"\n\r?\n")
+_LINE_END = re.compile(rb"\n")
+
+# We know the start line already, so llhttp gets one that it never refuses.
+_ANY_START_LINE = b"GET / HTTP/1.1\r\n"
+
+_CHUNKED_HEAD = b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+# A witness reads what the two ends may have agreed on; Node's strictness would blind us.
+_LENIENCIES = {
+    "lenient_headers": True,  # control characters in values, obsolete line folding
+    "lenient_chunked_length": True,  # Content-Length beside chunked: which wins, we decide
+    "lenient_transfer_encoding": True,
+    "lenient_optional_cr_before_lf": True,
+    "lenient_spaces_after_chunk_size": True,  # padded sizes: old IIS and Apache
+}
+
+
+_State = Literal[
+    "seek",  # between messages, or lost: the next start line decides
+    "head",  # a start line was found, its head is not complete
+    "length",  # in a body whose remaining length is known
+    "chunked",
+    "until_close",  # in a body that only the end of the connection ends
+    "raw",  # upgraded: no longer HTTP
+]
+
+
+class _Fields:
+    """Collects the fields of one head from llhttp."""
+
+    def __init__(self) -> None:
+        self.fields: list[tuple[bytes, bytes]] = []
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.fields.append((name, value))
+
+
+class _Follower:
+    """Stops llhttp at the end of a chunked body: an exception here becomes its error."""
+
+    complete = False
+
+    def on_message_complete(self) -> None:
+        self.complete = True
+        raise EOFError
+
+
+class _Chunks(_Follower):
+    """Also collects the data of the chunks; `list.append` keeps that at C speed."""
+
+    def __init__(self) -> None:
+        self.pieces: list[bytes] = []
+        self.on_body = self.pieces.append
+
+
+class _ChunkedBody:
+    """Takes a chunked body apart and knows the exact place where it ends or breaks.
+
+    llhttp does not say where it stopped. So a second parser follows, which reports nothing and
+    costs next to nothing; when the first stops, the second still stands where this piece
+    began, and walks to the place.
+    """
+
+    def __init__(self) -> None:
+        self._chunks = _Chunks()
+        self._reader = _llhttp(self._chunks, _CHUNKED_HEAD)
+        self._follower = _llhttp(_Follower(), _CHUNKED_HEAD)
+
+    def feed(self, data: bytes | memoryview) -> tuple[bytes, int, bool]:
+        """Return the data of the chunks, how many bytes belong to the body, if it is broken.
+
+        Fewer bytes than `data` has, or `complete`, mean that the body is over.
+        """
+        used, broken = len(data), False
+        try:
+            self._reader.feed_data(data)
+            self._follower.feed_data(data)
+        except httptools.HttpParserError:
+            used, broken = self._walk(data), not self.complete
+        pieces = self._chunks.pieces
+        body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        pieces.clear()
+        return body, used, broken
+
+    @property
+    def complete(self) -> bool:
+        """Whether the last chunk and the trailers were seen to their end."""
+        return self._chunks.complete
+
+    def _walk(self, data: bytes | memoryview) -> int:
+        """Return where the reader stopped: after a line's end if complete, else at a byte."""
+        places = range(1, len(data) + 1)
+        ends = (match.end() for match in _LINE_END.finditer(data)) if self.complete else places
+        begin = 0
+        for end in ends:
+            try:
+                self._follower.feed_data(data[begin:end])
+            except httptools.HttpParserError:
+                return end if self.complete else begin
+            begin = end
+        return len(data)
+
+
+class Http1Parser:
+    """Reads one direction of an HTTP/1 connection. It never raises on input.
+
+    `skipped` counts the bytes that were thrown away while looking for a start line.
+    After an upgrade it yields the bytes that follow as `HttpBody`, without an `HttpEnd`.
+    """
+
+    def __init__(self, side: Side, *, max_head_bytes: int = MAX_HEAD_BYTES) -> None:
+        self.skipped = 0
+        self._side: Side = side
+        self._max_head = max_head_bytes
+        self._max_start_line = min(MAX_START_LINE_BYTES, max_head_bytes)
+        self._expected: deque[str] = deque(maxlen=MAX_EXPECTED)
+        self._reset()
+
+    def _reset(self) -> None:
+        self._state: _State = "seek"
+        self._held = bytearray()  # an unfinished line when seeking, or an unfinished head
+        self._searched = 0  # how much of a held head is known to hold no end
+        self._start_line: tuple[str, ...] = ()
+        self._start_length = 0
+        self._left = 0
+        self._damaged = False  # part of the body is missing
+        self._upgrade = ""  # asked for, or granted but not yet seen to be used
+        self._chunked: _ChunkedBody | None = None
+
+    def expect(self, method: str) -> None:
+        """Tell the method of a request whose response is to come; in the order of requests."""
+        self._expected.append(method)
+
+    def feed(self, data: bytes) -> list[HttpMessage]:
+        """Consume `data` and return the messages, or parts of them, that it completes."""
+        messages: list[HttpMessage] = []
+        if self._held:
+            self._held += data
+            if not self._worth_reading(data):
+                return messages
+            data = bytes(self._held)
+            self._held.clear()
+        position = 0
+        while position < len(data):
+            position = _READERS[self._state](self, data, position, messages)
+        return messages
+
+    def gap(self, missing: int) -> list[HttpMessage]:
+        """Tell that the next `missing` bytes of the stream were never seen."""
+        messages: list[HttpMessage] = []
+        if missing <= 0:
+            return messages
+        if self._state == "length":
+            in_body = min(missing, self._left)
+            messages.append(HttpGap(in_body))
+            self._damaged = True
+            self._left -= in_body
+            missing -= in_body
+            if not self._left:
+                self._end(messages)
+        elif self._state in ("until_close", "raw"):
+            messages.append(HttpGap(missing))
+            self._damaged = True
+            missing = 0
+        elif self._state == "chunked":
+            self._end(messages, truncated=True)
+        if missing and self._state in ("seek", "head"):
+            self._lose_place(missing, messages)
+        return messages
+
+    def close(self) -> list[HttpMessage]:
+        """Tell that the stream is over, and return what ends with it."""
+        messages: list[HttpMessage] = []
+        self._give_up_held(messages)
+        if self._state == "until_close":
+            self._end(messages)
+        elif self._state in ("length", "chunked"):
+            self._end(messages, truncated=True)
+        self._expected.clear()
+        self._reset()
+        return messages
+
+    # Held bytes
+
+    def _worth_reading(self, new: bytes) -> bool:
+        """Whether the held bytes, which now end with `new`, can lead to anything yet."""
+        if self._state == "head":
+            # The end is up to three bytes long and may have been cut.
+            ended = _HEAD_END.search(self._held, max(self._searched - 2, 0))
+            self._searched = len(self._held)
+            return ended is not None or len(self._held) >= self._max_head
+        # Trimmed only now and then, so that single bytes do not cost a copy each.
+        return bool(self._upgrade) or b"\n" in new or len(self._held) > 2 * self._max_start_line
+
+    def _hold(self, data: bytes, position: int) -> int:
+        self._held += memoryview(data)[position:]
+        self._searched = len(self._held)
+        return len(data)
+
+    def _give_up_held(self, messages: list[HttpMessage]) -> None:
+        """Nothing will complete the held bytes: report a head as far as it was seen."""
+        while self._state == "head":
+            data = bytes(self._held)
+            self._held.clear()
+            position = self._cut_head(data, 0, messages)
+            while position < len(data):
+                position = _READERS[self._state](self, data, position, messages)
+        self.skipped += len(self._held)
+        self._held.clear()
+
+    def _lose_place(self, missing: int, messages: list[HttpMessage]) -> None:
+        """`missing` bytes between messages or in a head: we no longer know what comes next."""
+        self._give_up_held(messages)
+        # Whole responses may lie in the gap. A wrong HEAD would swallow an answer, so forget.
+        self._expected.clear()
+        if self._upgrade:
+            self._go_raw(messages)
+            messages.append(HttpGap(missing))
+
+    # The states. Each reads `data` from `position` on and returns how far it came.
+
+    def _seek(self, data: bytes, position: int, messages: list[HttpMessage]) -> int:
+        if self._upgrade:
+            opening = data[position : position + 8]
+            if any(opening.startswith(known) for known in _OPENINGS[self._side]):
+                # Refused or ignored (a 426, a 407, a server that does not know h2c), or
+                # plain HTTP in a tunnel: either way we can go on reading.
+                self._upgrade = ""
+            elif any(known.startswith(opening) for known in _OPENINGS[self._side]):
+                return self._hold(data, position)
+            else:
+                self._go_raw(messages)
+                return position
+        match = self._find_start_line(data, position)
+        if match is None:
+            line = max(data.rfind(b"\n", position) + 1, position, len(data) - self._max_start_line)
+            self.skipped += line - position
+            return self._hold(data, line)
+        self.skipped += match.start() - position
+        self._start_line = tuple(part.decode("latin-1") for part in match.groups())
+        self._start_length = match.end() - match.start()
+        self._state = "head"
+        return match.start()
+
+    def _find_start_line(self, data: bytes, position: int) -> re.Match[bytes] | None:
+        """Return the first complete start line, which may begin amid a line of junk."""
+        mark = position
+        while (mark := data.find(b"HTTP/1.", mark)) >= 0:
+            end = data.find(b"\n", mark) + 1
+            if not end:
+                return None
+            line = max(data.rfind(b"\n", position, mark) + 1, position, end - self._max_start_line)
+            if match := _START_LINES[self._side].search(data, line, end):
+                return match
+            mark = end
+        return None
+
+    def _head(self, data: bytes, position: int, messages: list[HttpMessage]) -> int:
+        end = _HEAD_END.search(data, position, position + self._max_head)
+        if end is None:
+            if len(data) - position >= self._max_head:
+                return self._cut_head(data, position, messages)
+            return self._hold(data, position)
+        headers = _read_fields(memoryview(data)[position + self._start_length : end.end()])
+        if headers is None:
+            return self._skip_start_line(position)
+        self._state = "seek"
+        if message := self._message(headers):
+            messages.append(message)
+            self._begin_body(message, messages)
+        return end.end()
+
+    def _cut_head(self, data: bytes, position: int, messages: list[HttpMessage]) -> int:
+        """Report a head that is too long, or will never be complete, as far as it goes."""
+        lines_end = data.rfind(b"\n", position, position + self._max_head) + 1
+        fields = data[position + self._start_length : lines_end] + b"\r\n"
+        headers = _read_fields(memoryview(fields))
+        if headers is None:
+            return self._skip_start_line(position)
+        self._state = "seek"
+        if message := self._message(headers):
+            messages += (message, HttpEnd(truncated=True))
+        return lines_end
+
+    def _skip_start_line(self, position: int) -> int:
+        """What follows it is no head, but may hold the start line of one."""
+        self._state = "seek"
+        self.skipped += self._start_length
+        return position + self._start_length
+
+    def _length(self, data: bytes, position: int, messages: list[HttpMessage]) -> int:
+        piece = data[position : position + self._left]
+        messages.append(HttpBody(piece))
+        self._left -= len(piece)
+        if not self._left:
+            self._end(messages)
+        return position + len(piece)
+
+    def _until_close(self, data: bytes, position: int, messages: list[HttpMessage]) -> int:
+        messages.append(HttpBody(data[position:]))
+        return len(data)
+
+    def _chunks(self, data: bytes, position: int, messages: list[HttpMessage]) -> int:
+        if self._chunked is None:
+            self._chunked = _ChunkedBody()
+        body, used, broken = self._chunked.feed(memoryview(data)[position:] if position else data)
+        if body:
+            messages.append(HttpBody(body))
+        if broken or self._chunked.complete:
+            self._end(messages, truncated=broken)
+        return position + used
+
+    # Messages
+
+    def _message(self, headers: Headers) -> HttpRequest | HttpResponse | None:
+        """Return the message that a head opens; None for an interim response."""
+        if self._side == "request":
+            method, target, version = self._start_line
+            return HttpRequest(method, target, headers, version)
+        version, status = self._start_line
+        # RFC 9110 section 15.2: a 1xx response is "an interim response [...] prior to completing
+        # the requested action and sending a final response". 101 is the last in HTTP/1.
+        if status[0] == "1" and status != "101":
+            return None
+        return HttpResponse(int(status), headers, version)
+
+    def _begin_body(self, message: HttpRequest | HttpResponse, messages: list[HttpMessage]) -> None:
+        """Choose how the body ends, as RFC 9112 section 6.3 orders it."""
+        if isinstance(message, HttpRequest):
+            answers, status = message.method, 0
+            self._upgrade = _asked_upgrade(message)
+            bodiless = message.method == "CONNECT"
+        else:
+            answers, status = self._expected.popleft() if self._expected else "", message.status
+            bodiless = answers == "HEAD" or status in (101, 204, 304)
+            if answers == "CONNECT" and 200 <= status < 300:
+                self._upgrade, bodiless = "connect", True
+
+        codings = ",".join(v for name, v in message.headers if name == "transfer-encoding")
+        length = header(message.headers, "content-length")
+        if bodiless:
+            self._end(messages)
+            if status == 101:
+                self._upgrade = (header(message.headers, "upgrade") or "unknown").lower()
+                self._go_raw(messages)
+        elif codings.rpartition(",")[2].strip().lower() == "chunked":
+            # "If a message is received with both a Transfer-Encoding and a Content-Length header
+            # field, the Transfer-Encoding overrides the Content-Length."
+            self._state = "chunked"
+        elif length and not codings:
+            self._left = int(length)
+            self._state = "length"
+            if not self._left:
+                self._end(messages)
+        elif isinstance(message, HttpResponse):
+            self._state = "until_close"
+        else:
+            self._end(messages)
+
+    def _end(self, messages: list[HttpMessage], truncated: bool = False) -> None:
+        messages.append(HttpEnd(truncated=truncated or self._damaged))
+        self._damaged = False
+        self._left = 0
+        self._chunked = None
+        self._state = "seek"
+
+    def _go_raw(self, messages: list[HttpMessage]) -> None:
+        messages.append(HttpUpgrade(self._upgrade))
+        self._upgrade = ""
+        self._state = "raw"
+
+
+_READERS: dict[_State, Callable[[Http1Parser, bytes, int, list[HttpMessage]], int]] = {
+    "seek": Http1Parser._seek,
+    "head": Http1Parser._head,
+    "length": Http1Parser._length,
+    "chunked": Http1Parser._chunks,
+    "until_close": Http1Parser._until_close,
+    "raw": Http1Parser._until_close,
+}
+
+
+def _asked_upgrade(request: HttpRequest) -> str:
+    """Return the protocol that the connection may switch to after this request, or ""."""
+    if request.method == "CONNECT":
+        return "connect"
+    connection = header(request.headers, "connection") or ""
+    if "upgrade" not in connection.lower():
+        return ""
+    return (header(request.headers, "upgrade") or "").lower()
+
+
+def _read_fields(lines: memoryview) -> Headers | None:
+    """Return the fields of a head without its start line, None when llhttp refuses them."""
+    collected = _Fields()
+    try:
+        _llhttp(collected, _ANY_START_LINE).feed_data(lines)
+    except httptools.HttpParserUpgrade:
+        pass  # raised after a complete head
+    except httptools.HttpParserError:
+        return None
+    return tuple(
+        [
+            (name.decode("latin-1").lower(), value.decode("latin-1").strip())
+            for name, value in collected.fields
+        ]
+    )
+
+
+def _llhttp(protocol: object, opening: bytes) -> httptools.HttpRequestParser:
+    parser = httptools.HttpRequestParser(protocol)
+    parser.set_dangerous_leniencies(**_LENIENCIES)
+    parser.feed_data(opening)
+    return parser

@@ -1,0 +1,86 @@
+"""The real clients get the provider's answers, so what the monitor is compared with is true."""
+
+import json
+
+import pytest
+
+from tests.e2e.answers import CUT, ERRORS, expected_answer
+from tests.e2e.bed import CLIENTS, Bed, python
+from tests.e2e.examples import PROMPT, final_answer, needs
+
+
+@pytest.mark.parametrize("name", [name for name in CLIENTS if not name.startswith("curl")])
+def test_a_client_prints_the_expected_answer(test_bed: Bed, name: str) -> None:
+    needs(name)
+
+    finished = test_bed.ask(name, PROMPT)
+
+    assert finished.code == 0, finished.stderr.decode()
+    answers = [json.loads(line) for line in finished.stdout.splitlines()]
+    assert answers == [final_answer(name, PROMPT)]
+
+
+def test_curl_gets_what_openai_would_send(test_bed: Bed) -> None:
+    completion = json.loads(test_bed.ask("curl_openai", PROMPT).stdout)
+
+    assert completion["choices"][0]["message"]["content"] == expected_answer(PROMPT)
+    assert completion["choices"][0]["finish_reason"] == "stop"
+
+
+def test_curl_gets_what_anthropic_would_send(test_bed: Bed) -> None:
+    message = json.loads(test_bed.ask("curl_anthropic", PROMPT).stdout)
+
+    assert message["content"] == [{"type": "text", "text": expected_answer(PROMPT)}]
+    assert message["stop_reason"] == "end_turn"
+
+
+@pytest.mark.parametrize(
+    ("name", "last"), [("curl_openai_stream", "[DONE]"), ("curl_anthropic_stream", "message_stop")]
+)
+def test_curl_gets_a_stream_that_ends_as_the_providers_do(
+    test_bed: Bed, name: str, last: str
+) -> None:
+    lines = test_bed.ask(name, PROMPT).stdout.decode().splitlines()
+
+    assert last in lines[-2]
+
+
+def test_several_prompts_get_their_answers_in_order(test_bed: Bed) -> None:
+    prompts = [f"question {i}" for i in range(5)]
+
+    answers = test_bed.ask("openai_sync", *prompts).stdout.splitlines()
+
+    assert [json.loads(answer) for answer in answers] == [expected_answer(p) for p in prompts]
+
+
+def test_a_prompt_of_megabytes_arrives_whole(test_bed: Bed) -> None:
+    prompt = "0123456789abcdef" * (256 * 1024)
+
+    answer = test_bed.ask("anthropic_sync", stdin=prompt.encode()).stdout
+
+    assert json.loads(answer) == expected_answer(prompt)
+
+
+@pytest.mark.parametrize("name", ["openai_sync", "openai_stream", "anthropic_stream"])
+def test_a_connection_cut_in_the_answer_is_an_error_to_the_client(test_bed: Bed, name: str) -> None:
+    finished = test_bed.ask(name, f"{CUT} {PROMPT}")
+
+    assert finished.code != 0
+    assert finished.stdout == b""
+
+
+@pytest.mark.parametrize("word", ERRORS)
+@pytest.mark.parametrize("name", ["openai_sync", "anthropic_sync"])
+def test_the_sdks_understand_a_refusal(test_bed: Bed, name: str, word: str) -> None:
+    _, kind = ERRORS[word]
+
+    finished = test_bed.ask(name, f"{word} {PROMPT}")
+
+    assert finished.code != 0
+    assert f"refused: {kind}" in finished.stderr.decode()
+
+
+def test_the_web_site_answers_ordinary_clients(test_bed: Bed) -> None:
+    finished = test_bed.sandbox.run(python("plain_https")(PROMPT))
+
+    assert json.loads(finished.stdout) == PROMPT

@@ -1,0 +1,88 @@
+"""What the operator chose not to show is in no output, whatever the format and the place."""
+
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack
+from itertools import product
+
+import pytest
+
+from tests.e2e.bed import Bed
+from tests.e2e.monitor import Monitor
+from tests.requirements import require
+
+# Parts that only together look like something that could be somebody's.
+KEY = "sk-" + "proj-" + "".join("aZ3kQ9xW7b"[i * 7 % 10] for i in range(48))
+HEADER_KEY = "sk-" + "ant-api03-" + "".join("Lm5Rt8vY2c"[i * 3 % 10] for i in range(48))
+EMAIL = "quincy.planted" + "@" + "example.org"
+CARD = " ".join(["4111", *["1111"] * 3])  # the card networks' own test number
+SECRETS = {"key": KEY, "header": HEADER_KEY, "email": EMAIL, "card": CARD}
+# Nobody's secret, but what was said.
+WORDS = "zanzibar quokka"
+PROMPT = f"{WORDS}: {EMAIL} pays {CARD} with {KEY}, ok?"
+
+FORMATS, LEVELS = ("text", "verbose", "json"), ("none", "redacted")
+CLIENTS = ("curl_openai_stream", "openai_tools", "anthropic_tools_stream", "anthropic_sync")
+
+Outputs = dict[tuple[str, str], str]
+
+
+@pytest.fixture(scope="module")
+def outputs(test_bed: Bed) -> Iterator[Outputs]:
+    """All that monitors with each format and level printed, to stdout and stderr, of one run.
+
+    The prompt stands in arguments, requests, tool calls, tool results and answers.
+    """
+    require("e2e")
+    with ExitStack() as stack:
+        monitors = {
+            (output, content): stack.enter_context(Monitor(output=output, content=content))
+            for output, content in [*product(FORMATS, LEVELS), ("json", "full")]
+        }
+        keys = {"OPENAI_API_KEY": HEADER_KEY, "ANTHROPIC_API_KEY": HEADER_KEY}
+        pids = [test_bed.ask(client, PROMPT, environment=keys).pid for client in CLIENTS]
+        for pid in pids:
+            for (output, _), monitor in monitors.items():
+                if output == "json":
+                    monitor.wait_for(pid, "Response")
+        for monitor in monitors.values():
+            assert monitor.stop() == 130, monitor.stderr
+        yield {
+            which: "".join([*monitor.stdout, *monitor.stderr])
+            for which, monitor in monitors.items()
+        }
+
+
+def test_the_secrets_were_captured_or_these_tests_would_prove_nothing(outputs: Outputs) -> None:
+    full = outputs["json", "full"]
+    said = {json.loads(line)["action"]["type"] for line in full.splitlines() if line[0] == "{"}
+
+    assert {"Prompt", "Response", "ToolCall", "ToolResult"} <= said
+    assert all(secret in full for name, secret in SECRETS.items() if name != "header")
+    assert WORDS in full
+
+
+@pytest.mark.parametrize("secret", SECRETS)
+@pytest.mark.parametrize(("output", "content"), list(product(FORMATS, LEVELS)))
+def test_a_planted_secret_is_in_no_output(
+    outputs: Outputs, output: str, content: str, secret: str
+) -> None:
+    assert SECRETS[secret] not in outputs[output, content]
+    # Nor in two lines, where text was wrapped.
+    assert SECRETS[secret].replace(" ", "") not in "".join(outputs[output, content].split())
+
+
+@pytest.mark.parametrize("output", FORMATS)
+def test_none_tells_nothing_of_what_was_said(outputs: Outputs, output: str) -> None:
+    assert all(word not in outputs[output, "none"] for word in WORDS.split())
+
+
+@pytest.mark.parametrize("output", FORMATS)
+def test_redacted_keeps_the_words_around_a_secret(outputs: Outputs, output: str) -> None:
+    assert WORDS in outputs[output, "redacted"]
+
+
+@pytest.mark.parametrize("output", FORMATS)
+def test_none_still_tells_who_spoke_with_which_model(outputs: Outputs, output: str) -> None:
+    assert "gpt-4o-mini" in outputs[output, "none"]
+    assert "claude-sonnet-4-5" in outputs[output, "none"]

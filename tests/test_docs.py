@@ -1,0 +1,205 @@
+"""The documents say what the code does: every field, option and command, and no other."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import types
+import typing
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+import pytest
+
+from busted import events
+from busted.cli.main import CANNOT_RUN, FAILED, INTERRUPTED, USAGE, main
+from busted.records import LostPlace
+from tests.requirements import ROOT, require
+from tests.test_architecture import ALLOWED, PURE
+
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+
+
+def sections(document: str) -> dict[str, str]:
+    """Heading (back-quotes removed): the text below it, up to the next heading."""
+    parts = re.split(r"^#+ (.+)$", (ROOT / document).read_text(), flags=re.MULTILINE)
+    return {
+        title.replace("`", ""): text for title, text in zip(parts[1::2], parts[2::2], strict=True)
+    }
+
+
+def rows(text: str) -> dict[str, list[str]]:
+    """Table rows by the first word in the back-quotes that stand first."""
+    cells = (line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| `"))
+    return {row[0].strip("`").split()[0]: row[1:] for row in cells}
+
+
+# Events
+
+
+def structs() -> list[type[events.Value]]:
+    return [s for s in events.Value.__subclasses__() if s.__module__ == events.__name__]
+
+
+ACTIONS = typing.get_args(events.Action)
+NAMES = {str: "string", int: "integer", float: "number", bool: "boolean", events.Action: "action"}
+
+
+def spelling(hint: Any) -> str:
+    """A type as docs/events.md spells it, links aside."""
+    arguments = [a for a in typing.get_args(hint) if a is not types.NoneType]
+    if hint in NAMES:
+        return NAMES[hint]
+    match typing.get_origin(hint):
+        case typing.Literal:
+            return " or ".join(f"`{value}`" for value in arguments)
+        case types.UnionType:
+            return " or ".join(spelling(argument) for argument in arguments)
+        case container if container in (tuple, dict):
+            word = "list" if container is tuple else "object"
+            return f"{word} of {spelling(arguments[container is dict])}"
+    return str(hint.__name__)
+
+
+@pytest.mark.parametrize("struct", structs(), ids=lambda struct: struct.__name__)
+def test_every_field_of_an_event_is_described_as_it_is(struct: type[events.Value]) -> None:
+    described = rows(sections("docs/events.md")[struct.__name__])
+    hints = typing.get_type_hints(struct)
+    expected = {"type": f"`{struct.__name__}`"} if struct in ACTIONS else {}
+    for field in msgspec.structs.fields(struct):
+        optional = "" if field.required else ", optional"
+        expected[field.name] = spelling(hints[field.name]) + optional
+
+    types_told = {
+        name: re.sub(r"\[(\w+)\]\([^)]*\)", r"\1", row[0]) for name, row in described.items()
+    }
+    assert types_told == expected
+    assert all(len(row) == 2 and row[1] for row in described.values())
+
+
+@pytest.mark.parametrize("struct", structs(), ids=lambda struct: struct.__name__)
+def test_fields_with_content_are_marked_as_such(struct: type[events.Value]) -> None:
+    described = rows(sections("docs/events.md")[struct.__name__])
+
+    marked = {name for name, row in described.items() if "**Content**" in row[1]}
+    assert marked == set(events.CONTENT_FIELDS.get(struct, ()))
+
+
+def test_every_place_of_loss_in_the_kernel_is_described() -> None:
+    described = rows(sections("docs/events.md")["What is lost"])
+
+    assert {place.name.lower() for place in LostPlace} <= described.keys()
+
+
+# Commands
+
+
+CONTEXT = click.Context(main)
+NAMES_OF_COMMANDS = main.list_commands(CONTEXT)
+
+
+def test_every_command_has_a_section_and_no_other_has() -> None:
+    described = {title for title in sections("docs/cli.md") if title.startswith("busted ")}
+
+    assert described == {f"busted {name}" for name in NAMES_OF_COMMANDS}
+
+
+@pytest.mark.parametrize("name", NAMES_OF_COMMANDS)
+def test_every_option_of_a_command_is_described_with_its_choices_and_default(name: str) -> None:
+    text = sections("docs/cli.md")[f"busted {name}"]
+    command = main.get_command(CONTEXT, name)
+    assert command is not None
+    options = {p.opts[0]: p for p in command.params if isinstance(p, click.Option)}
+    described = rows(text)
+
+    assert described.keys() == options.keys()
+    for key, option in options.items():
+        default, meaning = described[key]
+        if option.show_default:
+            assert default == f"`{option.default}`"
+        if isinstance(option.type, click.Choice):
+            assert all(f"`{choice}`" in meaning for choice in option.type.choices)
+    arguments = [p for p in command.params if isinstance(p, click.Argument)]
+    assert all(f"`{argument.human_readable_name}`" in text for argument in arguments)
+
+
+def test_every_exit_code_is_described() -> None:
+    codes = {CANNOT_RUN, FAILED, INTERRUPTED, USAGE, 0}
+
+    assert rows(sections("docs/cli.md")["Exit codes"]).keys() == {str(code) for code in codes}
+
+
+# Architecture
+
+
+def test_the_import_table_is_the_one_that_is_enforced() -> None:
+    described = rows(sections("docs/architecture.md")["Who may import whom"])
+
+    assert {
+        room: set(re.findall(r"`([\w.]+)`", row[0])) for room, row in described.items()
+    } == ALLOWED
+
+
+def test_the_pure_rooms_are_the_ones_that_are_held_to_it() -> None:
+    described = rows(sections("docs/architecture.md")["Rooms"])
+
+    assert {room for room, row in described.items() if row[-1] == "yes"} == PURE
+    assert described.keys() - {"bpf/"} == ALLOWED.keys()
+
+
+# Commands of the repository, links
+
+
+def targets() -> dict[str, str]:
+    """Makefile target: its description, empty when it has none."""
+    lines = re.findall(r"^([a-z-]+):(?:[^=\n]*?## (.*))?", (ROOT / "Makefile").read_text(), re.M)
+    return dict(lines)
+
+
+def test_make_help_describes_every_target() -> None:
+    assert [name for name, description in targets().items() if not description] == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_make_command_in_a_document_exists(document: Path) -> None:
+    code = re.findall(r"`[^`\n]+`|^```.*?^```", document.read_text(), re.MULTILINE | re.DOTALL)
+    used = {name for text in code for name in re.findall(r"\bmake ([a-z-]+)", text)}
+
+    assert used <= targets().keys()
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_relative_link_leads_somewhere(document: Path) -> None:
+    for link in re.findall(r"\]\(([^)\s]+)\)", document.read_text()):
+        if link.startswith(("https://", "http://")):
+            continue
+        path, _, anchor = link.partition("#")
+        target = document.parent / path if path else document
+        assert target.exists(), link
+        if anchor:
+            headings = re.findall(r"^#+ (.+)$", target.read_text(), re.MULTILINE)
+            anchors = {re.sub(r"[^\w -]", "", h).lower().replace(" ", "-") for h in headings}
+            assert anchor in anchors, link
+
+
+def test_no_tracked_file_names_a_machine_or_a_registry() -> None:
+    require("git")
+    # Spelled in pieces, so that this file passes its own test.
+    hosts = ["registry." + "npmjs.org", "registry." + "yarnpkg.com", "files." + "pythonhosted.org"]
+    places = ["/wo" + "rk/", "/ro" + "ot/", "/opt/" + "wheels", "/tmp/" + "wt"]
+    # Not inside a longer path: /proc/PID/root/ is everywhere.
+    forbidden = re.compile(
+        "|".join([*map(re.escape, hosts), *(rf"(?<![\w}})>.-]){re.escape(p)}" for p in places)])
+    )
+    listed = subprocess.check_output(["git", "ls-files", "-z"], cwd=ROOT, text=True)
+    files = [ROOT / name for name in listed.split("\0") if name and (ROOT / name).is_file()]
+    found = {
+        str(path.relative_to(ROOT)): match[0]
+        for path in files
+        if (match := forbidden.search(path.read_text(errors="replace")))
+    }
+
+    assert files
+    assert found == {}

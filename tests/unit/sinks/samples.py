@@ -1,0 +1,97 @@
+"""One event of each kind, as real traffic gives them."""
+
+from busted.events import (
+    SCHEMA,
+    Action,
+    ChatMessage,
+    Coverage,
+    Event,
+    Library,
+    McpRequest,
+    McpResponse,
+    PiiDetected,
+    Process,
+    Prompt,
+    Response,
+    Sdk,
+    ToolCall,
+    ToolResult,
+    Usage,
+)
+
+PROMPT = Prompt(
+    api="openai.chat",
+    provider="openai",
+    endpoint="/v1/chat/completions",
+    model="gpt-4o",
+    messages=(
+        ChatMessage(role="system", content="Be brief."),
+        ChatMessage(role="user", content="What is the capital of France?"),
+    ),
+    system_prompt="Be brief.",
+    user_message="What is the capital of France?",
+    stream=True,
+    params={"temperature": 0.2},
+    sdk=Sdk(name="openai-python", version="1.52.0"),
+    bytes=512,
+    truncated=False,
+)
+RESPONSE = Response(
+    api="openai.chat",
+    provider="openai",
+    model="gpt-4o",
+    status=200,
+    text="Paris, naïve friend.",
+    usage=Usage(input=18, output=7),
+    latency=1.36,
+    time_to_first_token=0.42,
+    stream=True,
+    bytes=900,
+    truncated=False,
+)
+TOOL_CALL = ToolCall(name="get_weather", id="call_1", arguments='{"city":"Paris"}', truncated=False)
+TOOL_RESULT = ToolResult(id="call_1", name="get_weather", content="22 degrees", truncated=False)
+MCP_REQUEST = McpRequest(
+    method="tools/call",
+    category="tools",
+    kind="request",
+    id="7",
+    tool="read_file",
+    params='{"path":"/etc/hosts"}',
+    bytes=99,
+    truncated=False,
+)
+MCP_RESPONSE = McpResponse(
+    method="tools/call", category="tools", id="7", result='{"ok":1}', bytes=9, truncated=False
+)
+PII = PiiDetected(direction="write", kinds=("email", "api_key"), where="Prompt", count=3)
+COVERAGE = Coverage(
+    libraries=(
+        Library(path="/usr/lib/libssl.so.3", kind="openssl", processes=11),
+        Library(path="/usr/bin/node", kind="openssl", processes=1),
+    ),
+    unreadable={"/opt/agent": "its symbols are stripped"},
+    lost={"ring_full": 4096, "call_table": 0},
+)
+ACTIONS: tuple[Action, ...] = (
+    PROMPT,
+    RESPONSE,
+    TOOL_CALL,
+    TOOL_RESULT,
+    MCP_REQUEST,
+    MCP_RESPONSE,
+    PII,
+    COVERAGE,
+)
+
+
+def event(action: Action, name: str = "python3") -> Event:
+    """Return an event that carries `action`."""
+    return Event(
+        schema=SCHEMA,
+        id="01JD8ZK4T5W3X2Y1V0N9M8Q7R6",
+        time="2026-11-22T14:03:22.117456789Z",
+        host="host",
+        process=Process(pid=41213, name=name),
+        action=action,
+    )

@@ -1,0 +1,191 @@
+import unicodedata
+from datetime import UTC, timedelta, timezone
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from busted.events import Action, ChatMessage, Coverage, Event, Prompt, Response
+from busted.sinks.console import Console, cut, excerpt, head, visible
+from tests.unit.sinks.samples import (
+    ACTIONS,
+    COVERAGE,
+    MCP_REQUEST,
+    MCP_RESPONSE,
+    PII,
+    PROMPT,
+    RESPONSE,
+    TOOL_CALL,
+    TOOL_RESULT,
+    event,
+)
+
+
+def text(action: Action, width: int = 80) -> str:
+    return Console(zone=UTC, width=width)(event(action)).decode()
+
+
+def verbose(event: Event) -> str:
+    return Console(zone=UTC, verbose=True)(event).decode()
+
+
+def prompt(said: str) -> Prompt:
+    return msgspec.structs.replace(PROMPT, user_message=said)
+
+
+@pytest.mark.parametrize(
+    ("action", "lines"),
+    [
+        (
+            PROMPT,
+            [
+                "14:03:22.117 python3(41213) >>> openai gpt-4o stream 512 bytes",
+                "             openai-python/1.52.0",
+                "    What is the capital of France?",
+            ],
+        ),
+        (
+            RESPONSE,
+            [
+                "14:03:22.117 python3(41213) <<< openai gpt-4o 200 1.36 s first token 0.42 s",
+                "             tokens 18 in 7 out",
+                "    Paris, naïve friend.",
+            ],
+        ),
+        (TOOL_CALL, ["14:03:22.117 python3(41213) <~> get_weather", '    {"city":"Paris"}']),
+        (TOOL_RESULT, ["14:03:22.117 python3(41213) ~> get_weather", "    22 degrees"]),
+        (
+            MCP_REQUEST,
+            [
+                "14:03:22.117 python3(41213) >>> MCP tools/call read_file",
+                '    {"path":"/etc/hosts"}',
+            ],
+        ),
+        (MCP_RESPONSE, ["14:03:22.117 python3(41213) <<< MCP tools/call", '    {"ok":1}']),
+        (PII, ["14:03:22.117 python3(41213) !! PII sent in Prompt: email, api_key (3)"]),
+        (
+            COVERAGE,
+            [
+                "14:03:22.117 --- watching 2 TLS libraries in 12 processes; 1 not watched; lost:",
+                "             ring_full 4,096",
+                "    /usr/lib/libssl.so.3 (11)",
+                "    /usr/bin/node (1)",
+                "    not watched: /opt/agent: its symbols are stripped",
+            ],
+        ),
+        (Coverage(), ["14:03:22.117 --- no process uses a TLS library yet; watching for one"]),
+    ],
+)
+def test_each_action_reads_on_80_columns(action: Action, lines: list[str]) -> None:
+    assert text(action).splitlines() == lines
+    assert max(map(len, lines)) <= 80
+
+
+def test_times_are_local() -> None:
+    assert head(event(PII), timezone(timedelta(hours=2))).startswith("16:03:22.117 ")
+
+
+def test_truncation_and_errors_are_told() -> None:
+    cut_off = msgspec.structs.replace(RESPONSE, truncated=True, error="overloaded")
+
+    assert "truncated" in text(cut_off)
+    assert "overloaded" in text(cut_off)
+
+
+def test_an_unknown_provider_is_shown_by_its_dialect() -> None:
+    bare = Response(api="openai.chat", status=200, stream=False, bytes=1, truncated=False)
+
+    assert text(bare) == "14:03:22.117 python3(41213) <<< openai.chat 200\n"
+
+
+def test_a_long_text_is_cut_and_says_so() -> None:
+    lines = text(prompt("word " * 100_000), width=40).splitlines()
+
+    assert lines[-1].endswith("…")
+    assert max(map(len, lines)) <= 40
+    assert len(lines) < 10
+
+
+def test_a_text_that_fits_is_not_marked() -> None:
+    assert excerpt("a\nb\nc", 10) == ["a", "b", "c"]
+    assert excerpt("a\nb\nc\nd", 10) == ["a", "b", "c…"]
+    assert excerpt(" \n ", 10) == []
+
+
+def test_cutting_never_splits_a_character() -> None:
+    assert cut("日本語のテキスト", 4) == "日本語…"
+    assert excerpt("é" * 100, 10, lines=1) == ["é" * 9 + "…"]
+
+
+@pytest.mark.parametrize(
+    ("captured", "shown"),
+    [
+        ("\x1b]0;title\x07", "\\x1b]0;title\\x07"),
+        ("a\x9b2Jb", "a\\x9b2Jb"),
+        ("\u202edrowssap", "\\u202edrowssap"),
+        ("line\nbreak\r", "line\\nbreak\\r"),
+        ("half \ud83d", "half \\ud83d"),
+        ("narrow\u202fspace", "narrow space"),
+        ("👩‍🚀 naïve", "👩‍🚀 naïve"),
+    ],
+)
+def test_what_does_not_print_is_spelled_out(captured: str, shown: str) -> None:
+    assert visible(captured) == shown
+
+
+HOSTILE = st.text(st.characters(exclude_categories=()), max_size=200)
+
+
+@given(HOSTILE, st.booleans())
+def test_captured_text_cannot_drive_the_terminal(said: str, everything: bool) -> None:
+    hostile = Prompt(
+        api=said,
+        provider=said,
+        model=said,
+        user_message=said,
+        messages=(ChatMessage(role=said, content=said),),
+        params={said: said},
+        stream=False,
+        bytes=1,
+        truncated=False,
+    )
+
+    shown = Console(zone=UTC, verbose=everything)(event(hostile, name=said)).decode()
+
+    odd = {c for c in shown if unicodedata.category(c) in {"Cc", "Cf", "Cs", "Zl", "Zp"}}
+    assert odd <= {"\n", "\u200c", "\u200d"}
+
+
+@pytest.mark.parametrize("action", ACTIONS, ids=lambda action: type(action).__name__)
+def test_verbose_shows_every_field(action: Action) -> None:
+    shown = verbose(event(action))
+
+    def check(value: object) -> None:
+        if isinstance(value, dict):
+            for name, item in value.items():
+                assert f"{name}:" in shown
+                check(item)
+        elif isinstance(value, list):
+            for item in value:
+                check(item)
+        elif isinstance(value, str):
+            assert value in shown
+
+    check(msgspec.json.decode(msgspec.json.encode(event(action))))
+
+
+def test_verbose_cuts_nothing_and_keeps_the_lines() -> None:
+    shown = verbose(event(prompt("first\n" + "x" * 5000)))
+
+    assert "user_message:\n" in shown
+    assert "            first\n" in shown
+    assert "x" * 5000 in shown
+
+
+def test_colour_wraps_whole_lines_only_when_asked() -> None:
+    coloured = Console(colour=True, zone=UTC)(event(TOOL_CALL)).decode()
+
+    assert coloured.startswith("\x1b[33m14:03")
+    assert coloured.count("\x1b[0m") == 1
+    assert "\x1b" not in text(TOOL_CALL)
