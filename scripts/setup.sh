@@ -33,31 +33,40 @@ apt_update() {
     apt_updated=yes
 }
 
-# install WHY PACKAGE...
+# install WHY PACKAGE...: what cannot be installed is told at the end. Only Python is worth
+# stopping for: without the others some things still work.
 install() {
     local why=$1
     shift
     if [ "$(id -u)" != 0 ] || ! have apt-get; then
-        missing+=("$why: install $*")
+        missing+=("$why: install $* (only root can)")
         return
     fi
     say "$why: installing $*"
-    apt_update >.cache/apt.log 2>&1 || fail "apt-get update failed:" "$(tail -n 5 .cache/apt.log)"
-    DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "$@" \
-        >>.cache/apt.log 2>&1 </dev/null ||
-        fail "apt-get install $* failed:" "$(tail -n 5 .cache/apt.log)"
+    apt_update >.cache/apt.log 2>&1 &&
+        DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "$@" \
+            >>.cache/apt.log 2>&1 </dev/null ||
+        missing+=("$why: apt-get install $* failed: $(tail -n 1 .cache/apt.log)")
 }
 
-# A package that the distribution can install, whether or not it is installed.
-available() { apt-cache show "$1" 2>/dev/null | grep -q '^Filename:'; }
+# Whether the distribution has the package, installed or not.
+available() { [ -n "$(apt-cache show "$1" 2>/dev/null)" ]; }
+
+# Ubuntu's bpftool is a wrapper that fails where the tools of the running kernel are not there;
+# those of another kernel do as well.
+have_bpftool() {
+    PATH=$PATH:/usr/sbin bpftool version >/dev/null 2>&1 || compgen -G '/usr/lib/linux-tools/*/bpftool' >/dev/null
+}
+
+# `grep -q` would leave early and, with pipefail, fail a writer that is not done.
+have_library() { PATH=$PATH:/sbin ldconfig -p | grep -F "$1" >/dev/null; }
 
 missing=()
 have clang || install "no clang" clang
 have gcc && [ -e /usr/include/stdlib.h ] || install "no C compiler" gcc libc6-dev
 have llvm-strip || install "no llvm-strip" llvm
 [ -e /usr/include/bpf/bpf_helpers.h ] || install "no headers of libbpf" libbpf-dev
-ldconfig -p 2>/dev/null | grep -q 'libbpf\.so\.1' || /sbin/ldconfig -p | grep -q 'libbpf\.so\.1' ||
-    install "no libbpf.so.1" libbpf1
+have_library libbpf.so.1 || install "no libbpf.so.1" libbpf1
 have curl || install "no curl" curl
 have ip || install "no ip" iproute2
 have unshare && have nsenter && have flock || install "no unshare, nsenter or flock" util-linux
@@ -68,9 +77,9 @@ if ! have node; then
 elif ! have npm; then
     install "no npm" npm
 fi
-if ! PATH=$PATH:/usr/sbin bpftool version >/dev/null 2>&1; then
+if ! have_bpftool; then
     # Debian has a package for it; Ubuntu up to 24.04 ships it with the kernel's tools.
-    have apt-get && [ "$(id -u)" = 0 ] && apt_update >.cache/apt.log 2>&1
+    [ "$(id -u)" = 0 ] && have apt-get && apt_update >.cache/apt.log 2>&1
     if available bpftool; then
         install "no bpftool" bpftool
     else
@@ -134,12 +143,15 @@ if [ -e $clients/package-lock.json ] && have npm; then
         rm -rf .cache/node
         mkdir -p .cache/node
         cp $clients/package.json $clients/package-lock.json .cache/node/
-        npm ci --prefix .cache/node --ignore-scripts --no-audit --no-fund --loglevel=error </dev/null
-        echo "$wanted" >.cache/node/setup.stamp
+        if npm ci --prefix .cache/node --ignore-scripts --no-audit --no-fund --loglevel=error </dev/null >.cache/npm.log 2>&1; then
+            echo "$wanted" >.cache/node/setup.stamp
+        else
+            missing+=("the Node.js clients: npm ci failed: $(tail -n 1 .cache/npm.log)")
+        fi
     fi
 fi
 
 if [ ${#missing[@]} -gt 0 ]; then
-    say "not everything is here, and only root can install packages; what needs it will say so:"
+    say "not everything is here; what needs it will say so:"
     printf '  %s\n' "${missing[@]}"
 fi

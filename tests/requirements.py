@@ -51,10 +51,23 @@ def _namespaces() -> str | None:
     return None if done.returncode == 0 else f"needs private namespaces: {done.stderr.strip()}"
 
 
+def bpftool() -> str | None:
+    """Path of a bpftool that runs, None when there is none.
+
+    Ubuntu's is a wrapper that fails where the tools of the running kernel are missing; those of
+    another kernel dump a file as well.
+    """
+    others = sorted(map(str, Path("/usr/lib/linux-tools").glob("*/bpftool")), reverse=True)
+    for path in filter(
+        None, [shutil.which("bpftool", path=f"{os.environ['PATH']}:/usr/sbin"), *others]
+    ):
+        if subprocess.run([path, "version"], capture_output=True).returncode == 0:
+            return path
+    return None
+
+
 def _bpftool() -> str | None:
-    # Ubuntu's is a wrapper that fails where the tools of the running kernel are missing.
-    done = subprocess.run(["bpftool", "version"], capture_output=True)
-    return None if done.returncode == 0 else "needs a bpftool that runs here: make setup"
+    return None if bpftool() else "needs bpftool: make setup, as root"
 
 
 def _git() -> str | None:
@@ -80,7 +93,7 @@ PROBES: Mapping[str, tuple[Probe, ...]] = {
     "root": (_root,),
     "gcc": (_program("gcc", "gcc libc6-dev"),),
     "clang": (_program("clang", "clang"), _program("llvm-strip", "llvm")),
-    "bpftool": (_program("bpftool", "bpftool"), _bpftool),
+    "bpftool": (_bpftool,),
     "curl": (_program("curl", "curl"),),
     "node": (_program("node", "nodejs"), _program("npm", "npm")),
     "git": (_program("git", "git"), _git),

@@ -3,7 +3,7 @@
 A local provider answers under the names api.openai.com and api.anthropic.com inside a sandbox
 that has no way out (tests/e2e/sandbox.py). Real, unchanged clients talk to it over TLS, and a
 live `busted monitor` prints what the kernel saw of that. Needs root, and what `make setup`
-installs; takes some 15 seconds.
+installs; takes some ten seconds.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ SCENES = (
 )
 NEEDED = {"unshare": "util-linux", "ip": "iproute2", "curl": "curl"}
 # As exit codes go here: 1 failed, 3 cannot run here.
-FAILED, CANNOT_RUN = 1, 3
+FAILED, CANNOT_RUN, INTERRUPTED = 1, 3, 130
 
 
 def main() -> int:
@@ -43,7 +43,7 @@ def main() -> int:
         print(f"demo: {error}", file=sys.stderr)
         return FAILED
     except KeyboardInterrupt:
-        return 130
+        return INTERRUPTED
     return 0
 
 
@@ -65,8 +65,9 @@ def _play(open_bed: Bed) -> None:
                 raise SandboxError(f"{client} failed: {finished.stderr.decode()[-500:]}")
             answers = 2 if CLIENTS[client].tools else 1
             monitor.wait_for_lines(f"({finished.pid}) <<<", answers)
-        _tell("Ctrl-C; the last line tells what was lost, if anything was.")
-        monitor.stop()
+        _tell("Ctrl-C: the monitor's last word is what it watched, and what it lost, if anything.")
+        if (code := monitor.stop()) != INTERRUPTED or monitor.stderr:
+            raise SandboxError(f"the monitor ended with {code}")
     _tell("None of these programs was changed, and none of this left the machine.")
 
 

@@ -55,7 +55,7 @@ def curl(url: str, model: str, *headers: str, stream: bool = False) -> Callable[
 class Client(NamedTuple):
     """A client: its command for given prompts, and what shall be found of it.
 
-    `sdk` is how it names itself in its headers, `tools` whether it offers any.
+    `sdk` is the name that its headers give it, `tools` whether it offers any.
     """
 
     command: Callable[..., list[str]]
@@ -76,31 +76,40 @@ _BEARER = f"authorization: Bearer {OPENAI_KEY}"
 _X_API_KEY = (f"x-api-key: {ANTHROPIC_KEY}", "anthropic-version: 2023-06-01")
 
 CLIENTS: dict[str, Client] = {
-    "openai_sync": Client(python("openai_sync"), *_OPENAI, sdk="openai"),
-    "openai_async": Client(python("openai_async"), *_OPENAI, sdk="openai"),
-    "openai_stream": Client(python("openai_stream"), *_OPENAI, sdk="openai", stream=True),
-    "openai_tools": Client(python("openai_tools"), *_OPENAI, sdk="openai", tools=True),
+    "openai_sync": Client(python("openai_sync"), *_OPENAI, sdk="openai-python"),
+    "openai_async": Client(python("openai_async"), *_OPENAI, sdk="openai-python"),
+    "openai_stream": Client(python("openai_stream"), *_OPENAI, sdk="openai-python", stream=True),
+    "openai_tools": Client(python("openai_tools"), *_OPENAI, sdk="openai-python", tools=True),
     "openai_tools_stream": Client(
-        python("openai_tools", "--stream"), *_OPENAI, sdk="openai", stream=True, tools=True
+        python("openai_tools", "--stream"), *_OPENAI, sdk="openai-python", stream=True, tools=True
     ),
-    "anthropic_sync": Client(python("anthropic_sync"), *_ANTHROPIC, sdk="anthropic"),
-    "anthropic_async": Client(python("anthropic_async"), *_ANTHROPIC, sdk="anthropic"),
+    "anthropic_sync": Client(python("anthropic_sync"), *_ANTHROPIC, sdk="anthropic-python"),
+    "anthropic_async": Client(python("anthropic_async"), *_ANTHROPIC, sdk="anthropic-python"),
     "anthropic_stream": Client(
-        python("anthropic_stream"), *_ANTHROPIC, sdk="anthropic", stream=True
+        python("anthropic_stream"), *_ANTHROPIC, sdk="anthropic-python", stream=True
     ),
-    "anthropic_tools": Client(python("anthropic_tools"), *_ANTHROPIC, sdk="anthropic", tools=True),
+    "anthropic_tools": Client(
+        python("anthropic_tools"), *_ANTHROPIC, sdk="anthropic-python", tools=True
+    ),
     "anthropic_tools_stream": Client(
-        python("anthropic_tools", "--stream"), *_ANTHROPIC, sdk="anthropic", stream=True, tools=True
+        python("anthropic_tools", "--stream"),
+        *_ANTHROPIC,
+        sdk="anthropic-python",
+        stream=True,
+        tools=True,
     ),
-    "curl_openai": Client(curl(*_CURL_OPENAI, _BEARER), *_OPENAI),
-    "curl_openai_stream": Client(curl(*_CURL_OPENAI, _BEARER, stream=True), *_OPENAI, stream=True),
-    "curl_anthropic": Client(curl(*_CURL_ANTHROPIC, *_X_API_KEY), *_ANTHROPIC),
+    "curl_openai": Client(curl(*_CURL_OPENAI, _BEARER), *_OPENAI, sdk="curl"),
+    "curl_openai_stream": Client(
+        curl(*_CURL_OPENAI, _BEARER, stream=True), *_OPENAI, sdk="curl", stream=True
+    ),
+    "curl_anthropic": Client(curl(*_CURL_ANTHROPIC, *_X_API_KEY), *_ANTHROPIC, sdk="curl"),
     "curl_anthropic_stream": Client(
-        curl(*_CURL_ANTHROPIC, *_X_API_KEY, stream=True), *_ANTHROPIC, stream=True
+        curl(*_CURL_ANTHROPIC, *_X_API_KEY, stream=True), *_ANTHROPIC, sdk="curl", stream=True
     ),
+    "openai_urllib": Client(python("openai_urllib"), *_OPENAI, sdk="python-urllib"),
     "node_https": Client(node("https"), *_OPENAI),
     "node_fetch": Client(node("fetch"), *_ANTHROPIC),
-    "node_openai": Client(node("node_openai"), *_OPENAI, sdk="openai", stream=True),
+    "node_openai": Client(node("node_openai"), *_OPENAI, sdk="openai-node", stream=True),
 }
 
 

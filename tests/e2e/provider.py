@@ -39,6 +39,8 @@ Json = dict[str, Any]
 PIECE = 5
 # Seconds before each piece of a slow answer.
 PAUSE = 0.02
+# Seconds that the slow page takes.
+SLOW_PAGE = 0.25
 # A request may be this big, in bytes: more than any prompt that a test sends.
 MAX_REQUEST = 64 * 1024 * 1024
 # Answers carry this instead of the time of day, so that they depend on the prompt alone.
@@ -273,7 +275,9 @@ async def anthropic_messages(request: web.Request) -> web.StreamResponse:
 
 
 async def page(request: web.Request) -> web.StreamResponse:
-    """GET /: HTML, compressed for those who take it."""
+    """GET /: HTML, compressed for those who take it; /slow is the same after a while."""
+    if request.path == "/slow":
+        await asyncio.sleep(SLOW_PAGE)
     response = web.Response(text=PAGE, content_type="text/html")
     compress(request, response)
     return response
@@ -361,6 +365,7 @@ def application() -> web.Application:
             web.get("/v1/models", openai_models),
             web.post("/v1/messages", anthropic_messages),
             web.get("/", page),
+            web.get("/slow", page),
             web.get("/api/items", items),
             web.post("/api/orders", orders),
         ]

@@ -15,7 +15,7 @@ import pytest
 
 from busted import records
 from busted.records import LAYOUTS, Layout
-from tests.requirements import require
+from tests.requirements import bpftool, require
 from xtask import ebpf
 
 ENUMS: dict[str, type[enum.IntEnum]] = {
@@ -44,7 +44,9 @@ def btf(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
     )
     target = directory / "layouts.o"
     ebpf.compile_program(source, request.param, target)
-    dump = subprocess.check_output(["bpftool", "-j", "btf", "dump", "file", target])
+    tool = bpftool()
+    assert tool is not None
+    dump = subprocess.check_output([tool, "-j", "btf", "dump", "file", target])
     return {t["id"]: t for t in json.loads(dump)["types"]}
 
 

@@ -59,43 +59,45 @@ class ContentFilter:
         """Return an event, or any other struct that holds actions, at this filter's level."""
         if self._level == "full":
             return struct
-        return self._struct(struct)
+        return self._struct(struct, cut=False)
 
-    def _value(self, value: Any) -> Any:
+    def _value(self, value: Any, cut: bool) -> Any:
         if isinstance(value, str):
-            return self._text(value)
+            return self._text(value, cut)
         if isinstance(value, msgspec.Struct):
-            return self._struct(value)
+            return self._struct(value, cut)
         if isinstance(value, tuple):
-            return tuple(self._value(item) for item in value)
+            return tuple(self._value(item, cut) for item in value)
         if isinstance(value, dict):
-            return {self._value(name): self._value(item) for name, item in value.items()}
+            return {self._value(name, cut): self._value(item, cut) for name, item in value.items()}
         return value  # numbers, flags, None
 
-    def _struct(self, struct: T) -> T:
+    def _struct(self, struct: T, cut: bool) -> T:
         kind = cast(type[Value], type(struct))
-        ours = OURS.get(kind, ())
-        content = CONTENT_FIELDS.get(kind, ()) if self._level == "none" else ()
-        return type(struct)(
-            **{
-                field.name: self._value(getattr(struct, field.name))
-                for field in msgspec.structs.fields(struct)
-                if field.name not in content and field.name not in ours
-            },
-            **{name: getattr(struct, name) for name in ours},
-        )
+        ours, content = OURS.get(kind, ()), CONTENT_FIELDS.get(kind, ())
+        left_out = content if self._level == "none" else ()
+        # Texts end where they do, but those of a truncated action may end within a secret.
+        cut = cut or getattr(struct, "truncated", False)
+        fields: dict[str, Any] = {}
+        for name in struct.__struct_fields__:
+            value = getattr(struct, name)
+            if name in ours:
+                fields[name] = value
+            elif name not in left_out:
+                fields[name] = self._value(value, cut and name in content)
+        return type(struct)(**fields)
 
-    def _text(self, text: str, depth: int = 0) -> str:
+    def _text(self, text: str, cut: bool, depth: int = 0) -> str:
         if "\\" in text and depth < MAX_ESCAPE_DEPTH:
-            text = _RUN.sub(lambda match: self._run(match[0], depth), text)
-        redacted: str = pii.redact(text, self._key)
-        return redacted
+            text = _RUN.sub(lambda run: self._run(run, cut, depth), text)
+        return pii.redact(text, self._key, cut)
 
-    def _run(self, run: str, depth: int) -> str:
+    def _run(self, match: re.Match[str], cut: bool, depth: int) -> str:
+        run = match[0]
         if "\\" not in run:
             return run
         plain: str = json.loads(f'"{run}"', strict=False)
-        redacted = self._text(plain, depth + 1)
+        redacted = self._text(plain, cut and match.end() == len(match.string), depth + 1)
         if redacted == plain:
             return run
         # An escape may stand for half a surrogate pair, which only an escape can express.

@@ -97,6 +97,8 @@ class Monitor:
     # Records
 
     def _read_ring(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._stopped.is_set():
+            return  # what is left is read when the probes are gone
         ring = self._programs.ring
         loop.remove_reader(ring.fd)
         if self._take(ring.read()):
@@ -153,10 +155,11 @@ class Monitor:
         loop.call_later(MAPPING_SECONDS, self._read_mappings, loop, fd)
 
     def _read_mappings(self, loop: asyncio.AbstractEventLoop, fd: int) -> None:
+        if self._stopped.is_set():
+            return
         for mapping in self._watch.read():
             self._examine(mapping, 1)
-        if not self._stopped.is_set():
-            loop.add_reader(fd, self._mappings_came, loop, fd)
+        loop.add_reader(fd, self._mappings_came, loop, fd)
 
     def _examine(self, mapping: Mapping, processes: int) -> None:
         target = self._targets.examine(mapping)

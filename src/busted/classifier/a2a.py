@@ -10,15 +10,31 @@ from busted.protocols.http import Headers, header
 from busted.protocols.jsonrpc import JsonRpc
 
 METHODS = frozenset(
-    # v1
-    "SendMessage SendStreamingMessage GetTask ListTasks CancelTask SubscribeToTask"
-    " CreateTaskPushNotificationConfig GetTaskPushNotificationConfig"
-    " ListTaskPushNotificationConfigs DeleteTaskPushNotificationConfig GetExtendedAgentCard"
-    # 0.3
-    " message/send message/stream tasks/get tasks/cancel tasks/resubscribe"
-    " tasks/pushNotificationConfig/set tasks/pushNotificationConfig/get"
-    " tasks/pushNotificationConfig/list tasks/pushNotificationConfig/delete"
-    " agent/getAuthenticatedExtendedCard".split()
+    (
+        # v1
+        "SendMessage",
+        "SendStreamingMessage",
+        "GetTask",
+        "ListTasks",
+        "CancelTask",
+        "SubscribeToTask",
+        "CreateTaskPushNotificationConfig",
+        "GetTaskPushNotificationConfig",
+        "ListTaskPushNotificationConfigs",
+        "DeleteTaskPushNotificationConfig",
+        "GetExtendedAgentCard",
+        # 0.3
+        "message/send",
+        "message/stream",
+        "tasks/get",
+        "tasks/cancel",
+        "tasks/resubscribe",
+        "tasks/pushNotificationConfig/set",
+        "tasks/pushNotificationConfig/get",
+        "tasks/pushNotificationConfig/list",
+        "tasks/pushNotificationConfig/delete",
+        "agent/getAuthenticatedExtendedCard",
+    )
 )
 # MCP has these too, with `taskId` where A2A 0.3 has `id`.
 _SHARED = frozenset(("tasks/get", "tasks/cancel"))

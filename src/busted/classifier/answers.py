@@ -11,16 +11,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from busted.classifier import dialects, mcp
-from busted.classifier.chat import MAX_ERROR_CHARS, Answer, error_of
-from busted.classifier.collect import BodyStore
+from busted.classifier.assembly import MAX_ERROR_CHARS, Answer, error_of
+from busted.classifier.collect import MAX_BODY_BYTES, BodyStore
 from busted.classifier.dialects import Dialect
 from busted.classifier.direction import Direction
 from busted.classifier.foreign import mapping, to_json
+from busted.classifier.providers import Provider
 from busted.classifier.requests import ContentClass, Request
 from busted.events import Action, Response
-from busted.classifier.providers import Provider
 from busted.protocols import jsonrpc, partial_json
 from busted.protocols.http import HttpResponse, header
+from busted.protocols.jsonrpc import JsonRpc
 from busted.protocols.sse import SseEvent, SseParser
 
 # What a body without a type must show to be read as events; see `_kind_of`.
@@ -47,6 +48,7 @@ class AnswerReader:
     ) -> None:
         self.reported = False
         self.content_class: ContentClass = "http" if head else "none"
+        self.rpc: tuple[JsonRpc, ...] = ()
         self.dialect: Dialect | None = request.dialect if request else None
         self.provider = provider
         self.answer = Answer()
@@ -67,11 +69,12 @@ class AnswerReader:
         # Only what was asked of a model or of MCP is read, or what nobody saw asked.
         wanted = request is None and (not kind or "json" in kind or self._sse is not None)
         if request is not None:
-            wanted = request.is_ai
+            wanted = request.dialect is not None or request.content_class == "mcp"
             if request.content_class in ("mcp", "a2a"):
                 self.content_class = request.content_class
         encoding = header(self._headers, "content-encoding")
-        self._body = BodyStore(encoding) if wanted else BodyStore(encoding, limit=0)
+        limit = MAX_BODY_BYTES if wanted else 0
+        self._body = BodyStore(encoding, limit=limit, stream=self._sse is not None)
         self._wanted = wanted
 
     @property
@@ -80,14 +83,19 @@ class AnswerReader:
         return self._sse is not None
 
     @property
+    def confidence(self) -> float:
+        """How sure `content_class` is, see `Classification`."""
+        if self.dialect is not None:
+            return 1.0 if self.provider else 0.8
+        if self.content_class == "mcp":
+            known = any(mcp.category(message.method) for message in self.rpc)
+            return (0.0, 0.5, 0.8, 1.0)[1 + known + mcp.has_headers(self._headers)]
+        return float(self.content_class != "none")
+
+    @property
     def is_ai(self) -> bool:
         """Whether the answer, or what asked for it, is what we report."""
         return self.dialect is not None or self.content_class in ("mcp", "a2a")
-
-    @property
-    def body(self) -> bytes:
-        """What was kept of the body, its coding undone."""
-        return self._body.decoded
 
     def feed(self, data: bytes, time_ns: int) -> list[Action]:
         """Consume a piece of the body, seen at `time_ns`."""
@@ -117,8 +125,8 @@ class AnswerReader:
         if self._opening is not None:
             actions += self._events(self._settle(), time_ns)
         if self._sse:
-            # What was seen of a last event is worth reading if there is no more to come.
-            actions += self._events(b"\n\n" if truncated else b"", time_ns)
+            # A browser would discard an event without its blank line; we want what was seen.
+            actions += self._events(b"\n\n", time_ns)
         else:
             actions += self._whole(truncated)
         if self.reported or self.dialect is None:
@@ -130,6 +138,7 @@ class AnswerReader:
         opening, self._opening = self._opening or b"", None
         if opening.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(_SSE_OPENINGS):
             self._open_stream()
+            self._body.stream = True
         return opening
 
     def _open_stream(self) -> None:
@@ -166,10 +175,9 @@ class AnswerReader:
 
     def _rpc(self, raw: bytes) -> tuple[Action, ...]:
         messages = jsonrpc.read(raw)
-        headers = self._headers
-        if self.content_class == "mcp" and self._request is not None:
-            headers = (*headers, ("mcp-method", ""))  # the request showed what the answer is
-        found = mcp.actions(messages, headers, self._pending, self._direction, len(raw))
+        self.rpc = self.rpc or messages
+        declared = self.content_class == "mcp" or mcp.has_headers(self._headers)
+        found = mcp.actions(messages, self._pending, self._direction, len(raw), declared=declared)
         if found:
             self.content_class = "mcp"
         elif messages and self.content_class in ("http", "none"):
@@ -215,7 +223,7 @@ class AnswerReader:
         truncated = truncated or answer.truncated or self._body.missing > 0
         if not self.is_stream:
             truncated = truncated or self._body.truncated
-        provider = self.provider and self.provider.id
+        provider = self.provider.id if self.provider else None
         response = Response(
             api=dialect.api,
             provider=provider,

@@ -10,13 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from busted.classifier.assembly import Answer, error_of
 from busted.classifier.chat import (
     MAX_MESSAGES,
     MAX_NAME_CHARS,
     MAX_TEXT_CHARS,
-    Answer,
     ModelRequest,
-    error_of,
     is_conversation,
     last_user_text,
     params_of,

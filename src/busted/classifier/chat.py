@@ -1,8 +1,8 @@
-"""What the dialects have in common: what a request asks, and an answer being assembled.
+"""What the requests of all dialects have in common: what they ask, and how it is read.
 
-A dialect module turns parsed JSON into these and nothing else: it knows no HTTP, no host
-and no clock. So one reader serves a single buffer and a live stream alike. The limits
-bound one text each; together they are bounded by the bytes kept of a body.
+A dialect module turns parsed JSON into a `ModelRequest` or into calls of an `Answer`, and
+nothing else: it knows no HTTP, no host and no clock. The limits bound one text each; together
+texts are bounded by the bytes kept of a body.
 """
 
 from __future__ import annotations
@@ -12,17 +12,15 @@ from collections.abc import Mapping
 import msgspec
 
 from busted.classifier.foreign import integer, items, mapping, string
-from busted.events import ChatMessage, ToolCall, ToolResult, Usage
+from busted.events import ChatMessage, ToolResult
 
-# The longest answers of today's models are about 128,000 tokens, some 500 KB.
+# A text of that length has some 250,000 tokens, more than models write or users paste.
 MAX_TEXT_CHARS = 1 << 20
 # Agents keep whole sessions in the conversation; beyond this the oldest turns are left out.
 MAX_MESSAGES = 2_000
 # OpenAI takes 128 tools; agents with many MCP servers send some hundred to others.
 MAX_TOOLS = 1_000
-MAX_CALLS = 128
 MAX_NAME_CHARS = 256
-MAX_ERROR_CHARS = 2_000
 
 # Settings of a request that are worth telling and hold no content. Strings of any other
 # name may carry what people said, so this is a list of what may be shown.
@@ -66,104 +64,6 @@ class ModelRequest(msgspec.Struct, frozen=True, kw_only=True):
     params: dict[str, Param] = {}
     results: tuple[ToolResult, ...] = ()
     truncated: bool = False
-
-
-class _Call:
-    """A tool call of which pieces are still coming."""
-
-    def __init__(self, call_id: str | None, name: str | None) -> None:
-        self.id = call_id
-        self.name = name
-        self.arguments: list[str] = []
-
-
-class Answer:
-    """An answer being assembled by its dialect; read it at any time.
-
-    `started` once a token or tool call was seen, `finished` at the semantic end.
-    """
-
-    def __init__(self, max_text_chars: int = MAX_TEXT_CHARS) -> None:
-        self.model: str | None = None
-        self.finish_reason: str | None = None
-        self.error: str | None = None
-        self.usage: Usage | None = None
-        self.started = False
-        self.finished = False
-        self.truncated = False
-        self._room = max_text_chars
-        self._text: list[str] = []
-        self._reasoning: list[str] = []
-        self._calls: dict[int, _Call] = {}
-
-    def say(self, text: object) -> None:
-        """Append to the answer's text."""
-        self._append(self._text, text)
-
-    def think(self, text: object) -> None:
-        """Append to the reasoning that the model shows."""
-        self._append(self._reasoning, text)
-
-    def call(self, index: int, call_id: object = None, name: object = None) -> None:
-        """Begin tool call `index`, or complete what is known about it."""
-        self.started = True
-        call = self._calls.get(index)
-        if call is None:
-            if len(self._calls) >= MAX_CALLS:
-                self.truncated = True
-                return
-            call = self._calls[index] = _Call(None, None)
-        call.id = call.id or string(call_id, MAX_NAME_CHARS)
-        call.name = call.name or string(name, MAX_NAME_CHARS)
-
-    def argue(self, index: int, piece: object) -> None:
-        """Append to the arguments of tool call `index`."""
-        if index not in self._calls:
-            self.call(index)
-        if index in self._calls:
-            self._append(self._calls[index].arguments, piece)
-
-    def call_id(self, index: int) -> str | None:
-        """Return the identifier of tool call `index`, if it is known."""
-        return self._calls[index].id if index in self._calls else None
-
-    @property
-    def call_count(self) -> int:
-        """How many tool calls there are so far."""
-        return len(self._calls)
-
-    @property
-    def text(self) -> str | None:
-        """The text so far, or None if there is none."""
-        return "".join(self._text) or None
-
-    @property
-    def reasoning(self) -> str | None:
-        """The reasoning so far, or None if there is none."""
-        return "".join(self._reasoning) or None
-
-    def tool_calls(self, provider: str | None, *, truncated: bool) -> tuple[ToolCall, ...]:
-        """Return the tool calls so far, in the order they came."""
-        return tuple(
-            ToolCall(
-                name=call.name or "",
-                id=call.id,
-                arguments="".join(call.arguments),
-                provider=provider,
-                truncated=truncated,
-            )
-            for call in self._calls.values()
-        )
-
-    def _append(self, pieces: list[str], piece: object) -> None:
-        if not isinstance(piece, str) or not piece:
-            return
-        self.started = True
-        if len(piece) > self._room:
-            self.truncated = True
-        if self._room > 0:
-            pieces.append(piece[: self._room])
-            self._room -= len(piece)
 
 
 def text_of(content: object) -> str:
@@ -228,9 +128,7 @@ def tools_of(body: Mapping[str, object]) -> tuple[str, ...]:
     names = []
     for tool in map(mapping, items(body.get("tools"))[:MAX_TOOLS]):
         inner = mapping(tool.get("function")) or tool
-        name = string(inner.get("name"), MAX_NAME_CHARS) or string(
-            tool.get("type"), MAX_NAME_CHARS
-        )
+        name = string(inner.get("name"), MAX_NAME_CHARS) or string(tool.get("type"), MAX_NAME_CHARS)
         if name:
             names.append(name)
     return tuple(names)
@@ -257,22 +155,3 @@ def is_conversation(value: object) -> bool:
 
 _SAYING = ("content", "tool_calls", "function_call", "refusal")
 ROLES = frozenset(("system", "developer", "user", "assistant", "tool", "function"))
-
-
-def error_of(value: object) -> str | None:
-    """Return the error that an answer tells, as `type: message`, or None.
-
-    Shapes seen: {"error": {"message", "type"}} (OpenAI, Anthropic), {"error": "text"} (Ollama,
-    Hugging Face), {"object": "error", "message"} (vLLM, Mistral).
-    """
-    body = mapping(value)
-    error = body.get("error")
-    if isinstance(error, str) and error:
-        return error[:MAX_ERROR_CHARS]
-    found = mapping(error)
-    if not found and body.get("object") == "error":
-        found = body
-    message = string(found.get("message"))
-    kind = string(found.get("type")) or string(found.get("code"))
-    told = ": ".join(filter(None, (kind, message)))
-    return told[:MAX_ERROR_CHARS] or None

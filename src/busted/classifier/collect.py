@@ -12,12 +12,15 @@ from busted.protocols.body import BodyDecoder
 MAX_BODY_BYTES = 4 << 20
 # The settings after the messages; with the schemas of many tools they take some 50 KB.
 TAIL_BYTES = 64 * 1024
+# Streams are not kept, but a bomb would come out of the decoder in one piece. An event of a
+# token takes 250 bytes, the longest answers have 128,000 tokens.
+MAX_STREAM_BYTES = 64 << 20
 
 
 class BodyStore:
     """Takes a body's pieces as they came off the wire; `size` counts those bytes.
 
-    With a limit of 0 it only counts.
+    With a limit of 0 it only counts. A stream is passed on, not kept.
     """
 
     def __init__(
@@ -26,11 +29,14 @@ class BodyStore:
         *,
         limit: int = MAX_BODY_BYTES,
         tail_limit: int = TAIL_BYTES,
+        stream: bool = False,
     ) -> None:
         self.size = 0
         self.missing = 0
-        self._coded = (encoding or "identity").strip().lower() not in ("identity", "")
-        self._decoder = BodyDecoder(encoding, limit) if self._coded else None
+        self.stream = stream
+        coded = (encoding or "identity").strip().lower() not in ("identity", "")
+        self._decoder = BodyDecoder(encoding, MAX_STREAM_BYTES if stream else limit)
+        self._coded = coded
         self._limit = limit
         self._tail_limit = tail_limit if limit else 0
         self._pieces: list[bytes] = []
@@ -52,35 +58,34 @@ class BodyStore:
 
     @property
     def truncated(self) -> bool:
-        """Whether bytes of the body are not in `decoded`."""
-        failed = self._decoder is not None and (self._decoder.failed or self._decoder.truncated)
-        return self._cut or failed
+        """Whether bytes of the body were not passed on."""
+        return self._cut or (self._coded and (self._decoder.failed or self._decoder.truncated))
 
     def feed(self, data: bytes) -> bytes:
-        """Add a piece and return what was kept of it, its coding undone."""
+        """Add a piece and return what there is to read of it, its coding undone."""
         self.size += len(data)
-        if self._decoder is not None:
+        if self._coded:
             piece = self._decoder.feed(data)
-            self._keep(piece)
-            return piece
-        room = 0 if self.missing else self._limit - self._kept
-        piece = data[:room]
-        if len(piece) < len(data):
-            self._cut = True
-            if self._tail_limit:
-                self._tail += data[len(piece) :]
-                del self._tail[: -self._tail_limit]
-        self._keep(piece)
+        elif self.stream:
+            return data
+        else:
+            piece = self._head_of(data)
+        if piece and not self.stream:
+            self._pieces.append(piece)
+            self._kept += len(piece)
         return piece
 
     def gap(self, missing: int) -> None:
         """Tell that the next `missing` bytes were never seen: what follows is only the tail."""
         self.missing += missing
         self._cut = True
-        if self._decoder is not None:
-            self._decoder.gap()
+        self._decoder.gap()
 
-    def _keep(self, piece: bytes) -> None:
-        if piece:
-            self._pieces.append(piece)
-            self._kept += len(piece)
+    def _head_of(self, data: bytes) -> bytes:
+        room = 0 if self.missing else self._limit - self._kept
+        piece = data[:room]
+        if len(piece) < len(data):
+            self._cut = True
+            self._tail += data[len(piece) :]
+            del self._tail[: len(self._tail) - self._tail_limit]
+        return piece

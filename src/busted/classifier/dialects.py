@@ -14,7 +14,8 @@ from collections.abc import Callable, Mapping
 import msgspec
 
 from busted.classifier import anthropic, openai
-from busted.classifier.chat import Answer, ModelRequest, error_of
+from busted.classifier.assembly import Answer, error_of
+from busted.classifier.chat import ModelRequest
 from busted.classifier.foreign import mapping, string
 
 Body = Mapping[str, object]

@@ -106,10 +106,12 @@ def _stainless_name(client: str, language: str) -> str:
     return f"{vendor}-{language}"
 
 
-def signature(api: str | None, client: str | None, keys: Iterable[str], tools: Iterable[str]) -> str:
+def signature(
+    api: str | None, client: str | None, keys: Iterable[str], tools: Iterable[str]
+) -> str:
     """Return the shape of a request as 16 hex digits: which keys and tools, not their values."""
     parts = (api or "", client or "", *sorted(set(keys)), "", *sorted(set(tools)))
-    return f"{fnv1a('\0'.join(parts).encode('utf-8', 'surrogatepass')):016x}"
+    return f"{fnv1a('|'.join(parts).encode('utf-8', 'surrogatepass')):016x}"
 
 
 def fnv1a(data: bytes) -> int:

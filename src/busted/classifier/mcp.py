@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from busted.classifier.chat import MAX_ERROR_CHARS, MAX_NAME_CHARS
+from busted.classifier.assembly import MAX_ERROR_CHARS
+from busted.classifier.chat import MAX_NAME_CHARS
 from busted.classifier.direction import Direction
 from busted.classifier.foreign import mapping, string, to_json
 from busted.events import Action, McpRequest, McpResponse
@@ -64,10 +65,8 @@ def has_headers(headers: Headers) -> bool:
     return any(name in _HEADERS for name, _ in headers)
 
 
-def is_mcp(message: JsonRpc, headers: Headers = ()) -> bool:
-    """Tell whether a request or notification is MCP's; of an answer, only headers can tell."""
-    if has_headers(headers):
-        return True
+def is_mcp(message: JsonRpc) -> bool:
+    """Tell whether a request or notification is MCP's by itself."""
     if message.method in _SHARED:
         params = mapping(message.params)
         return (
@@ -153,20 +152,24 @@ class Pending:
 
 def actions(
     messages: Iterable[JsonRpc],
-    headers: Headers,
     pending: Pending,
     direction: Direction,
     size: int,
+    *,
+    declared: bool,
 ) -> tuple[Action, ...]:
-    """Return the actions of those messages, in one body of `size` bytes, that are MCP's."""
+    """Return the actions of those messages, in one body of `size` bytes, that are MCP's.
+
+    `declared` when headers, or what they answer, already say that they are.
+    """
     found: list[Action] = []
     for message in messages:
         if message.kind in ("request", "notification"):
-            if is_mcp(message, headers):
+            if declared or is_mcp(message):
                 pending.asked(direction, message)
                 found.append(request(message, size))
             continue
         method = pending.answered(direction, message)
-        if method is not None or has_headers(headers):
+        if declared or method is not None:
             found.append(response(message, method, size))
     return tuple(found)

@@ -108,21 +108,26 @@ _CUT_CHARS = 512
 
 def find(text: str) -> tuple[Finding, ...]:
     """Return what was found in the first `MAX_SCAN_CHARS` of a text, in order, none overlapping."""
-    return tuple(Finding(kind=kind, start=start, end=end) for start, end, kind in _spans(text[:MAX_SCAN_CHARS]))
+    return tuple(
+        Finding(kind=kind, start=start, end=end)
+        for start, end, kind in _spans(text[:MAX_SCAN_CHARS])
+    )
 
 
-def redact(text: str, key: bytes) -> str:
+def redact(text: str, key: bytes, cut: bool = True) -> str:
     """Return the text with each finding replaced by a token such as `<email:3f9a>`.
 
     `key` is secret and has at most 64 bytes, BLAKE2b's limit (RFC 7693 section 2.1).
 
-    What may be the beginning of a secret at the very end, where texts are cut, is replaced
-    too, and so is all that was not scanned.
+    What may be the beginning of a secret at the very end of a text that was `cut` is replaced
+    too, and so is all that was not scanned. A text that ends by itself should not be called
+    cut: it may end in a date, which looks like the beginning of a card number.
     """
     scanned = text[:MAX_SCAN_CHARS]
     pieces: list[str] = []
     place = 0
-    for start, end, kind in _joined([*_spans(scanned), *_cut_spans(scanned)]):
+    cut_spans = _cut_spans(scanned) if cut or len(text) > MAX_SCAN_CHARS else ()
+    for start, end, kind in _joined([*_spans(scanned), *cut_spans]):
         pieces += (text[place:start], _token(kind, text[start:end], key))
         place = end
     pieces.append(scanned[place:])

@@ -32,9 +32,7 @@ class Provider(msgspec.Struct, frozen=True):
 
 PROVIDERS = (
     Provider("openai", "OpenAI", ("api.openai.com", "*.api.openai.com")),
-    Provider(
-        "openai", "OpenAI ChatGPT", ("chatgpt.com",), "openai.responses", ("/backend-api/codex",)
-    ),
+    Provider("openai", "OpenAI", ("chatgpt.com",), "openai.responses", ("/backend-api/codex",)),
     Provider(
         "azure.ai.openai",
         "Azure OpenAI",
@@ -125,6 +123,11 @@ def find(host: str | None, path: str | None = None) -> Provider | None:
         ),
         None,
     )
+
+
+def name(provider_id: str | None) -> str | None:
+    """Return the display name of a provider."""
+    return next((row.name for row in PROVIDERS if row.id == provider_id), None)
 
 
 def _serves(row: Provider, name: str, port: int | None) -> bool:

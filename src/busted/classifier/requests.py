@@ -68,7 +68,7 @@ def serving(head: HttpRequest | None, sni: str | None) -> Provider | None:
     return providers.find(host, path_of(head.target) if head else None)
 
 
-def body_store(head: HttpRequest, sni: str | None) -> BodyStore:
+def body_store(head: HttpRequest) -> BodyStore:
     """Return where to collect a request's body; one that cannot be ours is only counted."""
     kind = (header(head.headers, "content-type") or "").partition(";")[0].strip().lower()
     wanted = (
@@ -155,8 +155,10 @@ def _prompt(
     if body.tail:
         asked = _with_tail(asked, body.tail)
     sdk = fingerprint.sdk(head.headers) if head else None
-    signature = fingerprint.signature(dialect.api, sdk and sdk.name, value.keys(), asked.tools)
-    provider_id = provider and provider.id
+    signature = fingerprint.signature(
+        dialect.api, sdk.name if sdk else None, value.keys(), asked.tools
+    )
+    provider_id = provider.id if provider else None
     prompt = Prompt(
         api=dialect.api,
         provider=provider_id,
@@ -214,13 +216,14 @@ def _rpc(
     direction: Direction,
 ) -> Request:
     headers = head.headers if head else ()
-    actions = mcp.actions(messages, headers, pending, direction, body.size)
+    declared = mcp.has_headers(headers)
+    actions = mcp.actions(messages, pending, direction, body.size, declared=declared)
     kind: ContentClass = "json_rpc"
     confidence = 1.0
     if actions:
         kind = "mcp"
         known = any(mcp.category(message.method) for message in messages)
-        confidence = _CONFIDENCE[1 + known + mcp.has_headers(headers)]
+        confidence = _CONFIDENCE[1 + known + declared]
     elif any(map(a2a.is_a2a, messages)) or (head and a2a.is_a2a_request("", headers)):
         kind, confidence = "a2a", 0.8
     return Request(

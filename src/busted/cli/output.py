@@ -101,7 +101,7 @@ def shown(format: str, content: str) -> Render:
     console = Console(
         verbose=format == "verbose",
         # https://no-color.org
-        colour=terminal and "NO_COLOR" not in os.environ,
+        colour=terminal and not os.environ.get("NO_COLOR"),
         width=max(MIN_WIDTH, shutil.get_terminal_size().columns) if terminal else DEFAULT_WIDTH,
     )
     return lambda event: console(allowed(event))

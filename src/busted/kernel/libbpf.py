@@ -228,6 +228,11 @@ class BpfObject:
         if result:
             raise BpfError("loading the eBPF programs", -result, self._log.last_word())
 
+    def program_fd(self, program: str) -> int:
+        """Return the descriptor of a loaded program, which stays the object's."""
+        fd: int = self._library.bpf_program__fd(self._program(program))
+        return fd
+
     def map(self, name: str) -> Map:
         """Return a map of the loaded object."""
         return Map(self._library, self._map(name))
@@ -264,7 +269,7 @@ class BpfObject:
         cookie_array = (ctypes.c_uint64 * len(offsets))(*[cookie] * len(offsets))
         path_buffer = ctypes.create_string_buffer(path.encode())
         attributes = _UprobeMulti(
-            prog_fd=self._library.bpf_program__fd(self._program(program)),
+            prog_fd=self.program_fd(program),
             attach_type=attach_type,
             path=ctypes.addressof(path_buffer),
             offsets=ctypes.addressof(offset_array),

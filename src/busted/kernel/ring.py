@@ -1,9 +1,10 @@
 """The ring buffer, read straight from its memory.
 
 The kernel appends records and moves the producer's position, we move the consumer's. The
-pages after the positions hold the data, mapped twice in a row so that a record which wraps
-around reads as one piece. Reading costs no system call and never gives up the GIL, which
-another busy Python thread would then hold for milliseconds; so a call reads a bounded batch.
+pages after the positions hold the data. They could be mapped twice in a row, so that a record
+which wraps around reads as one piece; but mapped pages count as resident at once, so they are
+mapped once and such a record is joined. Reading costs no system call and never gives up the GIL,
+which another busy Python thread would then hold for milliseconds; so a call reads a bounded batch.
 
 Waking up is moderated: `arm()` asks the kernel for one wake-up on the next record. Until it
 comes the kernel side wakes nobody, and after it the caller reads at intervals until the ring
@@ -37,9 +38,9 @@ class Ring:
         """Map the ring; `size` is the map's max_entries in bytes."""
         page = mmap.PAGESIZE
         self.fd = ring_fd
-        self._mask = size - 1
+        self._size = size
         self._consumer_page = mmap.mmap(ring_fd, page)
-        self._pages = mmap.mmap(ring_fd, page + 2 * size, prot=mmap.PROT_READ, offset=page)
+        self._pages = mmap.mmap(ring_fd, page + size, prot=mmap.PROT_READ, offset=page)
         self._reader_page = mmap.mmap(reader_fd, page)
         self._consumer = memoryview(self._consumer_page).cast("Q")
         self._producer = memoryview(self._pages)[:8].cast("Q")
@@ -48,7 +49,8 @@ class Ring:
 
     def read(self, max_bytes: int = MAX_BATCH_BYTES) -> list[bytes]:
         """Take the records that are there, in order, at most about `max_bytes` of them."""
-        data, mask, records = self._data, self._mask, []
+        data, size, records = self._data, self._size, []
+        mask = size - 1
         length_at = struct.Struct("<I").unpack_from
         start = position = self._consumer[0]
         end = min(self._producer[0], start + max_bytes)
@@ -59,7 +61,12 @@ class Ring:
                 break
             length = header & _LENGTH
             if not header & _DISCARDED:
-                records.append(bytes(data[offset + _HEADER : offset + _HEADER + length]))
+                begin = offset + _HEADER
+                stop = begin + length
+                raw = bytes(data[begin:stop])
+                if stop > size:
+                    raw += data[: stop - size]
+                records.append(raw)
             position += (length + _HEADER + 7) & ~7
         self._consumer[0] = position
         return records

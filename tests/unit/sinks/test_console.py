@@ -126,6 +126,7 @@ def test_cutting_never_splits_a_character() -> None:
         ("\u202edrowssap", "\\u202edrowssap"),
         ("line\nbreak\r", "line\\nbreak\\r"),
         ("half \ud83d", "half \\ud83d"),
+        ("tag \U000e0041", "tag \\U000e0041"),
         ("narrow\u202fspace", "narrow space"),
         ("👩‍🚀 naïve", "👩‍🚀 naïve"),
     ],

@@ -1,0 +1,1 @@
+"""What Busted costs and what it can take: `python -m benchmarks`, as root; docs/benchmarks.md."""

@@ -1,0 +1,52 @@
+"""How much to measure, and where: what the three questions share."""
+
+from __future__ import annotations
+
+import os
+
+import msgspec
+
+# Bytes of plaintext: a short JSON message, a page of prompt, a full TLS record.
+SIZES = (200, 4096, 16384)
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """What one run measures; every round measures every variant once."""
+
+    rounds: int = 7
+    reading_seconds: float = 0.4
+    live_megabytes: int = 300
+    max_live_calls: int = 100_000
+    probed_calls: int = 3000
+    monitor_rounds: int = 3
+    settle_seconds: float = 5.0
+    idle_seconds: float = 10.0
+    processes: int = 300
+
+
+FULL = Plan()
+# Shows that everything runs; its figures mean nothing.
+QUICK = Plan(
+    rounds=1,
+    reading_seconds=0.02,
+    live_megabytes=2,
+    max_live_calls=200,
+    probed_calls=20,
+    monitor_rounds=1,
+    settle_seconds=0.1,
+    idle_seconds=0.1,
+    processes=3,
+)
+
+
+class Processors(msgspec.Struct, frozen=True):
+    """Producer and reader do not share a processor, where there are two."""
+
+    producer: int
+    reader: int
+
+
+def processors() -> Processors:
+    """Choose among those that this process may use."""
+    allowed = sorted(os.sched_getaffinity(0))
+    return Processors(allowed[0], allowed[-1])

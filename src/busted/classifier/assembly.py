@@ -1,0 +1,128 @@
+"""An answer of a model, assembled from what its dialect reads in a body or in events."""
+
+from __future__ import annotations
+
+from busted.classifier.chat import MAX_NAME_CHARS, MAX_TEXT_CHARS
+from busted.classifier.foreign import mapping, string
+from busted.events import ToolCall, Usage
+
+# Models call a handful of tools at once.
+MAX_CALLS = 128
+MAX_ERROR_CHARS = 2_000
+
+
+class _Call:
+    """A tool call of which pieces are still coming."""
+
+    def __init__(self, call_id: str | None, name: str | None) -> None:
+        self.id = call_id
+        self.name = name
+        self.arguments: list[str] = []
+
+
+class Answer:
+    """An answer being assembled by its dialect; read it at any time.
+
+    `started` once a token or tool call was seen, `finished` at the semantic end.
+    """
+
+    def __init__(self, max_text_chars: int = MAX_TEXT_CHARS) -> None:
+        self.model: str | None = None
+        self.finish_reason: str | None = None
+        self.error: str | None = None
+        self.usage: Usage | None = None
+        self.started = False
+        self.finished = False
+        self.truncated = False
+        self._room = max_text_chars
+        self._text: list[str] = []
+        self._reasoning: list[str] = []
+        self._calls: dict[int, _Call] = {}
+
+    def say(self, text: object) -> None:
+        """Append to the answer's text."""
+        self._append(self._text, text)
+
+    def think(self, text: object) -> None:
+        """Append to the reasoning that the model shows."""
+        self._append(self._reasoning, text)
+
+    def call(self, index: int, call_id: object = None, name: object = None) -> None:
+        """Begin tool call `index`, or complete what is known about it."""
+        self.started = True
+        call = self._calls.get(index)
+        if call is None:
+            if len(self._calls) >= MAX_CALLS:
+                self.truncated = True
+                return
+            call = self._calls[index] = _Call(None, None)
+        call.id = call.id or string(call_id, MAX_NAME_CHARS)
+        call.name = call.name or string(name, MAX_NAME_CHARS)
+
+    def argue(self, index: int, piece: object) -> None:
+        """Append to the arguments of tool call `index`."""
+        if index not in self._calls:
+            self.call(index)
+        if index in self._calls:
+            self._append(self._calls[index].arguments, piece)
+
+    def call_id(self, index: int) -> str | None:
+        """Return the identifier of tool call `index`, if it is known."""
+        return self._calls[index].id if index in self._calls else None
+
+    @property
+    def call_count(self) -> int:
+        """How many tool calls there are so far."""
+        return len(self._calls)
+
+    @property
+    def text(self) -> str | None:
+        """The text so far, or None if there is none."""
+        return "".join(self._text) or None
+
+    @property
+    def reasoning(self) -> str | None:
+        """The reasoning so far, or None if there is none."""
+        return "".join(self._reasoning) or None
+
+    def tool_calls(self, provider: str | None, *, truncated: bool) -> tuple[ToolCall, ...]:
+        """Return the tool calls so far, in the order they came."""
+        return tuple(
+            ToolCall(
+                name=call.name or "",
+                id=call.id,
+                arguments="".join(call.arguments),
+                provider=provider,
+                truncated=truncated,
+            )
+            for call in self._calls.values()
+        )
+
+    def _append(self, pieces: list[str], piece: object) -> None:
+        if not isinstance(piece, str) or not piece:
+            return
+        self.started = True
+        if len(piece) > self._room:
+            self.truncated = True
+        if self._room > 0:
+            pieces.append(piece[: self._room])
+            self._room -= len(piece)
+
+
+def error_of(value: object) -> str | None:
+    """Return the error that an answer tells, as `type: message`, or None.
+
+    Shapes seen: {"error": {"message", "type"}} (OpenAI, Anthropic), {"error": "text"} (Ollama,
+    Hugging Face), {"object": "error", "message"} (vLLM, Mistral).
+    """
+    body = mapping(value)
+    error = body.get("error")
+    if isinstance(error, str) and error:
+        return error[:MAX_ERROR_CHARS]
+    found = mapping(error)
+    if not found and body.get("object") == "error":
+        found = body
+    message = string(found.get("message"))
+    kind = string(found.get("type")) or string(found.get("code"))
+    told = ": ".join(filter(None, (kind, message)))
+    return told[:MAX_ERROR_CHARS] or None

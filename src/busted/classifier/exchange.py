@@ -1,0 +1,152 @@
+"""One request and the answer to it, told as actions as they become complete.
+
+It knows no connection: which messages are of one exchange, the order in HTTP/1 says and the
+stream's number in HTTP/2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+from busted.classifier import mcp, pii, providers, requests
+from busted.classifier.answers import AnswerReader
+from busted.classifier.collect import BodyStore
+from busted.classifier.direction import Direction
+from busted.classifier.providers import Provider
+from busted.classifier.requests import Request
+from busted.events import Action
+from busted.protocols.http import (
+    HttpBody,
+    HttpEnd,
+    HttpGap,
+    HttpMessage,
+    HttpRequest,
+    HttpResponse,
+)
+
+
+class Observed(msgspec.Struct, frozen=True, kw_only=True):
+    """An action, the time of the write or read that completed it, and its exchange, from 1 on."""
+
+    action: Action
+    time_ns: int
+    exchange: int
+    http_version: str | None = None
+    stream_id: int | None = None
+
+
+class Exchange:
+    """Begins with the head of a request, or with that of a response whose request nobody saw."""
+
+    def __init__(
+        self,
+        number: int,
+        head: HttpRequest | HttpResponse,
+        sni: str | None,
+        pending: mcp.Pending,
+    ) -> None:
+        self.last_ns = 0
+        """When something of it was last seen."""
+        self._number = number
+        self._version = head.version
+        self._stream_id = head.stream_id or None
+        self._sni = sni
+        self._pending = pending
+        self._head = head if isinstance(head, HttpRequest) else None
+        self._body: BodyStore | None = None
+        if isinstance(head, HttpRequest):
+            self._body = requests.body_store(head)
+        self._request: Request | None = None
+        self._asked_ns: int | None = None
+        self._answer: AnswerReader | None = None
+
+    @property
+    def is_ai(self) -> bool:
+        """Whether it is something we report, as far as that is known."""
+        asked = self._request is not None and self._request.is_ai
+        return asked or (self._answer is not None and self._answer.is_ai)
+
+    @property
+    def provider(self) -> Provider | None:
+        """Who serves it, if anyone knows."""
+        return self._request.provider if self._request else providers.find(self._sni)
+
+    def request(self, message: HttpMessage, time_ns: int) -> list[Observed]:
+        """Consume what follows the head of the request."""
+        self.last_ns = time_ns
+        match message:
+            case HttpBody() if self._body:
+                self._body.feed(message.data)
+            case HttpGap() if self._body:
+                self._body.gap(message.missing)
+            case HttpEnd():
+                return self.end_request(message.truncated, time_ns)
+        return []
+
+    def end_request(self, truncated: bool, time_ns: int) -> list[Observed]:
+        """The request is complete, or no more of it will be seen: judge and report it, once."""
+        if self._body is None:
+            return []
+        request = requests.read(
+            self._head,
+            self._body,
+            sni=self._sni,
+            truncated=truncated,
+            pending=self._pending,
+            direction=Direction.WRITE,
+        )
+        # What was said goes into the actions; to read the answer, the rest is enough.
+        self._request = msgspec.structs.replace(request, asked=None, rpc=(), actions=())
+        self._asked_ns = time_ns
+        self._head = self._body = None
+        return self._observed(request.actions, Direction.WRITE, time_ns)
+
+    def begin_response(self, head: HttpResponse, time_ns: int) -> list[Observed]:
+        """The response begins, maybe before the request was all sent, as a refusal does."""
+        observed = self.end_request(True, time_ns)
+        self.last_ns = time_ns
+        self._answer = AnswerReader(
+            head,
+            self._request,
+            self.provider,
+            pending=self._pending,
+            direction=Direction.READ,
+            asked_ns=self._asked_ns,
+        )
+        return observed
+
+    def response(self, message: HttpMessage, time_ns: int) -> list[Observed]:
+        """Consume what follows the head of the response."""
+        self.last_ns = time_ns
+        match message:
+            case HttpBody() if self._answer:
+                found = self._answer.feed(message.data, time_ns)
+                return self._observed(found, Direction.READ, time_ns)
+            case HttpGap() if self._answer:
+                self._answer.gap(message.missing)
+            case HttpEnd():
+                return self.end_response(message.truncated, time_ns)
+        return []
+
+    def end_response(self, truncated: bool, time_ns: int) -> list[Observed]:
+        """The response is complete, or no more of it will be seen: report what was not yet."""
+        if self._answer is None:
+            return []
+        return self._observed(self._answer.end(truncated, time_ns), Direction.READ, time_ns)
+
+    def _observed(
+        self, actions: Iterable[Action], direction: Direction, time_ns: int
+    ) -> list[Observed]:
+        return [
+            Observed(
+                action=told,
+                time_ns=time_ns,
+                exchange=self._number,
+                http_version=self._version,
+                stream_id=self._stream_id,
+            )
+            for action in actions
+            for told in pii.examine(action, direction)
+        ]
