@@ -79,7 +79,9 @@ def test_what_runs_inside_dies_with_a_starter_that_cannot_clean_up(tmp_path: Pat
 import os, pathlib, signal
 from tests.e2e.sandbox import Sandbox
 with Sandbox(pathlib.Path({str(tmp_path)!r})) as sandbox:
-    print(sandbox._holder.pid, sandbox.start({SLEEP!r}).pid, flush=True)
+    inside = sandbox.start(["sh", "-c", "echo inside; exec sleep 600"])
+    inside.stdout.readline()
+    print(sandbox._holder.pid, inside.pid, flush=True)
     os.kill(os.getpid(), signal.SIGKILL)
 """
     starter = subprocess.run([sys.executable, "-c", program], cwd=ROOT, stdout=subprocess.PIPE)
@@ -102,7 +104,7 @@ def test_no_command_runs_where_names_lead_elsewhere(
 def test_no_command_runs_beside_another_interface(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_HOLD", f"ip link add other type dummy && {module._HOLD}")
+    monkeypatch.setattr(module, "_HOLD", f"ip link add other type veth peer name another && {module._HOLD}")
 
     with pytest.raises(SandboxError, match="other"):
         Sandbox(tmp_path).__enter__()
