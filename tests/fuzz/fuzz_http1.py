@@ -17,7 +17,8 @@ SEEDS = [
     b"\4CONNECT a.example:1 HTTP/1.1\r\n\r\nCONNECT a.example:1 HTTP/1.1\r\n\r\n\x16",
     b"\5HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
     b"5;x\r\nhello\r\n0\r\nA: b\r\n\r\nHTTP/1.1 204\r\n\r\n",
-    b"\5HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhelloHTTP/1.1 200 OK\r\n\r\nabc\xfe",
+    b"\5HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    b"5\r\nhelloHTTP/1.1 200 OK\r\n\r\nabc\xfe",
     b"\5HTTP/1.1 101 X\r\nUpgrade: websocket\r\n\r\n\x81\x05hello",
     b"\1junk HTTP/1. junk\nHTTP/1.0 200 OK\n\nHTTP/1.1 200 OK\r\n",
 ]

@@ -14,13 +14,14 @@ import logging
 import struct
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 
 import msgspec
 
 from busted import events
 from busted.agent.clock import Clock
-from busted.classifier import Direction
 from busted.classifier.connection import ConnectionReader, Observed
+from busted.classifier.direction import Direction
 from busted.events import Event
 from busted.records import (
     ConnectionKey,
@@ -80,7 +81,7 @@ class Pipeline:
     ) -> None:
         """Enrichers run in their order; their names appear in `failures`."""
         self._origin, self._enrichers, self._outside = origin, enrichers, outside
-        self._connections = connections or Connections()
+        self._connections = Connections() if connections is None else connections
         self._readers: dict[ConnectionKey, ConnectionReader] = {}
         self._muted: set[ConnectionKey] = set()
         self._counts: Counter[ConnectionKey] = Counter()
@@ -112,7 +113,7 @@ class Pipeline:
             reader = self._reader(record.key)
             if isinstance(record, TlsName):
                 connection.name = record.name
-                reader.name(record.name)
+                self._ask(record.key, partial(_name, reader, record))
             else:
                 yield from self._data(connection, reader, record)
 
@@ -121,7 +122,8 @@ class Pipeline:
         for connection in self._connections:
             reader = self._readers.get(connection.key)
             if reader is not None:
-                yield from self._events(connection, reader, reader.expire(now_ns))
+                observed = self._ask(connection.key, partial(reader.expire, now_ns))
+                yield from self._events(connection, reader, observed)
 
     def close(self, now_ns: int) -> Iterator[Event]:
         """Yield what is unfinished, as truncated: the monitor stops."""
@@ -150,19 +152,19 @@ class Pipeline:
     def _data(
         self, connection: Connection, reader: ConnectionReader, record: TlsData
     ) -> Iterator[Event]:
-        missing, data = connection.streams[record.direction].take(record)
-        direction = _DIRECTIONS[record.direction]
+        observed = self._ask(record.key, partial(_read, connection, reader, record))
+        yield from self._events(connection, reader, observed)
+        if reader.verdict == "not_ai" and record.key not in self._muted:
+            self._mute(record.key)
+
+    def _ask(self, key: ConnectionKey, ask: Callable[[], list[Observed]]) -> list[Observed]:
         try:
-            observed = reader.gap(direction, missing, record.time_ns) if missing else []
-            observed += reader.feed(direction, data, record.time_ns)
+            return ask()
         except Exception:
             # A reader that raised is in no known state: give this connection up, keep the others.
             self._failed("classifier")
-            self._mute(record.key)
-            return
-        yield from self._events(connection, reader, observed)
-        if reader.verdict == "not_ai":
-            self._mute(record.key)
+            self._mute(key)
+            return []
 
     def _reader(self, key: ConnectionKey) -> ConnectionReader:
         reader = self._readers.get(key)
@@ -182,9 +184,10 @@ class Pipeline:
 
     def _finish(self, connection: Connection, now_ns: int) -> Iterator[Event]:
         reader = self._readers.pop(connection.key, None)
-        self._muted.discard(connection.key)
         if reader is not None:
-            yield from self._events(connection, reader, reader.close(now_ns))
+            observed = self._ask(connection.key, partial(reader.close, now_ns))
+            yield from self._events(connection, reader, observed)
+        self._muted.discard(connection.key)
         self._counts.pop(connection.key, None)
 
     def _events(
@@ -231,6 +234,18 @@ class Pipeline:
         self.failures[name] += 1
         if self.failures[name] == 1:
             log.exception("%s failed; further failures are counted, not logged", name)
+
+
+def _name(reader: ConnectionReader, record: TlsName) -> list[Observed]:
+    reader.name(record.name)
+    return []
+
+
+def _read(connection: Connection, reader: ConnectionReader, record: TlsData) -> list[Observed]:
+    missing, data = connection.streams[record.direction].take(record)
+    direction = _DIRECTIONS[record.direction]
+    observed = reader.gap(direction, missing, record.time_ns) if missing else []
+    return observed + reader.feed(direction, data, record.time_ns)
 
 
 def _process(key: ConnectionKey, opened: TlsOpen | None, clock: Clock) -> events.Process:

@@ -79,13 +79,16 @@ class Processes:
         nothing = ProcessFacts(pid, start_time)
         try:
             exe = os.readlink(directory / "exe")
-            line = (directory / "cmdline").read_bytes()[:MAX_ARGV_BYTES]
+            with (directory / "cmdline").open("rb") as file:
+                line = file.read(MAX_ARGV_BYTES)
             # Read last: when it still names the same start, so did the reads before it.
             if _start_ticks((directory / "stat").read_bytes()) != start_ns // _NS_PER_TICK:
                 return nothing
-        except (OSError, ValueError):
+        except (OSError, ValueError, IndexError):
             return nothing
-        argv = tuple(_text(word) for word in line.rstrip(b"\0").split(b"\0"))
+        # A program that renames itself leaves NULs behind; no argument at all is no empty one.
+        line = line.rstrip(b"\0")
+        argv = tuple(_text(word) for word in line.split(b"\0")) if line else ()
         build_id = self._build_id(directory / "exe")
         return ProcessFacts(pid, start_time, _text(os.fsencode(exe)), argv, build_id)
 

@@ -208,6 +208,7 @@ class Http1Parser:
         self._state: _State = "seek"
         self._held = bytearray()  # an unfinished line when seeking, or an unfinished head
         self._searched = 0  # how much of a held head is known to hold no end
+        self._blank_line = 0  # where the next one ends in the data being read, once known
         self._start_line: tuple[str, ...] = ()
         self._start_length = 0
         self._left = 0
@@ -228,9 +229,7 @@ class Http1Parser:
                 return messages
             data = bytes(self._held)
             self._held.clear()
-        position = 0
-        while position < len(data):
-            position = _READERS[self._state](self, data, position, messages)
+        self._read(data, messages)
         return messages
 
     def gap(self, missing: int) -> list[HttpMessage]:
@@ -268,6 +267,11 @@ class Http1Parser:
         self._reset()
         return messages
 
+    def _read(self, data: bytes, messages: list[HttpMessage], position: int = 0) -> None:
+        self._blank_line = 0
+        while position < len(data):
+            position = _READERS[self._state](self, data, position, messages)
+
     # Held bytes
 
     def _worth_reading(self, new: bytes) -> bool:
@@ -290,9 +294,7 @@ class Http1Parser:
         while self._state == "head":
             data = bytes(self._held)
             self._held.clear()
-            position = self._cut_head(data, 0, messages)
-            while position < len(data):
-                position = _READERS[self._state](self, data, position, messages)
+            self._read(data, messages, self._cut_head(data, 0, messages))
         self.skipped += len(self._held)
         self._held.clear()
 
@@ -344,25 +346,29 @@ class Http1Parser:
         return None
 
     def _head(self, data: bytes, position: int, messages: list[HttpMessage]) -> int:
-        end = _HEAD_END.search(data, position, position + self._max_head)
-        if end is None:
-            if len(data) - position >= self._max_head:
-                return self._cut_head(data, position, messages)
+        # Searched once for all start lines before it, or many of them would cost the square.
+        if self._blank_line <= position:
+            match = _HEAD_END.search(data, position)
+            self._blank_line = match.end() if match else len(data) + 1
+        if self._blank_line > position + self._max_head:
+            return self._cut_head(data, position, messages)
+        if self._blank_line > len(data):
             return self._hold(data, position)
-        headers = _read_fields(memoryview(data)[position + self._start_length : end.end()])
+        lines = memoryview(data)[position + self._start_length : self._blank_line]
+        headers = _read_fields(lines)
         if headers is None:
             return self._skip_start_line(position)
         self._state = "seek"
         if message := self._message(headers):
             messages.append(message)
             self._begin_body(message, messages)
-        return end.end()
+        return self._blank_line
 
     def _cut_head(self, data: bytes, position: int, messages: list[HttpMessage]) -> int:
         """Report a head that is too long, or will never be complete, as far as it goes."""
         lines_end = data.rfind(b"\n", position, position + self._max_head) + 1
-        fields = data[position + self._start_length : lines_end] + b"\r\n"
-        headers = _read_fields(memoryview(fields))
+        lines = memoryview(data)[position + self._start_length : lines_end]
+        headers = _read_fields(lines, missing_end=b"\r\n")
         if headers is None:
             return self._skip_start_line(position)
         self._state = "seek"
@@ -478,11 +484,14 @@ def _asked_upgrade(request: HttpRequest) -> str:
     return (header(request.headers, "upgrade") or "").lower()
 
 
-def _read_fields(lines: memoryview) -> Headers | None:
+def _read_fields(lines: memoryview, missing_end: bytes = b"") -> Headers | None:
     """Return the fields of a head without its start line, None when llhttp refuses them."""
     collected = _Fields()
     try:
-        _llhttp(collected, _ANY_START_LINE).feed_data(lines)
+        parser = _llhttp(collected, _ANY_START_LINE)
+        parser.feed_data(lines)
+        if missing_end:
+            parser.feed_data(missing_end)
     except httptools.HttpParserUpgrade:
         pass  # raised after a complete head
     except httptools.HttpParserError:

@@ -22,20 +22,26 @@ import msgspec
 # around us; what lies deeper is replaced by null. Tool schemas nest some twenty deep.
 MAX_DEPTH = 150
 
+# Repairing costs up to a second per megabyte of hostile bytes. A malformed body is rare and a
+# malformed one of this size is an attack; the rest of it is left out.
+MAX_REPAIR_BYTES = 1 << 20
+
 _STRING = r'"[^"\\]*(?:\\.[^"\\]*)*"?'
 _STRINGS = re.compile(_STRING, re.DOTALL)
 _BRACKETS = re.compile(_STRING + r"|[\[{]|[\]}]", re.DOTALL)
 
-# Within a string: a surrogate pair, a surrogate alone, any other escape, a control character.
+# Within a string: a surrogate pair, a surrogate alone, any other escape.
 _ESCAPES = re.compile(
     r"(?P<pair>\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})"
     r"|(?P<alone>\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
-    r"|(?P<escape>\\.)"
-    r"|(?P<control>[\x00-\x1f])",
+    r"|(?P<escape>\\.)",
     re.DOTALL,
 )
 
 _OPENING = re.compile(rb"(?:\xef\xbb\xbf)?[ \t\r\n]*[\[{\"]")
+# RFC 8259 section 7: control characters "MUST be escaped"; Python's lenient mode and others do
+# without.
+_CONTROLS = {code: f"\\u{code:04x}" for code in range(0x20)}
 _PLACE = re.compile(r" at line (\d+) column (\d+)$")
 
 
@@ -56,14 +62,18 @@ def parse(data: bytes) -> Parsed:
     if parsed.ok or not _OPENING.match(data):
         return parsed
     # The incremental decoder drops a character that the end of the data cuts in two.
-    text = codecs.getincrementaldecoder("utf-8")("replace").decode(data).removeprefix("\ufeff")
-    mended = _STRINGS.sub(_mend_string, text)
-    shallow = _shallow(mended)
-    repaired = shallow.encode()
-    parsed = _read(repaired)
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    text = decoder.decode(data[:MAX_REPAIR_BYTES]).removeprefix("\ufeff")
+    text = _STRINGS.sub(_mend_string, text)
+    parsed = _read(text.encode())
+    if not parsed.ok:
+        text = _shallow(text)
+        parsed = _read(text.encode())
+        # What was too deep is missing, even if the end is not.
+        parsed = Parsed(parsed.value, truncated=True, ok=parsed.ok)
     if parsed.ok:
-        return Parsed(parsed.value, parsed.truncated or shallow != mended)
-    parsed = _read(_before_fault(repaired))
+        return parsed
+    parsed = _read(_before_fault(text.encode()))
     # An empty object or list before the fault: it was no JSON, it only began like it.
     return Parsed(parsed.value, truncated=True) if parsed.value else _NOTHING
 
@@ -82,15 +92,12 @@ def _read(data: bytes) -> Parsed:
 
 
 def _mend_string(string: re.Match[str]) -> str:
-    return _ESCAPES.sub(_mend_escape, string[0])
+    text = string[0].translate(_CONTROLS)
+    return _ESCAPES.sub(_mend_escape, text) if "\\u" in text else text
 
 
 def _mend_escape(escape: re.Match[str]) -> str:
-    if escape["alone"]:
-        return "\ufffd"
-    if control := escape["control"]:
-        return f"\\u{ord(control):04x}"
-    return escape[0]
+    return "\ufffd" if escape["alone"] else escape[0]
 
 
 def _shallow(text: str) -> str:

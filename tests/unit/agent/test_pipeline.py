@@ -1,0 +1,409 @@
+"""From records to events: with the real classifier, and with one that misbehaves."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import ClassVar
+
+import msgspec
+import pytest
+
+from busted.agent import pipeline as pipeline_module
+from busted.agent.clock import Clock
+from busted.agent.pipeline import Origin, Outside, Pipeline, event_id
+from busted.classifier.connection import ConnectionReader, Observed
+from busted.classifier.direction import Direction as ClassifierDirection
+from busted.events import Coverage, Event, Library, Process, Prompt, Response
+from busted.records import (
+    ConnectionKey,
+    Direction,
+    ProcessExit,
+    ProcessKey,
+    Record,
+    TlsClose,
+    TlsData,
+    TlsName,
+    TlsOpen,
+)
+from busted.streams import Connections
+
+SECOND = 1_000_000_000
+CLOCK = Clock(monotonic_offset_ns=1_700_000_000 * SECOND, boot_offset_ns=1_600_000_000 * SECOND)
+ORIGIN = Origin("host", CLOCK, b"seed")
+ASK = b'{"model":"gpt-4o","messages":[{"role":"user","content":"Name a colour."}]}'
+ANSWER = (
+    b'{"id":"1","model":"gpt-4o","choices":[{"index":0,"finish_reason":"stop",'
+    b'"message":{"role":"assistant","content":"Blue."}}]}'
+)
+REQUEST = (
+    b"POST /v1/chat/completions HTTP/1.1\r\nHost: api.openai.com\r\n"
+    b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(ASK)
+) + ASK
+RESPONSE = (
+    b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(ANSWER)
+) + ANSWER
+
+
+class Host:
+    """A pipeline, what it asked for outside, and the connections of a made-up host."""
+
+    def __init__(
+        self,
+        enrichers: dict[str, Callable[[Event], Event]] | None = None,
+        wanted: Callable[[TlsOpen], bool] = lambda opened: True,
+        max_connections: int = 100,
+    ) -> None:
+        self.muted: list[ConnectionKey] = []
+        self.started: list[tuple[ProcessKey, str]] = []
+        outside = Outside(
+            self.muted.append, wanted, lambda *process: self.started.append(process), "lib{}".format
+        )
+        self.pipeline = Pipeline(ORIGIN, enrichers or {}, outside, Connections(max_connections))
+        self._positions: dict[tuple[ConnectionKey, Direction], int] = {}
+        self._time = 0
+
+    def key(self, connection: int = 1, pid: int = 7) -> ConnectionKey:
+        return ConnectionKey(pid, 70, connection, 700)
+
+    def feed(self, record: Record) -> list[Event]:
+        return list(self.pipeline.feed(record))
+
+    def now(self) -> int:
+        self._time += SECOND
+        return self._time
+
+    def open(self, key: ConnectionKey) -> list[Event]:
+        return self.feed(TlsOpen(key, self.now(), 8, 1, 1000, 100, 44, 3, b"python3"))
+
+    def name(self, key: ConnectionKey, name: str) -> list[Event]:
+        return self.feed(TlsName(key, self.now(), name))
+
+    def data(
+        self, key: ConnectionKey, direction: Direction, data: bytes, lost: int = 0
+    ) -> list[Event]:
+        position = self._positions.get((key, direction), 0) + lost
+        self._positions[key, direction] = position + len(data)
+        return self.feed(TlsData(key, self.now(), direction, position, len(data), 0, key.pid, data))
+
+    def write(self, key: ConnectionKey, data: bytes, lost: int = 0) -> list[Event]:
+        return self.data(key, Direction.WRITE, data, lost)
+
+    def read(self, key: ConnectionKey, data: bytes, lost: int = 0) -> list[Event]:
+        return self.data(key, Direction.READ, data, lost)
+
+    def close(self, key: ConnectionKey) -> list[Event]:
+        return self.feed(TlsClose(key, self.now()))
+
+    def exit(self, pid: int) -> list[Event]:
+        return self.feed(ProcessExit(ProcessKey(pid, 70), self.now()))
+
+    def exchange(self, key: ConnectionKey) -> list[Event]:
+        opened = self.open(key) + self.name(key, "api.openai.com")
+        return opened + self.write(key, REQUEST) + self.read(key, RESPONSE)
+
+
+class Reader(ConnectionReader):
+    """A reader whose methods raise when the test says so."""
+
+    broken: ClassVar[str] = ""
+
+    def _break(self, method: str) -> None:
+        if method == Reader.broken:
+            raise RuntimeError(f"{method} is broken")
+
+    def name(self, sni: str) -> None:
+        self._break("name")
+        super().name(sni)
+
+    def feed(self, direction: ClassifierDirection, data: bytes, time_ns: int) -> list[Observed]:
+        self._break("feed")
+        return super().feed(direction, data, time_ns)
+
+    def gap(self, direction: ClassifierDirection, missing: int, time_ns: int) -> list[Observed]:
+        self._break("gap")
+        return super().gap(direction, missing, time_ns)
+
+    def expire(self, now_ns: int) -> list[Observed]:
+        self._break("expire")
+        return super().expire(now_ns)
+
+    def close(self, time_ns: int) -> list[Observed]:
+        self._break("close")
+        return super().close(time_ns)
+
+
+@pytest.fixture
+def broken(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    monkeypatch.setattr(pipeline_module, "ConnectionReader", Reader)
+    monkeypatch.setattr(Reader, "broken", "")
+    return lambda method: monkeypatch.setattr(Reader, "broken", method)
+
+
+def names(events: list[Event]) -> list[str]:
+    return [type(event.action).__name__ for event in events]
+
+
+# What an event says
+
+
+def test_a_request_and_its_answer_are_two_events_of_one_exchange() -> None:
+    host = Host()
+    prompt, response = host.exchange(host.key())
+    assert isinstance(prompt.action, Prompt)
+    assert prompt.action.user_message == "Name a colour."
+    assert isinstance(response.action, Response)
+    assert response.action.text == "Blue."
+    assert prompt.exchange_id == response.exchange_id
+    assert host.pipeline.lost == {}
+
+
+def test_an_event_says_who_when_and_over_what() -> None:
+    host = Host()
+    prompt, response = host.exchange(host.key())
+    assert prompt.process == Process(
+        pid=7, name="python3", tid=8, ppid=1, uid=1000, gid=100, cgroup_id="44",
+        start_time="2020-09-13T12:26:40.000000070Z",
+    )  # fmt: skip
+    assert prompt.connection is not None
+    assert (prompt.connection.sni, prompt.connection.tls_library) == ("api.openai.com", "lib3")
+    assert prompt.connection.http_version == "1.1"
+    assert (prompt.host, prompt.session_id) == ("host", "7-46")
+    # The times of the write and of the read, not those of the records before them.
+    assert prompt.time == "2023-11-14T22:13:23.000000000Z"
+    assert response.time == "2023-11-14T22:13:24.000000000Z"
+
+
+def test_a_connection_whose_opening_was_lost_is_reported_with_what_is_known() -> None:
+    host = Host()
+    host.name(host.key(), "api.openai.com")
+    (prompt,) = host.write(host.key(), REQUEST)
+    assert (prompt.process.pid, prompt.process.name, prompt.process.uid) == (7, "", None)
+    assert prompt.process.start_time == "2020-09-13T12:26:40.000000070Z"
+
+
+def test_connections_of_different_processes_at_one_address_are_apart() -> None:
+    host = Host()
+    first, second = host.key(1, pid=7), host.key(1, pid=8)
+    events = host.write(first, REQUEST) + host.write(second, REQUEST)
+    assert [event.process.pid for event in events] == [7, 8]
+    assert len({event.exchange_id for event in events}) == 2
+    assert len({event.session_id for event in events}) == 2
+
+
+def test_bytes_that_were_lost_are_told_in_the_event() -> None:
+    host = Host()
+    head, body = REQUEST.split(b"\r\n\r\n")
+    host.write(host.key(), head + b"\r\n\r\n")
+    (prompt,) = host.write(host.key(), body[30:], lost=30)
+    assert isinstance(prompt.action, Prompt)
+    assert prompt.action.truncated
+    assert prompt.action.missing_bytes == 30
+
+
+def test_each_process_that_opens_a_connection_is_told_outside() -> None:
+    host = Host()
+    host.open(host.key())
+    assert host.started == [(ProcessKey(7, 70), "2020-09-13T12:26:40.000000070Z")]
+
+
+# Event ids
+
+
+def test_event_ids_are_ulids_distinct_and_sorted_by_time() -> None:
+    host = Host()
+    events = [event for n in range(20) for event in host.exchange(host.key(n))]
+    ids = [event.id for event in events]
+    assert all(len(i) == 26 and set(i) <= set("0123456789ABCDEFGHJKMNPQRSTVWXYZ") for i in ids)
+    assert all(i[0] <= "7" for i in ids)
+    assert len(set(ids)) == len(ids) == 40
+    assert sorted(ids) == ids
+
+
+def test_an_event_id_holds_the_millisecond_as_the_ulid_specification_says() -> None:
+    # The example of github.com/ulid/spec: 01ARZ3NDEK is 1469922850259.
+    key = ConnectionKey(1, 2, 3, 4)
+    assert event_id(1469922850259 * 1_000_000, b"", key, 1)[:10] == "01ARZ3NDEK"
+
+
+def test_ids_of_one_moment_differ_by_run_connection_and_number() -> None:
+    key = ConnectionKey(1, 2, 3, 4)
+    others = [key._replace(pid=2), key._replace(start_ns=3), key._replace(since_ns=5)]
+    ids = [event_id(0, b"a", key, 1), event_id(0, b"a", key, 2), event_id(0, b"b", key, 1)]
+    ids += [event_id(0, b"a", other, 1) for other in others]
+    assert len(set(ids)) == len(ids)
+
+
+def test_a_replay_gives_equal_events() -> None:
+    first, second = Host(), Host()
+    assert first.exchange(first.key()) == second.exchange(second.key()) != []
+
+
+# Muting
+
+
+def test_a_connection_that_is_not_ai_is_muted_once_and_stays_silent() -> None:
+    host = Host()
+    host.open(host.key())
+    events: list[Event] = []
+    for _ in range(20):
+        events += host.write(host.key(), b"\0\1\2\3" * 4096)
+    assert events == []
+    assert host.muted == [host.key()]
+    assert host.name(host.key(), "api.openai.com") + host.write(host.key(), REQUEST) == []
+
+
+def test_an_ai_connection_is_never_muted() -> None:
+    host = Host()
+    host.exchange(host.key())
+    assert host.muted == []
+
+
+def test_a_process_that_was_not_asked_for_is_muted_at_its_first_record() -> None:
+    host = Host(wanted=lambda opened: opened.key.pid == 8)
+    assert host.exchange(host.key(1, pid=7)) == []
+    assert host.muted == [host.key(1, pid=7)]
+    assert names(host.exchange(host.key(1, pid=8))) == ["Prompt", "Response"]
+
+
+def test_a_recycled_address_of_a_muted_connection_is_heard() -> None:
+    host = Host(wanted=lambda opened: opened.key.since_ns != 700)
+    host.open(host.key())
+    later = host.key()._replace(since_ns=800)
+    assert names(host.exchange(later)) == ["Prompt", "Response"]
+
+
+def test_the_server_side_of_a_connection_is_not_reported() -> None:
+    host = Host()
+    key = host.key()
+    assert host.open(key) + host.read(key, REQUEST) + host.write(key, RESPONSE) == []
+    assert host.close(key) == []
+    assert host.muted == [key]
+
+
+# Ends
+
+
+def cut_answer(host: Host, key: ConnectionKey) -> None:
+    host.open(key)
+    host.write(key, REQUEST)
+    assert host.read(key, RESPONSE[:-20]) == []
+
+
+@pytest.mark.parametrize("end", ["close", "exit", "stop"])
+def test_an_answer_cut_short_is_reported_as_truncated(end: str) -> None:
+    host = Host()
+    cut_answer(host, host.key())
+    ends: dict[str, Callable[[], list[Event]]] = {
+        "close": lambda: host.close(host.key()),
+        "exit": lambda: host.exit(7),
+        "stop": lambda: list(host.pipeline.close(host.now())),
+    }
+    (response,) = ends[end]()
+    assert isinstance(response.action, Response)
+    assert response.action.truncated
+    assert response.process.name == "python3"
+    assert ends[end]() == []
+
+
+def test_the_end_of_a_process_ends_its_connections_and_no_others() -> None:
+    host = Host()
+    for key in (host.key(1, pid=7), host.key(2, pid=7), host.key(1, pid=8)):
+        cut_answer(host, key)
+    assert [event.process.pid for event in host.exit(7)] == [7, 7]
+    assert [event.process.pid for event in host.exit(8)] == [8]
+
+
+def test_what_has_been_idle_for_long_is_reported_as_truncated() -> None:
+    host = Host()
+    cut_answer(host, host.key())
+    assert list(host.pipeline.expire(host.now())) == []
+    (response,) = host.pipeline.expire(host.now() + 3600 * SECOND)
+    assert isinstance(response.action, Response)
+    assert response.action.truncated
+
+
+def test_a_connection_that_must_make_room_is_reported_and_counted() -> None:
+    host = Host(max_connections=1)
+    cut_answer(host, host.key(1))
+    (response,) = host.open(host.key(2))
+    assert isinstance(response.action, Response)
+    assert response.action.truncated
+    assert host.pipeline.lost == {"connections_forgotten": 1}
+
+
+# Failures
+
+
+def test_a_failing_enricher_is_counted_logged_once_and_skipped(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def fail(event: Event) -> Event:
+        raise LookupError("gone")
+
+    def mark(event: Event) -> Event:
+        return msgspec.structs.replace(event, host="marked")
+
+    host = Host({"containers": fail, "marks": mark})
+    with caplog.at_level(logging.ERROR):
+        events = host.exchange(host.key())
+    assert [event.host for event in events] == ["marked", "marked"]
+    assert host.pipeline.failures == {"containers": 2}
+    assert host.pipeline.lost == {"failed_containers": 2}
+    assert len(caplog.records) == 1
+    assert "containers" in caplog.text
+
+
+@pytest.mark.parametrize("method", ["name", "feed", "gap", "expire", "close"])
+def test_a_reader_that_raises_gives_up_its_connection_and_no_other(
+    broken: Callable[[str], None], method: str
+) -> None:
+    host = Host()
+    good, bad = host.key(1), host.key(2)
+    cut_answer(host, good)
+    cut_answer(host, bad)
+    broken(method)
+    provoked: dict[str, Callable[[], list[Event]]] = {
+        "name": lambda: host.name(bad, "api.openai.com"),
+        "feed": lambda: host.read(bad, RESPONSE[-20:]),
+        "gap": lambda: host.read(bad, RESPONSE[-10:], lost=10),
+        "expire": lambda: list(host.pipeline.expire(host.now())),
+        "close": lambda: host.close(bad),
+    }
+    assert provoked[method]() == []
+    broken("")
+    assert host.pipeline.failures["classifier"] >= 1
+    assert bad in host.muted
+    assert host.write(bad, REQUEST) == [] or method == "close"
+    if method != "expire":  # that asks every reader
+        assert names(host.read(good, RESPONSE[-20:])) == ["Response"]
+    assert names(host.exchange(host.key(3))) == ["Prompt", "Response"]
+
+
+def test_stopping_reports_the_connections_beside_a_broken_one(
+    broken: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = Host()
+    for connection in (1, 2, 3):
+        cut_answer(host, host.key(connection))
+    outcomes = iter([False, True, False])
+
+    def fail_at_the_second(self: Reader, method: str) -> None:
+        if next(outcomes):
+            raise RuntimeError("broken")
+
+    monkeypatch.setattr(Reader, "_break", fail_at_the_second)
+    assert names(list(host.pipeline.close(host.now()))) == ["Response", "Response"]
+    assert host.pipeline.lost == {"failed_classifier": 1}
+
+
+# The monitor itself
+
+
+def test_coverage_is_an_event_of_the_monitor() -> None:
+    coverage = Coverage(libraries=(Library(path="/lib", kind="openssl", processes=2),))
+    own = Process(pid=99, name="busted")
+    event = Host().pipeline.coverage(coverage, own, 1_700_000_000 * SECOND)
+    assert (event.action, event.process) == (coverage, own)
+    assert event.time == "2023-11-14T22:13:20.000000000Z"
+    assert event.connection is None
