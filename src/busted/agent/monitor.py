@@ -1,8 +1,11 @@
 """The loop: reads the kernel, feeds the pipeline, hands events on.
 
-Probes are set on every TLS library in use, then on each that any process maps later. The ring
-is read when the kernel wakes us and then every few milliseconds until it stays empty, so a
-quiet host costs nothing and a busy one no wake-up a record.
+Probes are set on every TLS library in use, then on each that any process maps later. Where the
+kernel could not tell of a mapping, all processes are looked at again. On a host that hooks many
+libraries, as one that starts containers all day, those that nobody maps any more are let go.
+
+The ring is read when the kernel wakes us and then every few milliseconds until it stays empty,
+so a quiet host costs nothing and a busy one no wake-up a record.
 """
 
 from __future__ import annotations
@@ -12,11 +15,15 @@ import contextlib
 import logging
 import os
 import platform
+import resource
 import secrets
 import socket
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
+from typing import Any
+
+import msgspec
 
 from busted.agent.clock import read_clock
 from busted.agent.config import Settings
@@ -28,7 +35,14 @@ from busted.kernel import elf, features
 from busted.kernel.libbpf import BpfError
 from busted.kernel.mappings import MappingWatch
 from busted.kernel.programs import TlsPrograms, best_way
-from busted.kernel.targets import Mapping, Targets, mappings, running_processes
+from busted.kernel.targets import (
+    Identity,
+    Mapping,
+    Targets,
+    file_identity,
+    mappings,
+    running_processes,
+)
 from busted.records import ConnectionKey, ProcessKey, decode
 
 log = logging.getLogger(__name__)
@@ -38,8 +52,20 @@ log = logging.getLogger(__name__)
 POLL_SECONDS = 0.010
 # A program maps its libraries within a few milliseconds: take them together.
 MAPPING_SECONDS = 0.002
+# After mappings were missed. A look at all processes takes 50 ms or more, so that a storm of
+# mappings must not have one follow another; and a client that lives 300 ms is still found.
+RESCAN_SECONDS = 0.1
 # Unfinished exchanges and loss counters are looked at this often.
 TICK_SECONDS = 1.0
+# A hooked library costs a few file descriptors and keeps a deleted file on disk: nothing as long
+# as there are few. Programs that are run every minute keep theirs.
+UNUSED_SECONDS = 60.0
+MAX_UNUSED_KEPT = 64
+
+
+class _Hooked(msgspec.Struct, frozen=True):
+    library: Library
+    identity: Identity
 
 
 class Monitor:
@@ -54,12 +80,17 @@ class Monitor:
         self._settings, self._emit = settings, emit
         self._origin = Origin(socket.gethostname(), read_clock(), secrets.token_bytes(16))
         self._own = Process(pid=os.getpid(), name="busted")
-        self._libraries: list[Library] = []
+        self._hooked: dict[int, _Hooked] = {}
+        self._cookie = 0
+        self._unused: set[int] = set()
+        self._scanning_again = False
+        self._failure: BaseException | None = None
         self._counts: Counter[str] = Counter()
         self._told: Coverage | None = None
         self._stopped = asyncio.Event()
         self.lost_after: Callable[[], dict[str, int]] = dict
         """What was lost after `emit` took an event, by place."""
+        _allow_many_files()
         with contextlib.ExitStack() as opened:
             self._programs = opened.enter_context(contextlib.closing(_load(settings)))
             # Before the scan, so that nothing is mapped unseen between the two.
@@ -80,15 +111,28 @@ class Monitor:
     async def run(self) -> None:
         """Watch until `stop()`, or for the time that the settings say; then report what is left."""
         loop = asyncio.get_running_loop()
+        loop.set_exception_handler(self._failed)
         try:
             self._tick(loop)
+            loop.call_later(UNUSED_SECONDS, self._let_unused_go, loop)
             for fd in self._watch.fds:
                 loop.add_reader(fd, self._mappings_came, loop, fd)
             self._read_ring(loop)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopped.wait(), self._settings.duration)
+            if self._failure is not None:
+                raise self._failure
         finally:
+            loop.set_exception_handler(None)
             self._finish()
+
+    def _failed(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        # A callback that raised is not called again: better no monitor than a blind one.
+        if self._failure is None and isinstance(context.get("exception"), Exception):
+            self._failure = context["exception"]
+            self._stopped.set()
+        else:
+            loop.default_exception_handler(context)
 
     def stop(self) -> None:
         """Make `run()` return soon."""
@@ -101,12 +145,11 @@ class Monitor:
             return  # what is left is read when the probes are gone
         ring = self._programs.ring
         loop.remove_reader(ring.fd)
-        if self._take(ring.read()):
+        # A ring that is not empty and gives nothing begins with a record still being written.
+        if self._take(ring.read()) or not ring.arm():
             loop.call_later(POLL_SECONDS, self._read_ring, loop)
-        elif ring.arm():
-            loop.add_reader(ring.fd, self._read_ring, loop)
         else:
-            loop.call_soon(self._read_ring, loop)
+            loop.add_reader(ring.fd, self._read_ring, loop)
 
     def _take(self, batch: list[bytes]) -> bool:
         for raw in batch:
@@ -139,8 +182,8 @@ class Monitor:
             self._recording.add(facts)
 
     def _library(self, cookie: int) -> str | None:
-        # Cookies count from 1: 0 is what a kernel without cookies reports.
-        return self._libraries[cookie - 1].path if 0 < cookie <= len(self._libraries) else None
+        hooked = self._hooked.get(cookie)  # none for 0, which a kernel without cookies reports
+        return hooked.library.path if hooked else None
 
     # Targets
 
@@ -159,28 +202,65 @@ class Monitor:
             return
         for mapping in self._watch.read():
             self._examine(mapping, 1)
+        if self._watch.missed and not self._scanning_again:
+            self._scanning_again = True
+            loop.call_later(RESCAN_SECONDS, self._scan_again)
         loop.add_reader(fd, self._mappings_came, loop, fd)
+
+    def _scan_again(self) -> None:
+        if self._stopped.is_set():
+            return
+        # First, so that what is missed during the scan asks for another.
+        self._scanning_again = self._watch.missed = False
+        self._scan()
 
     def _examine(self, mapping: Mapping, processes: int) -> None:
         target = self._targets.examine(mapping)
         if target is None:
             return
-        cookie = len(self._libraries) + 1
+        # Never one that was used before: a late record would name another library.
+        self._cookie += 1
         try:
-            self._programs.attach(target, cookie)
-        except (BpfError, OSError) as error:
-            self._targets.unreadable[target.path] = str(error)
+            self._programs.attach(target, self._cookie)
+            identity = file_identity(target.fd)
+        except OSError as error:
+            self._targets.failed(target.path, error)
             return
         finally:
             target.close()
         library = Library(path=target.path, kind=target.kind, processes=processes)
-        self._libraries.append(library)
+        self._hooked[self._cookie] = _Hooked(library, identity)
         if self._recording:
-            self._recording.add(LibraryFacts(cookie, library))
+            self._recording.add(LibraryFacts(self._cookie, library))
+
+    def _let_unused_go(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Detach from files that nobody mapped at this look and the one before."""
+        if self._stopped.is_set():
+            return
+        if len(self._hooked) > MAX_UNUSED_KEPT:
+            found = (mapping for pid in running_processes() for mapping in mappings(pid))
+            # None: somebody may use any of them.
+            in_use = self._targets.in_use(found)
+            unused = {
+                cookie
+                for cookie, hooked in self._hooked.items()
+                if in_use is not None and hooked.identity not in in_use
+            }
+            for cookie in unused & self._unused:
+                self._targets.forget(self._hooked.pop(cookie).identity)
+                # In a thread: taking perf events away takes the kernel a tenth of a second each.
+                loop.run_in_executor(None, self._programs.detach_target, cookie)
+            self._unused = unused
+        loop.call_later(UNUSED_SECONDS, self._let_unused_go, loop)
 
     # Coverage and loss
 
     def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._stopped.is_set():
+            return
+        # Arming stores before it loads, which a processor may do the other way round: a record
+        # that came between the two woke nobody.
+        self._take(self._programs.ring.read())
         now_ns = time.monotonic_ns()
         if self._recording:
             self._recording.add(Tick(now_ns))
@@ -188,7 +268,7 @@ class Monitor:
         self._tell_coverage()
         if self._recording:
             self._recording.flush()
-        self._ticking = loop.call_later(TICK_SECONDS, self._tick, loop)
+        loop.call_later(TICK_SECONDS, self._tick, loop)
 
     def lost(self) -> dict[str, int]:
         """Return what was lost so far, by place, where it is not zero."""
@@ -201,7 +281,7 @@ class Monitor:
 
     def _tell_coverage(self, always: bool = False) -> None:
         coverage = Coverage(
-            libraries=tuple(self._libraries),
+            libraries=tuple(hooked.library for hooked in self._hooked.values()),
             unreadable=dict(self._targets.unreadable),
             lost=self.lost(),
         )
@@ -219,19 +299,25 @@ class Monitor:
 
     def _finish(self) -> None:
         loop = asyncio.get_running_loop()
-        for fd in (*self._watch.fds, self._programs.ring.fd):
-            loop.remove_reader(fd)
-        self._ticking.cancel()
         self._stopped.set()
-        self._programs.detach()
-        while self._take(self._programs.ring.read()):
-            pass  # nothing adds to the ring any more, so this ends
-        now_ns = time.monotonic_ns()
-        if self._recording:
-            self._recording.add(Tick(now_ns, last=True))
-        self._report(self._pipeline.close(now_ns))
-        self._tell_coverage(always=True)
-        self._resources.close()
+        with self._resources:
+            for fd in (*self._watch.fds, self._programs.ring.fd):
+                loop.remove_reader(fd)
+            self._programs.detach()
+            while self._take(self._programs.ring.read()):
+                pass  # nothing adds to the ring any more, so this ends
+            now_ns = time.monotonic_ns()
+            if self._recording:
+                self._recording.add(Tick(now_ns, last=True))
+            self._report(self._pipeline.close(now_ns))
+            self._tell_coverage(always=True)
+
+
+def _allow_many_files() -> None:
+    # A hooked library takes up to a dozen; the usual soft limit of 1024 is there for programs
+    # that use select(2) (systemd.exec(5), LimitNOFILE).
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _watch_mappings() -> MappingWatch:

@@ -71,7 +71,7 @@ class TlsPrograms:
     ) -> None:
         """Load. `ring_bytes` is a power of two; `max_call_bytes` bounds what one call reports."""
         self._way = way
-        self._links: list[Link] = []
+        self._links: dict[int, list[Link]] = {}
         self._object = BpfObject(object_file or object_path())
         for program, at_return in FUNCTIONS.values():
             self._choose(program, at_return)
@@ -83,7 +83,7 @@ class TlsPrograms:
         self._lost = self._object.map("lost")
         self._verdicts = self._object.map("verdicts")
         self.ring = _ring(self._object.map("records"), self._object.map("reader"), ring_bytes)
-        self._links.append(self._object.attach("process_exit"))
+        self._exits = self._object.attach("process_exit")
 
     def _choose(self, program: str, at_return: bool) -> None:
         if self._way == "session" and at_return:
@@ -97,7 +97,7 @@ class TlsPrograms:
     def attach(self, target: Target, cookie: int) -> None:
         """Probe a file in every process that maps it; `cookie` comes back in its records.
 
-        All or nothing. Raises BpfError.
+        A cookie is used once. All or nothing. Raises BpfError.
         """
         path = f"/proc/self/fd/{target.fd}"
         with contextlib.ExitStack() as undo:
@@ -107,7 +107,13 @@ class TlsPrograms:
                     undo.callback(link.close)
                     links.append(link)
             undo.pop_all()
-        self._links += links
+        self._links[cookie] = links
+
+    def detach_target(self, cookie: int) -> None:
+        """Remove the probes of a file; with perf events that takes about a second."""
+        for link in self._links.pop(cookie, []):
+            with contextlib.suppress(BpfError, OSError):
+                link.close()
 
     def _attach(self, path: str, place: Place, cookie: int) -> list[Link]:
         attach = self._object.attach_uprobe_multi
@@ -152,10 +158,9 @@ class TlsPrograms:
 
     def detach(self) -> None:
         """Remove all probes; what the ring holds can still be read."""
-        for link in self._links:
-            with contextlib.suppress(BpfError, OSError):
-                link.close()
-        self._links = []
+        for cookie in list(self._links):
+            self.detach_target(cookie)
+        self._exits.close()
 
     def close(self) -> None:
         """Detach and unload everything."""

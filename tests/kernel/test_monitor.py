@@ -1,0 +1,342 @@
+"""The monitor in a real loop, over the running kernel, beside real TLS clients on loopback."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import resource
+import shutil
+import ssl
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+import trustme
+
+from busted.agent import monitor as monitor_module
+from busted.agent.config import Selection, Settings
+from busted.agent.monitor import Monitor
+from busted.events import Coverage, Event, Prompt, Response
+from busted.kernel.mappings import MappingWatch
+from busted.kernel.targets import Mapping
+from tests.kernel.harness import DEADLINE_SECONDS
+
+pytestmark = pytest.mark.needs("kernel")
+
+CLIENT = Path(__file__).parent / "tls_client.py"
+NAME = "api.openai.com"
+ASK = b'{"model":"gpt-4o","messages":[{"role":"user","content":"Name a colour."}]}'
+REQUEST = (
+    b"POST /v1/chat/completions HTTP/1.1\r\nHost: api.openai.com\r\nConnection: close\r\n"
+    b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(ASK)
+) + ASK
+ANSWER = (
+    b'{"id":"1","model":"gpt-4o","choices":[{"index":0,"finish_reason":"stop",'
+    b'"message":{"role":"assistant","content":"Blue."}}]}'
+)
+RESPONSE = (
+    b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(ANSWER)
+) + ANSWER
+
+
+class Client:
+    """A client process: it makes its one call when it is told to."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process, self.pid = process, process.pid
+
+    async def call(self) -> None:
+        await asyncio.wait_for(self._process.communicate(REQUEST), DEADLINE_SECONDS)
+        assert self._process.returncode == 0
+
+
+class Bed:
+    """A provider on loopback, and a monitor whose events are collected."""
+
+    def __init__(self, directory: Path) -> None:
+        authority = trustme.CA()
+        self.authority = directory / "ca.pem"
+        authority.cert_pem.write_to_path(str(self.authority))
+        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        authority.issue_cert(NAME).configure_cert(self._context)
+        self.directory = directory
+        self.events: list[Event] = []
+        self.port = 0
+
+    @asynccontextmanager
+    async def serving(self) -> AsyncIterator[None]:
+        # In this very process, whose own TLS the monitor leaves alone.
+        server = await asyncio.start_server(_answer, "127.0.0.1", 0, ssl=self._context)
+        self.port = server.sockets[0].getsockname()[1]
+        async with server:
+            yield
+
+    @asynccontextmanager
+    async def watching(self, settings: Settings | None = None) -> AsyncIterator[Monitor]:
+        monitor = Monitor(settings or Settings(), self.events.append)
+        running = asyncio.ensure_future(monitor.run())
+        try:
+            yield monitor
+        finally:
+            monitor.stop()
+            await asyncio.wait_for(running, DEADLINE_SECONDS)
+
+    async def client(self, **environment: str) -> Client:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, CLIENT, str(self.port), self.authority, NAME),
+            stdin=asyncio.subprocess.PIPE,
+            env=os.environ | environment,
+        )
+        return Client(process)
+
+    def own_library(self, name: str) -> dict[str, str]:
+        """The environment of a client with a copy of the TLS library that nobody else has."""
+        directory = self.directory / name
+        directory.mkdir()
+        for library in _tls_libraries():
+            shutil.copy(library, directory)
+        return {"LD_LIBRARY_PATH": str(directory)}
+
+    def actions(self, client: Client) -> list[Prompt | Response]:
+        return [
+            event.action
+            for event in self.events
+            if event.process.pid == client.pid and isinstance(event.action, Prompt | Response)
+        ]
+
+    async def reported(self, client: Client) -> None:
+        """Wait for the call of a client to be reported, once and in full."""
+        await until(lambda: len(self.actions(client)) >= 2)
+        prompt, response = self.actions(client)
+        assert isinstance(prompt, Prompt)
+        assert prompt.user_message == "Name a colour."
+        assert isinstance(response, Response)
+        assert response.text == "Blue."
+        assert not prompt.truncated
+        assert not response.truncated
+
+    def hooked(self) -> list[str]:
+        """The paths that the last coverage event tells."""
+        coverage = [e.action for e in self.events if isinstance(e.action, Coverage)]
+        return [library.path for library in coverage[-1].libraries] if coverage else []
+
+
+async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.readexactly(len(REQUEST))
+    writer.write(RESPONSE)
+    await writer.drain()
+    writer.close()
+
+
+def _tls_libraries() -> list[str]:
+    """The files of the TLS library that Python uses, as this process has them mapped."""
+    lines = Path("/proc/self/maps").read_text().splitlines()
+    paths = {line.split(maxsplit=5)[5] for line in lines if len(line.split(maxsplit=5)) == 6}
+    found = [p for p in paths if Path(p).name.startswith(("libssl.so", "libcrypto.so"))]
+    if not found:
+        pytest.skip("needs a Python that loads libssl as a library")
+    return found
+
+
+async def until(happened: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while not happened():
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.005)
+
+
+@pytest.fixture
+def bed(tmp_path: Path) -> Bed:
+    return Bed(tmp_path)
+
+
+def run(bed: Bed, scenario: Callable[[], Awaitable[None]]) -> None:
+    async def served() -> None:
+        async with bed.serving():
+            await scenario()
+
+    asyncio.run(served())
+
+
+def test_a_client_that_was_there_before_is_reported(bed: Bed) -> None:
+    async def scenario() -> None:
+        client = await bed.client()
+        await until(lambda: "libssl" in Path(f"/proc/{client.pid}/maps").read_text())
+        async with bed.watching():
+            await client.call()
+            await bed.reported(client)
+
+    run(bed, scenario)
+
+
+def test_a_short_client_with_a_library_of_its_own_is_reported(bed: Bed) -> None:
+    async def scenario() -> None:
+        async with bed.watching():
+            for number in range(3):
+                client = await bed.client(**bed.own_library(f"copy{number}"))
+                await client.call()
+                await bed.reported(client)
+
+    run(bed, scenario)
+
+
+def test_an_event_names_the_library_and_the_process(bed: Bed) -> None:
+    async def scenario() -> None:
+        async with bed.watching():
+            environment = bed.own_library("copy")
+            client = await bed.client(**environment)
+            await client.call()
+            await bed.reported(client)
+            event = next(event for event in bed.events if event.process.pid == client.pid)
+            assert event.connection is not None
+            assert event.connection.sni == NAME
+            assert event.connection.tls_library is not None
+            assert event.connection.tls_library.startswith(environment["LD_LIBRARY_PATH"])
+            assert event.process.exe == os.path.realpath(sys.executable)
+            assert str(CLIENT) in event.process.argv
+            assert event.process.ppid == os.getpid()
+
+    run(bed, scenario)
+
+
+def test_the_monitors_own_traffic_is_not_reported(bed: Bed) -> None:
+    async def scenario() -> None:
+        async with bed.watching():
+            client = await bed.client()
+            await client.call()
+            await bed.reported(client)
+        assert all(
+            isinstance(event.action, Coverage)
+            for event in bed.events
+            if event.process.pid == os.getpid()
+        )
+
+    run(bed, scenario)
+
+
+def test_what_the_ring_still_holds_at_the_end_is_reported(bed: Bed) -> None:
+    async def scenario() -> None:
+        async with bed.watching() as monitor:
+            client = await bed.client()
+            await client.call()
+            monitor.stop()
+        await bed.reported(client)
+
+    run(bed, scenario)
+
+
+def test_a_process_that_was_not_asked_for_is_not_reported(bed: Bed) -> None:
+    async def scenario() -> None:
+        other, wanted = await bed.client(), await bed.client()
+        settings = Settings(selection=Selection(pids=frozenset({wanted.pid})))
+        async with bed.watching(settings):
+            await other.call()
+            await wanted.call()
+            await bed.reported(wanted)
+        assert bed.actions(other) == []
+
+    run(bed, scenario)
+
+
+class DeafWatch(MappingWatch):
+    """Every mapping is lost, as when the buffers are too small for a storm of them."""
+
+    def read(self) -> list[Mapping]:
+        if super().read():
+            self.missed = True
+        return []
+
+
+def test_when_mappings_were_missed_all_processes_are_looked_at_again(
+    bed: Bed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(monitor_module, "MappingWatch", DeafWatch)
+
+    async def scenario() -> None:
+        async with bed.watching():
+            environment = bed.own_library("copy")
+            client = await bed.client(**environment)
+            directory = environment["LD_LIBRARY_PATH"]
+            await until(lambda: any(path.startswith(directory) for path in bed.hooked()))
+            await client.call()
+            await bed.reported(client)
+
+    run(bed, scenario)
+
+
+def test_a_library_that_nobody_maps_any_more_is_let_go_and_found_again(
+    bed: Bed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(monitor_module, "UNUSED_SECONDS", 0.05)
+    monkeypatch.setattr(monitor_module, "MAX_UNUSED_KEPT", 0)
+
+    async def scenario() -> None:
+        environment = bed.own_library("copy")
+
+        def is_hooked() -> bool:
+            return any(path.startswith(environment["LD_LIBRARY_PATH"]) for path in bed.hooked())
+
+        async with bed.watching():
+            for _ in range(2):
+                client = await bed.client(**environment)
+                await until(is_hooked)  # and stays so while the client waits
+                await client.call()
+                await bed.reported(client)
+                await until(lambda: not is_hooked())
+
+    run(bed, scenario)
+
+
+def test_few_libraries_are_kept_though_nobody_maps_them(
+    bed: Bed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(monitor_module, "UNUSED_SECONDS", 0.01)
+
+    async def scenario() -> None:
+        async with bed.watching():
+            environment = bed.own_library("copy")
+            for _ in range(2):
+                client = await bed.client(**environment)
+                await client.call()
+                await bed.reported(client)
+        directory = environment["LD_LIBRARY_PATH"]
+        assert sum(path.startswith(directory) for path in bed.hooked()) == 1
+
+    run(bed, scenario)
+
+
+def test_a_monitor_that_breaks_ends_instead_of_going_blind(bed: Bed) -> None:
+    async def scenario() -> None:
+        broken = False
+
+        def emit(event: Event) -> None:
+            if broken:
+                raise RuntimeError("no more room")
+
+        monitor = Monitor(Settings(), emit)
+        running = asyncio.ensure_future(monitor.run())
+        await asyncio.sleep(0)
+        broken = True
+        client = await bed.client()
+        await client.call()
+        with pytest.raises(RuntimeError, match="no more room"):
+            await asyncio.wait_for(running, DEADLINE_SECONDS)
+
+    run(bed, scenario)
+
+
+def test_many_libraries_may_be_open(bed: Bed) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, hard - 1), hard))
+    try:
+
+        async def scenario() -> None:
+            async with bed.watching():
+                assert resource.getrlimit(resource.RLIMIT_NOFILE) == (hard, hard)
+
+        run(bed, scenario)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
