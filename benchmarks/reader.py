@@ -29,8 +29,7 @@ from benchmarks.table import Table, median
 from busted.agent.config import MIB, Settings
 from busted.kernel.features import probe
 from busted.kernel.libbpf import BpfObject
-from busted.kernel.programs import TlsPrograms, best_way
-from busted.kernel.ring import Ring
+from busted.kernel.programs import TlsPrograms, best_way, open_ring
 from busted.records import LostPlace, TlsData, decode
 
 RING_BYTES = Settings().ring_bytes
@@ -53,7 +52,7 @@ class Capacity:
         self._object.max_entries("records", RING_BYTES)
         self._object.load()
         self._program_fd = self._object.program_fd("produce")
-        self._ring = Ring(self._object.map("records").fd, self._object.map("reader").fd, RING_BYTES)
+        self._ring = open_ring(self._object.map("records"), self._object.map("reader"), RING_BYTES)
         self._position = 0
 
     def _take(self) -> int:
