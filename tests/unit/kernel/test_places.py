@@ -98,6 +98,12 @@ def test_other_processors_are_probed_at_the_functions_themselves() -> None:
     assert found(text(), machine="aarch64") == PLAIN | OTHERS
 
 
+def test_what_a_starting_program_does_first_is_probed_first() -> None:
+    with opened(elf(text(), NAMES)) as fd:
+        programs = [found.program for found in places(ElfFile(fd), "x86_64")]
+    assert programs == ["tls_write_ex", "tls_read_ex", "tls_control", "tls_free"]
+
+
 # Each differs from a wrapper in one thing, and means something else.
 NEAR_MISSES = {
     "jumps instead of calling": WRAPPER[:-1] + b"\xe9",
