@@ -69,7 +69,8 @@ def places(elf: ElfFile, machine: str) -> tuple[Place, ...]:
     """Return the probes for a file, none when it is not a TLS library we know.
 
     They come in the order of `FUNCTIONS`, in which they are best set: attaching takes
-    milliseconds, and a program that just started is about to write. `machine` is what `platform.machine()` says; the cheaper place is known on x86_64 only.
+    milliseconds, and a program that just started is about to write. `machine` is what
+    `platform.machine()` says; the cheaper place is known on x86_64 only.
     """
     functions = elf.functions(FUNCTIONS)
     if not {"SSL_write", "SSL_read"} <= functions.keys():
