@@ -37,7 +37,7 @@ def build(directory: Path) -> Built:
     built = Built(directory)
     source = SOURCES / "ssl_calls.c"
     arguments = ["-O2", "-Wall", "-Werror", str(source), "-lssl", "-lcrypto"]
-    command = ["clang", *arguments, "-o", str(built.ssl_calls)]
+    command = ["gcc", *arguments, "-o", str(built.ssl_calls)]
     try:
         for target in (built.producer, built.empty):
             program = SOURCES / target.with_suffix(".c").name

@@ -70,6 +70,18 @@ def _bpftool() -> str | None:
     return None if bpftool() else "needs bpftool: make setup, as root"
 
 
+def _node_packages() -> str | None:
+    if (ROOT / ".cache/node/node_modules/openai").is_dir():
+        return None
+    return "needs the npm package openai: make setup"
+
+
+def _openssl() -> str | None:
+    if Path("/usr/include/openssl/ssl.h").exists():
+        return None
+    return "needs OpenSSL's headers: apt-get install libssl-dev"
+
+
 def _git() -> str | None:
     return None if (ROOT / ".git").exists() else "needs a git checkout, for its list of files"
 
@@ -93,9 +105,11 @@ PROBES: Mapping[str, tuple[Probe, ...]] = {
     "root": (_root,),
     "gcc": (_program("gcc", "gcc libc6-dev"),),
     "clang": (_program("clang", "clang"), _program("llvm-strip", "llvm")),
+    "openssl": (_openssl,),
     "bpftool": (_bpftool,),
     "curl": (_program("curl", "curl"),),
     "node": (_program("node", "nodejs"), _program("npm", "npm")),
+    "node packages": (_node_packages,),
     "git": (_program("git", "git"), _git),
     "unshare": (
         _program("unshare", "util-linux"),

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 
-import pytest
-
 from tests.e2e.answers import expected_answer, expected_arguments
-from tests.e2e.bed import CLIENTS, NODE_PACKAGES
+from tests.e2e.bed import CLIENTS
 from tests.requirements import require
 
 # One to four UTF-8 bytes a character, and the characters that JSON and HTML escape.
@@ -20,8 +18,8 @@ def needs(client: str) -> None:
     """Skip a client whose runtime is not here."""
     if client.startswith("node"):
         require("node")
-    if client == "node_openai" and not (NODE_PACKAGES / "openai").is_dir():
-        pytest.skip("needs the npm package openai: make setup")
+    if client == "node_openai":
+        require("node packages")
 
 
 def tool_results(prompt: str) -> list[str]:

@@ -110,9 +110,9 @@ class Sandbox:
         if self._holder is None or self._holder.poll() is not None:
             raise SandboxError("the sandbox is not open")
         # Entering a mount namespace moves a process to its root directory: go back to ours.
-        enter = ["nsenter", "--target", str(self._holder.pid), "--net", "--mount"]
+        enter = ("nsenter", "--target", str(self._holder.pid), "--net", "--mount")
         process = subprocess.Popen(
-            [*enter, "env", f"--chdir={ROOT}", *DIES_WITH_US, *command],
+            [*DIES_WITH_US, *enter, "env", f"--chdir={ROOT}", *command],
             env=self.environment | dict(environment or {}),
             stdin=stdin,
             stdout=subprocess.PIPE,

@@ -25,15 +25,14 @@ from busted.classifier.chat import (
 from busted.classifier.foreign import integer, items, mapping, string, to_json
 from busted.events import ChatMessage, ToolResult, Usage
 
-_EVENTS = frozenset(
-    (
-        "message_start",
-        "content_block_start",
-        "content_block_delta",
-        "content_block_stop",
-        "message_delta",
-        "message_stop",
-    )
+# A tuple: what is looked up may be a list, which a set refuses.
+_EVENTS = (
+    "message_start",
+    "content_block_start",
+    "content_block_delta",
+    "content_block_stop",
+    "message_delta",
+    "message_stop",
 )
 
 

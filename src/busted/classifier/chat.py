@@ -154,4 +154,5 @@ def is_conversation(value: object) -> bool:
 
 
 _SAYING = ("content", "tool_calls", "function_call", "refusal")
-ROLES = frozenset(("system", "developer", "user", "assistant", "tool", "function"))
+# A tuple: what is looked up may be a list, which a set refuses.
+ROLES = ("system", "developer", "user", "assistant", "tool", "function")

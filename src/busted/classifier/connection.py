@@ -163,7 +163,7 @@ class ConnectionReader:
                 known = message.protocol == "websocket"
                 self._opening.protocol = "websocket" if known else "other"
                 break
-            if self.role == "server":
+            if self.role == "server" or self._is_muted():
                 break
             observed += read(message, time_ns)
         return observed

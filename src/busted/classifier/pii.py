@@ -233,9 +233,9 @@ def _cut_spans(text: str) -> Iterator[_Span]:
         yield begin + card.start(), len(text), "credit_card"
     at = end.rfind("@")
     if at > 0 and _DOMAIN_CUT.match(end, at + 1):
-        start = len(end[:at].rstrip(_LOCAL))
+        start, stop = len(end[:at].rstrip(_LOCAL)), len(end.rstrip(".-"))
         if start < at:
-            yield begin + start, len(text), "email"
+            yield begin + start, begin + stop, "email"
 
 
 def _joined(spans: list[_Span]) -> list[_Span]:

@@ -86,7 +86,7 @@ PROVIDERS = (
         "GitHub Copilot",
         (
             "api.githubcopilot.com",
-            "*.githubcopilot.com",
+            "api.*.githubcopilot.com",
             "copilot-proxy.githubusercontent.com",
         ),
     ),

@@ -125,11 +125,11 @@ def _dialect(
     """Return the dialect that a request speaks and how sure that is."""
     hosted = provider is not None
     if head is None:
-        dialect = dialects.by_request(value)
-        if dialect is None and provider is not None:
-            dialect = dialects.by_name(provider.api)
-            if dialect is None or not dialect.is_request(value):
-                return None, 0.0
+        dialect = dialects.by_name(provider.api) if provider else None
+        if dialect is None or not dialect.is_request(value):
+            dialect = dialects.by_request(value)
+        if dialect is None:
+            return None, 0.0
         return dialect, _CONFIDENCE[1 + hosted]
     dialect = dialects.by_path(path_of(head.target))
     if dialect is None or head.method != "POST":

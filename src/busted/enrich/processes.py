@@ -18,7 +18,8 @@ from busted.events import Event
 
 # Some hosts start thousands of processes a minute; only those that use TLS come here.
 MAX_PROCESSES = 4096
-# Longer command lines are cut: ARG_MAX is megabytes, and their heads say what runs.
+# Longer command lines are cut between arguments: their heads say what runs, and ARG_MAX is
+# megabytes.
 MAX_ARGV_BYTES = 4096
 
 # Both tell the same moment, /proc in clock ticks of 10 ms (USER_HZ, proc(5)).
@@ -86,6 +87,9 @@ class Processes:
                 return nothing
         except (OSError, ValueError, IndexError):
             return nothing
+        if len(line) == MAX_ARGV_BYTES:
+            # Half a key would not be known for one: an argument that was cut is left out.
+            line = line.rpartition(b"\0")[0]
         # A program that renames itself leaves NULs behind; no argument at all is no empty one.
         line = line.rstrip(b"\0")
         argv = tuple(_text(word) for word in line.split(b"\0")) if line else ()

@@ -1,0 +1,119 @@
+from itertools import chain
+
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from busted.classifier.connection import ConnectionReader, Observed
+from busted.classifier.direction import Direction
+from tests.property.chunks import cuts
+from tests.unit.classifier.wire import (
+    CHAT,
+    CHUNKS,
+    COMPLETION,
+    MESSAGES,
+    as_json,
+    chunked,
+    request,
+    response,
+    sse,
+)
+
+CALL = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "f"}}
+ASKING = [
+    request(CHAT),
+    request(CHAT, host="gateway.example"),
+    request(MESSAGES, path="/v1/messages", host="api.anthropic.com"),
+    request(CALL, path="/mcp"),
+    request(None, path="/v1/models", method="GET"),
+    request(None, path="/x", method="HEAD"),
+    request({"model": "m", "messages": [{"role": "user", "content": "I am bob@example.com"}]}),
+    request(CHAT)[:-30],
+    b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    b"PRI * HTTP/2",
+]
+ANSWERING = [
+    response(COMPLETION),
+    response({"error": {"message": "no", "type": "t"}}, status=401),
+    response(sse(CHUNKS), kind="text/event-stream"),
+    response(sse(CHUNKS), kind="text/plain"),
+    chunked(sse(CHUNKS), last=False),
+    chunked(*sse(CHUNKS).splitlines(keepends=True)),
+    chunked(sse([{"jsonrpc": "2.0", "id": 1, "result": {}}], done=False)),
+    response(as_json(COMPLETION)[:-40]),
+    response(COMPLETION)[:-30],
+    b"HTTP/1.1 101 Switching\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n",
+    b"HTTP/1.1 204 No Content\r\n\r\n",
+]
+junk = st.binary(max_size=6) | st.sampled_from([b"data: ", b"\r\n", b"0\r\n\r\n", b"{"])
+names = st.sampled_from([None, "api.openai.com", "gateway.example"])
+
+
+def streams(pieces: list[bytes]) -> st.SearchStrategy[bytes]:
+    return st.lists(st.sampled_from(pieces) | junk, max_size=6).map(b"".join)
+
+
+def run(sni: str | None, written: list[bytes], read: list[bytes]) -> list[Observed]:
+    reader = ConnectionReader(sni)
+    fed = [(Direction.WRITE, data) for data in written] + [(Direction.READ, d) for d in read]
+    seen = [reader.feed(direction, data, 0) for direction, data in fed]
+    return [*chain(*seen), *reader.close(0)]
+
+
+@given(names, cuts(streams(ASKING)), cuts(streams(ANSWERING)))
+@example(None, [request(CHAT)[:1], request(CHAT)[1:]], [response(COMPLETION)])
+@example(None, [b"P", b"RI * HTTP/2.0\r\n\r\nSM\r\n\r\n"], [])
+@example(None, [request(CHAT)], [response(sse(CHUNKS), kind="text/plain")[:70], b"a"])
+def test_cuts_do_not_matter(sni: str | None, written: list[bytes], read: list[bytes]) -> None:
+    """However the kernel slices the streams, the same actions come out."""
+    assert run(sni, written, read) == run(sni, [b"".join(written)], [b"".join(read)])
+
+
+Step = tuple[str, Direction, bytes, int]
+steps = st.lists(
+    st.tuples(
+        st.sampled_from(["feed", "gap", "expire", "name"]),
+        st.sampled_from(list(Direction)),
+        st.sampled_from(ASKING + ANSWERING) | junk | st.binary(max_size=200),
+        st.integers(-5, 2**62),
+    ),
+    max_size=15,
+)
+
+
+@given(names, steps)
+def test_nothing_raises_and_exchanges_are_counted_from_one(
+    sni: str | None, steps: list[Step]
+) -> None:
+    """Any bytes both ways, with gaps, late names and clocks that go back."""
+    reader = ConnectionReader(sni)
+    seen: list[Observed] = []
+    for what, direction, data, number in steps:
+        if what == "feed":
+            seen += reader.feed(direction, data, number)
+        elif what == "gap":
+            seen += reader.gap(direction, number % 5000, number)
+        elif what == "expire":
+            seen += reader.expire(number)
+        else:
+            reader.name("api.openai.com")
+    seen += reader.close(0)
+
+    assert all(observed.exchange >= 1 for observed in seen)
+    assert reader.role in (None, "client", "server")
+    assert reader.close(0) == []
+
+
+@given(
+    st.lists(st.sampled_from(ANSWERING) | st.binary(max_size=300), max_size=8),
+    st.data(),
+)
+def test_mutated_messages_do_not_raise(pieces: list[bytes], data: st.DataObject) -> None:
+    """A flipped byte anywhere in an exchange."""
+    written, read = bytearray(request(CHAT)), bytearray(b"".join(pieces) or response(COMPLETION))
+    for stream in (written, read):
+        place = data.draw(st.integers(0, len(stream) - 1))
+        stream[place] = data.draw(st.integers(0, 255))
+
+    seen = run("api.openai.com", [bytes(written)], [bytes(read)])
+
+    assert all(observed.time_ns == 0 for observed in seen)

@@ -1,0 +1,31 @@
+from hypothesis import given
+from hypothesis import strategies as st
+
+from busted.classifier.pii import find, redact
+
+KEY = b"key"
+SECRETS = ["bob@example.com", "4111 1111 1111 1111", "sk-" + "a1" * 20, "AKIA" + "A1" * 8]
+pieces = st.sampled_from([*SECRETS, " ", ".", "-", "@", "sk-", "Bearer ", "4111", "a"]) | st.text(
+    max_size=5
+)
+texts = st.lists(pieces, max_size=12).map("".join)
+
+
+@given(texts)
+def test_findings_are_ordered_apart_and_within_the_text(text: str) -> None:
+    places = [place for finding in find(text) for place in (finding.start, finding.end)]
+
+    assert places == sorted(places)
+    assert all(0 <= place <= len(text) for place in places)
+
+
+@given(texts)
+def test_a_redacted_text_has_no_findings(text: str) -> None:
+    assert find(redact(text, KEY)) == ()
+
+
+@given(st.lists(st.text(alphabet=" \n,;é", min_size=1, max_size=4), min_size=2, max_size=5))
+def test_a_secret_between_anything_is_found(between: list[str]) -> None:
+    for secret in SECRETS:
+        found = find(secret.join(between))
+        assert len(found) == len(between) - 1

@@ -1,0 +1,540 @@
+from itertools import pairwise
+
+import pytest
+
+from busted.classifier.connection import IDLE_SECONDS, ConnectionReader, Observed
+from busted.classifier.direction import Direction
+from busted.classifier.interest import (
+    MAX_BINARY_BYTES,
+    MAX_OTHER_BYTES,
+    MAX_OTHER_EXCHANGES,
+)
+from busted.events import (
+    Action,
+    McpRequest,
+    McpResponse,
+    PiiDetected,
+    Prompt,
+    Response,
+    ToolCall,
+    ToolResult,
+    Usage,
+)
+from tests.unit.classifier.wire import (
+    CHAT,
+    CHUNKS,
+    COMPLETION,
+    MESSAGES,
+    as_json,
+    chunked,
+    named_sse,
+    request,
+    response,
+    sse,
+)
+
+WRITE, READ = Direction.WRITE, Direction.READ
+SECOND = 1_000_000_000
+SNI = "api.openai.com"
+OTHER = "gateway.example"
+EVENTS = sse(CHUNKS)
+
+
+def run(
+    *steps: tuple[Direction, bytes], sni: str | None = SNI, close: bool = True
+) -> list[Observed]:
+    """Feed each step a second after the one before, then close."""
+    reader = ConnectionReader(sni)
+    seen: list[Observed] = []
+    for second, (direction, data) in enumerate(steps, 1):
+        seen += reader.feed(direction, data, second * SECOND)
+    return seen + (reader.close(100 * SECOND) if close else [])
+
+
+def actions(seen: list[Observed]) -> list[Action]:
+    return [observed.action for observed in seen]
+
+
+def only(seen: list[Observed], kind: type[Action]) -> Observed:
+    (found,) = (observed for observed in seen if isinstance(observed.action, kind))
+    return found
+
+
+def prompt_of(seen: list[Observed]) -> Prompt:
+    action = only(seen, Prompt).action
+    assert isinstance(action, Prompt)
+    return action
+
+
+def response_of(seen: list[Observed]) -> Response:
+    action = only(seen, Response).action
+    assert isinstance(action, Response)
+    return action
+
+
+def test_a_prompt_and_its_answer() -> None:
+    seen = run((WRITE, request(CHAT)), (READ, response(COMPLETION)), close=False)
+
+    prompt, answer = prompt_of(seen), response_of(seen)
+    assert (prompt.api, prompt.provider, prompt.endpoint) == (
+        "openai.chat",
+        "openai",
+        "/v1/chat/completions",
+    )
+    assert (prompt.model, prompt.user_message) == ("gpt-4o", "hi")
+    assert prompt.bytes == len(as_json(CHAT))
+    assert (answer.status, answer.text, answer.finish_reason) == (200, "Hello", "stop")
+    assert answer.model == "gpt-4o-2024-08-06"
+    assert answer.usage == Usage(input=5, output=2)
+    assert answer.latency == 1.0
+    assert answer.time_to_first_token is None
+    assert not prompt.truncated
+    assert not answer.truncated
+    assert [(o.exchange, o.time_ns, o.http_version, o.stream_id) for o in seen] == [
+        (1, SECOND, "1.1", None),
+        (1, 2 * SECOND, "1.1", None),
+    ]
+
+
+def test_a_stream_is_reported_at_its_semantic_end() -> None:
+    head, *pieces = chunked(*(EVENTS.splitlines(keepends=True)), last=False).partition(b"\r\n\r\n")
+    body = b"".join(pieces)
+
+    seen = run((WRITE, request(CHAT)), (READ, head), (READ, body), close=False)
+
+    answer = response_of(seen)
+    assert answer.stream
+    assert answer.text == "Hello"
+    assert answer.usage == Usage(input=5, output=2)
+    assert (answer.latency, answer.time_to_first_token) == (2.0, 2.0)
+    assert not answer.truncated
+
+
+def test_the_first_token_is_timed_and_the_stream_told_once() -> None:
+    pieces = [b"data: " + as_json(chunk) + b"\n\n" for chunk in CHUNKS] + [b"data: [DONE]\n\n"]
+    steps = [(READ, chunked(piece, last=False)) for piece in pieces[:1]]
+    steps += [(READ, b"%x\r\n%s\r\n" % (len(piece), piece)) for piece in pieces[1:]]
+
+    seen = run((WRITE, request(CHAT)), *steps, (READ, b"0\r\n\r\n"))
+
+    answer = response_of(seen)
+    assert (answer.time_to_first_token, answer.latency) == (2.0, 6.0)
+    assert len(seen) == 2
+
+
+def test_a_connection_that_dies_mid_answer_reports_what_was_seen() -> None:
+    body = sse(CHUNKS[:2], done=False) + b'data: {"choices":[{"index":0,"delta":{"content":"l'
+
+    answer = response_of(run((WRITE, request(CHAT)), (READ, chunked(body, last=False))))
+
+    assert answer.text == "Hell"
+    assert answer.truncated
+
+
+def test_a_stream_that_gave_its_reason_misses_nothing() -> None:
+    body = sse(CHUNKS[:4], done=False)
+
+    answer = response_of(run((WRITE, request(CHAT)), (READ, chunked(body, last=False))))
+
+    assert (answer.text, answer.finish_reason, answer.truncated) == ("Hello", "stop", False)
+
+
+def test_anthropic_streams_end_at_message_stop() -> None:
+    events: list[dict[str, object]] = [
+        {"type": "message_start", "message": {"model": "claude", "usage": {"input_tokens": 3}}},
+        {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
+        {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "Hi"}},
+        {
+            "type": "content_block_start",
+            "index": 1,
+            "content_block": {"type": "tool_use", "id": "t", "name": "f", "input": {}},
+        },
+        {
+            "type": "content_block_delta",
+            "index": 1,
+            "delta": {"type": "input_json_delta", "partial_json": '{"x":1}'},
+        },
+        {"type": "message_delta", "delta": {"stop_reason": "tool_use"}, "usage": {}},
+        {"type": "message_stop"},
+    ]
+    asked = request(MESSAGES, path="/v1/messages", host="api.anthropic.com")
+
+    seen = run(
+        (WRITE, asked),
+        (READ, chunked(named_sse(events), last=False)),
+        sni="api.anthropic.com",
+        close=False,
+    )
+
+    assert [type(action) for action in actions(seen)] == [Prompt, Response, ToolCall]
+    assert response_of(seen).text == "Hi"
+    call = only(seen, ToolCall).action
+    assert isinstance(call, ToolCall)
+    assert (call.name, call.arguments, call.provider) == ("f", '{"x":1}', "anthropic")
+
+
+def test_tool_results_follow_their_prompt() -> None:
+    turns = [
+        {"role": "user", "content": "weather?"},
+        {"role": "assistant", "tool_calls": [{"id": "c", "function": {"name": "weather"}}]},
+        {"role": "tool", "tool_call_id": "c", "content": "sunny"},
+    ]
+
+    seen = run((WRITE, request({"model": "m", "messages": turns})))
+
+    assert [type(action) for action in actions(seen)] == [Prompt, ToolResult]
+    result = only(seen, ToolResult).action
+    assert isinstance(result, ToolResult)
+    assert (result.name, result.content, result.provider) == ("weather", "sunny", "openai")
+
+
+def test_keep_alive_and_pipelining_pair_in_order() -> None:
+    def said(text: str) -> dict[str, object]:
+        return {"model": text, "messages": [{"role": "user", "content": text}]}
+
+    def answered(text: str) -> dict[str, object]:
+        return {"object": "chat.completion", "choices": [{"message": {"content": text}}]}
+
+    seen = run(
+        (WRITE, request(said("a")) + request(said("b"))),
+        (READ, response(answered("A")) + response(answered("B"))),
+        (WRITE, request(said("c"))),
+        (READ, response(answered("C"))),
+    )
+
+    told = [
+        (o.exchange, o.action.model if isinstance(o.action, Prompt) else o.action.text)
+        for o in seen
+        if isinstance(o.action, Prompt | Response)
+    ]
+    assert told == [(1, "a"), (2, "b"), (1, "A"), (2, "B"), (3, "c"), (3, "C")]
+
+
+def test_an_error_is_a_response() -> None:
+    error = {"error": {"message": "Incorrect API key", "type": "invalid_request_error"}}
+
+    answer = response_of(run((WRITE, request(CHAT)), (READ, response(error, status=401))))
+
+    assert (answer.status, answer.error) == (401, "invalid_request_error: Incorrect API key")
+    assert answer.text is None
+    assert not answer.truncated
+
+
+def test_an_error_page_is_told_by_its_text() -> None:
+    page = response(b"<html>Bad Gateway</html>", status=502, kind="text/html")
+
+    answer = response_of(run((WRITE, request(CHAT)), (READ, page)))
+
+    assert (answer.status, answer.error) == (502, "<html>Bad Gateway</html>")
+
+
+def test_a_refusal_before_the_request_was_all_sent() -> None:
+    whole = request({**CHAT, "filler": "x" * 2000})
+    seen = run((WRITE, whole[:-1000]), (READ, response({"error": "too long"}, status=413)))
+
+    assert [type(action) for action in actions(seen)] == [Prompt, Response]
+    assert prompt_of(seen).truncated
+    assert response_of(seen).error == "too long"
+
+
+def test_a_response_whose_request_was_not_seen() -> None:
+    answer = response_of(run((READ, response(COMPLETION)), sni=None))
+
+    assert (answer.api, answer.provider, answer.text) == ("openai.chat", None, "Hello")
+    assert answer.latency is None
+
+
+def test_joined_in_the_middle_of_an_answer() -> None:
+    rest = EVENTS[100:] + b"\r\n0\r\n\r\n"
+    reader = ConnectionReader()
+
+    assert reader.feed(READ, rest, 0) == []
+    seen = reader.feed(WRITE, request(CHAT), SECOND) + reader.feed(
+        READ, response(COMPLETION), 2 * SECOND
+    )
+
+    assert reader.role == "client"
+    assert [type(action) for action in actions(seen)] == [Prompt, Response]
+
+
+def test_what_one_says_is_searched_and_told_after_it() -> None:
+    turns = [{"role": "user", "content": "I am bob@example.com"}]
+    reply = {"object": "chat.completion", "choices": [{"message": {"content": "eve@example.com"}}]}
+
+    seen = run((WRITE, request({"model": "m", "messages": turns})), (READ, response(reply)))
+
+    assert [type(action) for action in actions(seen)] == [
+        Prompt,
+        PiiDetected,
+        Response,
+        PiiDetected,
+    ]
+    assert [a.direction for a in actions(seen) if isinstance(a, PiiDetected)] == ["write", "read"]
+    (finding,) = prompt_of(seen).pii
+    assert (finding.where, finding.start, finding.end) == ("user_message", 5, 20)
+
+
+def test_telemetry_to_a_host_of_models_is_no_prompt() -> None:
+    reader = ConnectionReader("api.anthropic.com")
+    asked = request({"events": []}, path="/api/claude_code/metrics", host="api.anthropic.com")
+
+    for second in range(20):
+        assert reader.feed(WRITE, asked, second) == []
+        assert reader.feed(READ, response({"accepted": 1}), second) == []
+
+    assert reader.verdict == "ai"
+    assert reader.provider == "anthropic"
+
+
+def test_an_unknown_host_with_a_dialects_path_and_body() -> None:
+    reader = ConnectionReader(OTHER)
+
+    seen = reader.feed(WRITE, request(CHAT, host=OTHER), 0)
+
+    assert (prompt_of(seen).api, prompt_of(seen).provider) == ("openai.chat", None)
+    assert reader.verdict == "ai"
+    assert reader.provider is None
+
+
+def test_the_host_header_counts_where_there_is_no_server_name() -> None:
+    reader = ConnectionReader()
+    reader.feed(WRITE, request(CHAT, host="api.groq.com"), 0)
+
+    assert reader.provider == "groq"
+    assert ConnectionReader().provider is None
+
+
+def test_a_host_header_does_not_overrule_the_server_name() -> None:
+    reader = ConnectionReader(OTHER)
+    reader.feed(WRITE, request(CHAT, host="api.openai.com"), 0)
+
+    assert reader.provider is None
+
+
+def test_other_traffic_is_given_up_after_some_exchanges() -> None:
+    reader = ConnectionReader(OTHER)
+    for count in range(MAX_OTHER_EXCHANGES):
+        assert reader.verdict == "undecided", count
+        assert reader.feed(WRITE, request({"model": "T"}, path="/cars", host=OTHER), 0) == []
+        assert reader.feed(READ, response({"messages": ["low battery"]}), 0) == []
+
+    assert reader.verdict == "not_ai"
+    assert reader.feed(WRITE, request(CHAT, host=OTHER), 0) == []
+
+
+def test_an_ai_exchange_keeps_a_connection_of_an_unknown_host() -> None:
+    reader = ConnectionReader(OTHER)
+    reader.feed(WRITE, request(CHAT, host=OTHER) + request(None, path="/x", method="GET") * 20, 0)
+    reader.feed(READ, response(COMPLETION) + response({}) * 20, 0)
+
+    assert reader.verdict == "ai"
+
+
+def test_a_download_is_given_up() -> None:
+    reader = ConnectionReader(OTHER)
+    reader.feed(WRITE, request(None, path="/big.iso", method="GET", host=OTHER), 0)
+    reader.feed(READ, b"HTTP/1.1 200 OK\r\nContent-Length: 999999999\r\n\r\n", 0)
+    reader.feed(READ, bytes(MAX_OTHER_BYTES + 1), 0)
+
+    assert reader.verdict == "not_ai"
+
+
+def test_binary_is_given_up_unless_the_host_is_known() -> None:
+    unknown, known = ConnectionReader(OTHER), ConnectionReader(SNI)
+    for reader in (unknown, known):
+        reader.feed(WRITE, bytes(MAX_BINARY_BYTES), 0)
+        reader.feed(WRITE, b"\x01", 0)
+
+    assert unknown.verdict == "not_ai"
+    assert known.verdict == "ai"
+
+
+def test_a_late_name_brings_a_connection_back() -> None:
+    reader = ConnectionReader()
+    reader.feed(WRITE, bytes(MAX_BINARY_BYTES + 1), 0)
+    muted = reader.verdict
+
+    reader.name(SNI)
+    reader.feed(WRITE, b"\r\n", 0)
+
+    assert [muted, reader.verdict] == ["not_ai", "ai"]
+    assert [type(a) for a in actions(reader.feed(WRITE, request(CHAT), 0))] == [Prompt]
+
+
+@pytest.mark.parametrize(
+    ("direction", "data", "role"),
+    [
+        (WRITE, request(CHAT), "client"),
+        (READ, response(COMPLETION), "client"),
+        (READ, request(CHAT), "server"),
+        (WRITE, response(COMPLETION), "server"),
+        (WRITE, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "client"),
+        (READ, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "server"),
+        (READ, b"the answer quotes\r\n" + request(CHAT), None),
+        (READ, b"\r\n", None),
+    ],
+)
+def test_the_role_shows_by_who_asks(direction: Direction, data: bytes, role: str | None) -> None:
+    reader = ConnectionReader()
+    seen = reader.feed(direction, data, 0)
+
+    assert reader.role == role
+    assert (reader.verdict == "not_ai") == (role == "server")
+    assert role != "server" or seen == []
+
+
+def test_a_server_is_muted_whatever_host_it_is_asked_for() -> None:
+    reader = ConnectionReader()
+    reader.feed(READ, request(CHAT, host="api.openai.com"), 0)
+    reader.name(SNI)
+
+    assert reader.verdict == "not_ai"
+
+
+def test_http2_and_upgrades_are_named_and_a_known_host_stays() -> None:
+    http2 = ConnectionReader(SNI)
+    for a, b in pairwise(range(25)):
+        http2.feed(WRITE, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"[a:b], 0)
+    http2.feed(WRITE, bytes(100_000), 0)
+    websocket = ConnectionReader(SNI)
+    websocket.feed(WRITE, request(None, method="GET", path="/v1/responses"), 0)
+    websocket.feed(
+        READ,
+        b"HTTP/1.1 101 Switching\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n\x81\x02hi",
+        0,
+    )
+
+    assert (http2.protocol, http2.verdict) == ("http2", "ai")
+    assert (websocket.protocol, websocket.verdict) == ("websocket", "ai")
+    assert http2.close(0) == websocket.close(0) == []
+
+
+def test_a_gap_in_a_request_is_told() -> None:
+    whole = request({"model": "m", "messages": [{"role": "user", "content": "x" * 500}]})
+    reader = ConnectionReader(SNI)
+    reader.feed(WRITE, whole[:-200], 0)
+    reader.gap(WRITE, 100, 0)
+    seen = reader.feed(WRITE, whole[-100:], 0)
+
+    prompt = prompt_of(seen)
+    assert prompt.truncated
+    assert prompt.missing_bytes == 100
+    assert prompt.model == "m"
+
+
+def test_a_gap_in_an_answer_is_told() -> None:
+    whole = response(EVENTS, kind="text/event-stream")
+    cut = whole.index(b"Hel") - 20
+    reader = ConnectionReader(SNI)
+    reader.feed(WRITE, request(CHAT), 0)
+    reader.feed(READ, whole[:cut], 0)
+    reader.gap(READ, 100, 0)
+    answer = response_of(reader.feed(READ, whole[cut + 100 :], 0))
+
+    assert answer.truncated
+    assert answer.missing_bytes == 100
+    assert answer.finish_reason == "stop"
+
+
+def test_an_answer_lost_in_a_gap_does_not_shift_the_others() -> None:
+    reader = ConnectionReader(SNI)
+    reader.feed(WRITE, request(CHAT), 0)
+    reader.gap(READ, 500, 0)
+    reader.feed(WRITE, request({**CHAT, "model": "second"}), 0)
+    seen = reader.feed(READ, response(COMPLETION), 0)
+
+    assert only(seen, Response).exchange == 2
+
+
+def test_an_idle_exchange_is_reported_truncated() -> None:
+    reader = ConnectionReader(SNI)
+    reader.feed(WRITE, request(CHAT), 0)
+    reader.feed(READ, chunked(sse(CHUNKS[:3], done=False), last=False), SECOND)
+
+    assert reader.expire(IDLE_SECONDS * SECOND) == []
+    answer = response_of(reader.expire((IDLE_SECONDS + 2) * SECOND))
+
+    assert (answer.text, answer.truncated) == ("Hello", True)
+    assert reader.close(999 * SECOND) == []
+
+
+def test_an_idle_request_is_reported_truncated() -> None:
+    reader = ConnectionReader(SNI)
+    reader.feed(WRITE, request(CHAT)[:-3], 0)
+
+    assert prompt_of(reader.expire((IDLE_SECONDS + 1) * SECOND)).truncated
+    assert reader.feed(WRITE, request(CHAT)[-3:], 999 * SECOND) == []
+
+
+def test_a_request_waits_for_its_answer_as_long_as_the_model_thinks() -> None:
+    reader = ConnectionReader(SNI)
+    reader.feed(WRITE, request(CHAT), 0)
+    reader.expire(3600 * SECOND)
+
+    answer = response_of(reader.feed(READ, response(COMPLETION), 3601 * SECOND))
+
+    assert answer.latency == 3601.0
+
+
+def test_an_overlong_request_keeps_its_settings() -> None:
+    body = {
+        "messages": [{"role": "user", "content": 'x "model":"quoted"' * 300_000}],
+        "model": "late",
+        "stream": True,
+    }
+    prompt = prompt_of(run((WRITE, request(body))))
+
+    assert (prompt.model, prompt.stream, prompt.truncated) == ("late", True, True)
+    assert prompt.bytes == len(as_json(body))
+
+
+def test_mcp_answers_are_paired_with_their_requests() -> None:
+    call = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "sum"}}
+    back = {"jsonrpc": "2.0", "id": 1, "result": {"content": []}}
+    asked = {"jsonrpc": "2.0", "id": 1, "method": "elicitation/create", "params": {}}
+    events = sse([asked, back], done=False)
+
+    seen = run(
+        (WRITE, request(call, path="/mcp", host=OTHER)),
+        (READ, chunked(events, last=False)),
+        (WRITE, request({"jsonrpc": "2.0", "id": 1, "result": {}}, path="/mcp", host=OTHER)),
+        sni=OTHER,
+        close=False,
+    )
+
+    told = [
+        (type(a).__name__, a.method, a.id)
+        for a in actions(seen)
+        if isinstance(a, McpRequest | McpResponse)
+    ]
+    assert told == [
+        ("McpRequest", "tools/call", "1"),
+        ("McpRequest", "elicitation/create", "1"),
+        ("McpResponse", "tools/call", "1"),
+        ("McpResponse", "elicitation/create", "1"),
+    ]
+
+
+def test_json_rpc_of_others_is_not_reported() -> None:
+    call = {"jsonrpc": "2.0", "id": 1, "method": "eth_blockNumber", "params": []}
+    back = {"jsonrpc": "2.0", "id": 1, "result": "0x1"}
+
+    assert (
+        run((WRITE, request(call, path="/", host=OTHER)), (READ, response(back)), sni=OTHER) == []
+    )
+
+
+def test_a_compressed_answer_is_read() -> None:
+    import zlib
+
+    compressor = zlib.compressobj(wbits=31)
+    data = compressor.compress(EVENTS) + compressor.flush()
+    whole = response(data, kind="text/event-stream", headers={"Content-Encoding": "gzip"})
+
+    assert response_of(run((WRITE, request(CHAT)), (READ, whole))).text == "Hello"
+
+
+def test_an_answer_without_a_type_is_read_by_its_opening() -> None:
+    for body in (EVENTS, as_json(COMPLETION)):
+        whole = response(body, kind="text/plain")
+        assert response_of(run((WRITE, request(CHAT)), (READ, whole))).text == "Hello"

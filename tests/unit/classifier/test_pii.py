@@ -1,0 +1,237 @@
+import pytest
+
+from busted.classifier import pii
+from busted.classifier.direction import Direction
+from busted.classifier.pii import MAX_FINDINGS, MAX_SCAN_CHARS, examine, find, redact
+from busted.events import ChatMessage, PiiDetected, Prompt, Response, ToolCall
+
+KEY = b"k" * 16
+# Built from parts, so that no scanner takes them for real.
+SECRETS = [
+    "sk-" + "a" * 40,
+    "sk-proj-" + "aB3_-" * 8,
+    "sk-ant-" + "api03-" + "a1" * 20,
+    "AKIA" + "A1" * 8,
+    "ASIA" + "A1" * 8,
+    "ghp_" + "a1" * 18,
+    "github_pat_" + "a1" * 20,
+    "AIza" + "a" * 35,
+    "xoxb-" + "1" * 12 + "-" + "a" * 12,
+    "hf_" + "a" * 34,
+]
+CARDS = [
+    "4111111111111111",
+    "4111 1111 1111 1111",
+    "4111-1111-1111-1111",
+    "5555555555554444",
+    "2223003122003222",
+    "378282246310005",
+    "3782 822463 10005",
+    "6011111111111117",
+    "3530111333300000",
+    "30569309025904",
+    "3056 930902 5904",
+    "4222222222222",
+]
+EMAILS = ["bob@example.com", "a.b+c@mail.example.co.uk", "x_1%y@a-b.io"]
+
+
+def kinds(text: str) -> list[tuple[str, str]]:
+    return [(finding.kind, text[finding.start : finding.end]) for finding in find(text)]
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        *(("api_key", secret) for secret in SECRETS),
+        *(("credit_card", card) for card in CARDS),
+        *(("email", email) for email in EMAILS),
+    ],
+)
+@pytest.mark.parametrize(
+    "around", ["{}", "it is {}, ok", "<{}>", '{{"a":"{}"}}', "x\n{}\n", "键{}值"]
+)
+def test_each_kind_is_found_where_it_stands(kind: str, value: str, around: str) -> None:
+    assert kinds(around.format(value)) == [(kind, value)]
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("Bearer " + "a1" * 10, "a1" * 10),
+        ("bearer  " + "a" * 40 + "==", "a" * 40 + "=="),
+        ("Authorization: Basic " + "dXNl" * 3, "dXNl" * 3),
+        ('{"authorization": "Token ' + "abc1" * 4 + '"}', "abc1" * 4),
+        ("AUTHORIZATION=" + "abc1" * 4, "abc1" * 4),
+    ],
+)
+def test_credentials_are_found_without_their_scheme(text: str, value: str) -> None:
+    assert kinds(text) == [("api_key", value)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "no one@ here",
+        "@app.route",
+        "a@b",
+        "icon@2x.png",
+        "user@localhost",
+        "4111111111111112",  # the check digit is wrong
+        "1234567812345670",  # nobody issues these
+        "94111111111111111",
+        "0.4111111111111111",
+        "41111111111111110000",
+        "a4111111111111111",
+        "4111 1111-1111 1111",
+        "sk-learn and ask-" + "a" * 40,
+        "sk-cube-grid-spinner-animation",
+        "AKIA",
+        "task" + SECRETS[0],
+        "the bearer of the certificate",
+        "bearer authentication-mechanism",
+        "Authorization: none",
+        "ghp_short",
+        "12345678901234567890123456789012345678901234567890",
+    ],
+)
+def test_near_misses_are_not_found(text: str) -> None:
+    assert find(text) == ()
+
+
+def test_findings_do_not_overlap_and_are_in_order() -> None:
+    text = f"bob@example.com Authorization: Bearer {SECRETS[0]} {CARDS[0]}"
+
+    assert kinds(text) == [
+        ("email", "bob@example.com"),
+        ("api_key", SECRETS[0]),
+        ("credit_card", CARDS[0]),
+    ]
+
+
+@pytest.mark.parametrize("secret", [*SECRETS, *CARDS, *EMAILS])
+def test_a_secret_is_replaced_by_the_same_token_everywhere(secret: str) -> None:
+    text = redact(f"{secret} and {secret}.", KEY)
+    first, _, second = text.removesuffix(".").partition(" and ")
+
+    assert secret not in text
+    assert first == second
+    assert redact(secret, b"other") != redact(secret, KEY)
+
+
+def test_a_token_tells_the_kind_and_four_hex_digits() -> None:
+    kind, digits = redact("bob@example.com", KEY).strip("<>").split(":")
+
+    assert kind == "email"
+    assert len(digits) == 4
+    assert int(digits, 16) >= 0
+
+
+@pytest.mark.parametrize("secret", [*SECRETS, *CARDS[:6]])
+def test_a_secret_cut_at_the_end_does_not_leak(secret: str) -> None:
+    for end in range(12, len(secret)):
+        assert secret[:end] not in redact(f"it is {secret[:end]}", KEY)
+
+
+def test_an_address_cut_at_the_end_does_not_leak() -> None:
+    for end in range(len("bob@"), len("bob@example.com")):
+        assert "bob@" not in redact("it is " + "bob@example.com"[:end], KEY)
+
+
+def test_text_without_findings_stays_as_it_is() -> None:
+    assert redact("nothing to see, sk- or @ aside.", KEY) == "nothing to see, sk- or @ aside."
+
+
+def test_what_is_not_scanned_is_not_shown() -> None:
+    text = redact(" " * (MAX_SCAN_CHARS - 3) + SECRETS[0], KEY)
+
+    assert "sk-" not in text
+    assert text.endswith("<not scanned: 40 characters>")
+
+
+# For each pattern a text that makes a backtracking engine try again at every place. The
+# work is bounded because a place costs at most as much as the longest bounded repeat.
+@pytest.mark.parametrize(
+    "unit",
+    [
+        "a",
+        "@",
+        "a@",
+        "a.a@a.a.",
+        "@a.a.a.a.a.a.a.a.a",
+        "1",
+        "1 ",
+        "4-",
+        "4111 1111 1111 111 ",
+        "sk-",
+        "sk-ant-",
+        "sk-proj-a ",
+        "AKIAA",
+        "ghp_",
+        "github_pat_",
+        "AIza",
+        "xoxb-",
+        "hf_",
+        "bearer ",
+        "bearer a",
+        "Bearer" + " " * 4 + "a" * 15 + " ",
+        "authorization",
+        "authorization: ",
+        "authorization: bearer ",
+        "authorization\"'  :  ",
+    ],
+)
+def test_a_hostile_megabyte_is_scanned_to_its_end(unit: str) -> None:
+    hostile = unit * ((1 << 20) // len(unit))
+
+    assert kinds(hostile + " \nbob@example.com")[-1] == ("email", "bob@example.com")
+
+
+def test_an_action_is_followed_by_what_it_reveals() -> None:
+    prompt = Prompt(
+        api="openai.chat",
+        messages=(
+            ChatMessage(role="user", content="I am bob@example.com"),
+            ChatMessage(role="assistant", content="hi"),
+            ChatMessage(role="user", content=f"and {CARDS[0]}"),
+        ),
+        user_message=f"and {CARDS[0]}",
+        stream=False,
+        bytes=0,
+        truncated=False,
+    )
+
+    first, second = examine(prompt, Direction.WRITE)
+
+    assert isinstance(first, Prompt)
+    assert [(f.kind, f.where) for f in first.pii] == [
+        ("email", "messages.0"),
+        ("credit_card", "user_message"),
+    ]
+    assert second == PiiDetected(
+        direction="write", kinds=("credit_card", "email"), where="Prompt", count=2
+    )
+
+
+def test_a_clean_action_is_alone() -> None:
+    response = Response(api="x", status=200, text="hi", stream=False, bytes=2, truncated=False)
+
+    assert examine(response, Direction.READ) == (response,)
+
+
+def test_what_is_told_of_many_findings_is_bounded() -> None:
+    count = MAX_FINDINGS + 20
+    call = ToolCall(name="mail", arguments="a@example.com " * count, truncated=False)
+
+    first, second = examine(call, Direction.READ)
+
+    assert isinstance(first, ToolCall)
+    assert isinstance(second, PiiDetected)
+    assert len(first.pii) == MAX_FINDINGS
+    assert second.count == count
+
+
+def test_luhn_is_what_the_standard_says() -> None:
+    assert pii._luhn("79927398713")
+    assert not pii._luhn("79927398710")
