@@ -99,7 +99,7 @@ _LENIENCIES = {
     "lenient_chunked_length": True,  # Content-Length beside chunked: which wins, we decide
     "lenient_transfer_encoding": True,
     "lenient_optional_cr_before_lf": True,
-    "lenient_spaces_after_chunk_size": True,  # padded sizes: old IIS and Apache
+    "lenient_spaces_after_chunk_size": True,  # padded sizes, as Apache 1.3 sends
 }
 
 
@@ -209,8 +209,10 @@ class Http1Parser:
         self._held = bytearray()  # an unfinished line when seeking, or an unfinished head
         self._searched = 0  # how much of a held head is known to hold no end
         self._blank_line = 0  # where the next one ends in the data being read, once known
+        self._final = False  # whether nothing will follow what is being read
         self._start_line: tuple[str, ...] = ()
         self._start_length = 0
+        self._answers = ""  # the method that the current response answers, when known
         self._left = 0
         self._damaged = False  # part of the body is missing
         self._upgrade = ""  # asked for, or granted but not yet seen to be used
@@ -267,8 +269,8 @@ class Http1Parser:
         self._reset()
         return messages
 
-    def _read(self, data: bytes, messages: list[HttpMessage], position: int = 0) -> None:
-        self._blank_line = 0
+    def _read(self, data: bytes, messages: list[HttpMessage]) -> None:
+        self._blank_line = position = 0
         while position < len(data):
             position = _READERS[self._state](self, data, position, messages)
 
@@ -291,10 +293,12 @@ class Http1Parser:
 
     def _give_up_held(self, messages: list[HttpMessage]) -> None:
         """Nothing will complete the held bytes: report a head as far as it was seen."""
-        while self._state == "head":
+        if self._state == "head":
             data = bytes(self._held)
             self._held.clear()
-            self._read(data, messages, self._cut_head(data, 0, messages))
+            self._final = True
+            self._read(data, messages)
+            self._final = False
         self.skipped += len(self._held)
         self._held.clear()
 
@@ -350,9 +354,10 @@ class Http1Parser:
         if self._blank_line <= position:
             match = _HEAD_END.search(data, position)
             self._blank_line = match.end() if match else len(data) + 1
-        if self._blank_line > position + self._max_head:
+        unfinished = self._blank_line > len(data)
+        if self._blank_line > position + self._max_head or (unfinished and self._final):
             return self._cut_head(data, position, messages)
-        if self._blank_line > len(data):
+        if unfinished:
             return self._hold(data, position)
         lines = memoryview(data)[position + self._start_length : self._blank_line]
         headers = _read_fields(lines)
@@ -416,18 +421,19 @@ class Http1Parser:
         # the requested action and sending a final response". 101 is the last in HTTP/1.
         if status[0] == "1" and status != "101":
             return None
+        self._answers = self._expected.popleft() if self._expected else ""
         return HttpResponse(int(status), headers, version)
 
     def _begin_body(self, message: HttpRequest | HttpResponse, messages: list[HttpMessage]) -> None:
         """Choose how the body ends, as RFC 9112 section 6.3 orders it."""
         if isinstance(message, HttpRequest):
-            answers, status = message.method, 0
+            status = 0
             self._upgrade = _asked_upgrade(message)
             bodiless = message.method == "CONNECT"
         else:
-            answers, status = self._expected.popleft() if self._expected else "", message.status
-            bodiless = answers == "HEAD" or status in (101, 204, 304)
-            if answers == "CONNECT" and 200 <= status < 300:
+            status = message.status
+            bodiless = self._answers == "HEAD" or status in (101, 204, 304)
+            if self._answers == "CONNECT" and 200 <= status < 300:
                 self._upgrade, bodiless = "connect", True
 
         codings = ",".join(v for name, v in message.headers if name == "transfer-encoding")

@@ -328,6 +328,18 @@ def test_a_head_beyond_the_limit_is_reported_as_far_as_it_goes() -> None:
     ]
 
 
+def test_a_response_whose_head_is_beyond_the_limit_still_answers_its_request() -> None:
+    parser = Http1Parser("response", max_head_bytes=60)
+    parser.expect("HEAD")
+    parser.expect("GET")
+    long = b"HTTP/1.1 200 OK\r\nA: " + b"b" * 60 + b"\r\n\r\n"
+    assert parser.feed(long + b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi")[2:] == [
+        HttpResponse(200, length(2)),
+        HttpBody(b"hi"),
+        HttpEnd(),
+    ]
+
+
 @pytest.mark.parametrize("endless", [b"a", b"GET / HTTP/1.1\r\nA: b", b"HTTP/1. ", b"A: b\r\n"])
 def test_bytes_without_end_are_not_kept(endless: bytes) -> None:
     parser = Http1Parser("request", max_head_bytes=1000)
