@@ -8,7 +8,6 @@ no clock, and nothing in the input makes it raise.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Literal
 
@@ -85,8 +84,6 @@ class Classification(msgspec.Struct, frozen=True, kw_only=True):
     actions: tuple[Action, ...] = ()
 
 
-# In JSON text an escape such as \n must not read as the letter n of the word that follows.
-_ESCAPES = re.compile(rb"\\(?:u[0-9a-fA-F]{4}|.)", re.DOTALL)
 _UNREADABLE = frozenset(("binary", "http2", "websocket", "unknown"))
 
 
@@ -248,8 +245,6 @@ def _findings(payload: bytes, body: bytes) -> tuple[Finding, ...]:
     """Return what is found in the body, placed in the payload if the body stands there as it is."""
     head_end = payload.find(b"\r\n\r\n") if len(body) < len(payload) else 0
     offset = payload.find(body, head_end) if head_end >= 0 else -1
-    # Latin-1 has a character for each byte, so places in the text are places in the bytes.
-    text = _ESCAPES.sub(lambda escape: b" " * len(escape[0]), body).decode("latin-1")
     return tuple(
         msgspec.structs.replace(
             finding,
@@ -257,7 +252,7 @@ def _findings(payload: bytes, body: bytes) -> tuple[Finding, ...]:
             end=finding.end + max(offset, 0),
             where="payload" if offset >= 0 else "body",
         )
-        for finding in pii.find(text)
+        for finding in pii.find_in_body(body)
     )
 
 
