@@ -8,7 +8,7 @@ no clock, and nothing in the input makes it raise.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 import msgspec
@@ -22,7 +22,7 @@ from busted.classifier.providers import Provider
 from busted.classifier.requests import AI_CLASSES, ContentClass
 from busted.events import Action, Finding, Sdk
 from busted.protocols.detect import Protocol, detect
-from busted.protocols.http import HttpBody, HttpEnd, HttpRequest, HttpResponse, header
+from busted.protocols.http import HttpBody, HttpEnd, HttpMessage, HttpRequest, HttpResponse, header
 from busted.protocols.http1 import Http1Parser
 from busted.protocols.jsonrpc import JsonRpc
 
@@ -94,6 +94,14 @@ def classify(payload: bytes, direction: Direction, sni: str | None = None) -> Cl
     Nothing is remembered from one call to the next.
     """
     protocol = detect(payload)
+    if protocol in _UNREADABLE:
+        known = providers.find(sni)
+        return Classification(
+            protocol=protocol,
+            interesting=known is not None,
+            provider=known.id if known else None,
+            provider_name=known.name if known else None,
+        )
     head, body, truncated = _split(payload, protocol)
     buffer = _Buffer(
         head=head,
@@ -129,14 +137,12 @@ def _split(
     payload: bytes, protocol: Protocol
 ) -> tuple[HttpRequest | HttpResponse | None, bytes, bool]:
     """Return the first HTTP message: its head, its body, and whether it is cut."""
-    if protocol in _UNREADABLE:
-        return None, b"", False
     if protocol not in ("http1_request", "http1_response"):
         return None, payload, False
     parser = Http1Parser("request" if protocol == "http1_request" else "response")
     head: HttpRequest | HttpResponse | None = None
     body: list[bytes] = []
-    for message in (*parser.feed(payload), *parser.close()):
+    for message in _messages(parser, payload):
         match message:
             case HttpRequest() | HttpResponse():
                 head = message
@@ -145,6 +151,11 @@ def _split(
             case HttpEnd():
                 return head, b"".join(body), message.truncated
     return head, b"".join(body), True
+
+
+def _messages(parser: Http1Parser, payload: bytes) -> Iterator[HttpMessage]:
+    yield from parser.feed(payload)
+    yield from parser.close()  # most often nobody asks: the message is complete
 
 
 def _judged(buffer: _Buffer, found: Classification) -> Classification:
