@@ -8,25 +8,23 @@ HTTP body is never seen.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
-from busted.classifier import dialects, mcp
+from busted.classifier import dialects, framing, mcp
 from busted.classifier.assembly import MAX_ERROR_CHARS, Answer, error_of
 from busted.classifier.collect import MAX_BODY_BYTES, BodyStore
 from busted.classifier.dialects import Dialect
 from busted.classifier.direction import Direction
 from busted.classifier.foreign import mapping, to_json
+from busted.classifier.framing import Framing, ServerSentEvents
 from busted.classifier.providers import Provider
 from busted.classifier.requests import ContentClass, Request
 from busted.events import Action, Response
 from busted.protocols import jsonrpc, partial_json
 from busted.protocols.http import HttpResponse, header
 from busted.protocols.jsonrpc import JsonRpc
-from busted.protocols.sse import SseEvent, SseParser
+from busted.protocols.sse import SseEvent
 
-# What a body without a type must show to be read as events; see `_kind_of`.
-_SSE_OPENINGS = (b"data:", b"event:", b"id:", b"retry:", b":")
-_OPENING_BYTES = max(map(len, _SSE_OPENINGS))
 NANOSECONDS = 1_000_000_000
 
 
@@ -59,28 +57,30 @@ class AnswerReader:
         self._asked_ns = asked_ns
         self._first_token_ns: int | None = None
         self._headers = head.headers if head else ()
-        self._sse: SseParser | None = None
+        self._framing: Callable[[], Framing] | None = None
+        self._events: Framing | None = None
         self._opening: bytes | None = b""
+        self._expected = self.dialect.framing if self.dialect else ServerSentEvents
         kind = (header(self._headers, "content-type") or "").lower()
-        if "event-stream" in kind:
-            self._open_stream()
-        elif "json" in kind:
+        if announced := framing.of_type(kind):
+            self._open_stream(announced)
+        elif "json" in kind and self._expected is not framing.JsonArray:
             self._opening = None
         # Only what was asked of a model or of MCP is read, or what nobody saw asked.
-        wanted = request is None and (not kind or "json" in kind or self._sse is not None)
+        wanted = request is None and (not kind or "json" in kind or self.is_stream)
         if request is not None:
             wanted = request.dialect is not None or request.content_class == "mcp"
             if request.content_class in ("mcp", "a2a"):
                 self.content_class = request.content_class
         encoding = header(self._headers, "content-encoding")
         limit = MAX_BODY_BYTES if wanted else 0
-        self._body = BodyStore(encoding, limit=limit, stream=self._sse is not None)
+        self._body = BodyStore(encoding, limit=limit, stream=self.is_stream)
         self._wanted = wanted
 
     @property
     def is_stream(self) -> bool:
         """Whether the answer comes as events."""
-        return self._sse is not None
+        return self._events is not None
 
     @property
     def confidence(self) -> float:
@@ -106,16 +106,16 @@ class AnswerReader:
             return []
         if self._opening is not None:
             self._opening += piece
-            if len(self._opening) < _OPENING_BYTES:
+            if len(self._opening) < framing.OPENING_BYTES:
                 return []
             piece = self._settle()
-        return self._events(piece, time_ns) if self._sse else []
+        return self._stream(piece, time_ns)
 
     def gap(self, missing: int) -> None:
         """Tell that the next `missing` bytes of the body were never seen."""
         self._body.gap(missing)
-        if self._sse:
-            self._sse = SseParser()  # what follows is the rest of an unknown event
+        if self._framing:
+            self._events = self._framing()  # what follows is the rest of an unknown event
 
     def end(self, truncated: bool, time_ns: int) -> list[Action]:
         """The answer is over at `time_ns`: return what was not reported yet."""
@@ -123,10 +123,12 @@ class AnswerReader:
             return []
         actions: list[Action] = []
         if self._opening is not None:
-            actions += self._events(self._settle(), time_ns)
-        if self._sse:
-            # A browser would discard an event without its blank line; we want what was seen.
-            actions += self._events(b"\n\n", time_ns)
+            actions += self._stream(self._settle(), time_ns)
+        if not self.is_stream and (unannounced := self._unannounced()):
+            self._open_stream(unannounced)
+            actions += self._stream(self._body.decoded, time_ns)
+        if self._events:
+            actions += self._told(self._events.finish(), time_ns)
         else:
             actions += self._whole(truncated)
         if self.reported or self.dialect is None:
@@ -136,20 +138,35 @@ class AnswerReader:
     def _settle(self) -> bytes:
         """Decide by its opening what a body without a type is, and return the opening."""
         opening, self._opening = self._opening or b"", None
-        if opening.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(_SSE_OPENINGS):
-            self._open_stream()
+        if shown := framing.of_opening(opening, self._expected):
+            self._open_stream(shown)
             self._body.stream = True
         return opening
 
-    def _open_stream(self) -> None:
-        self._sse = SseParser()
+    def _unannounced(self) -> Callable[[], Framing] | None:
+        """Return how a body is cut in events that was kept, since nothing said it is a stream."""
+        raw = self._body.decoded
+        if (self._request is not None and self.dialect is None) or b'"jsonrpc"' in raw:
+            return None
+
+        def streams_as(event: bytes) -> Callable[[], Framing] | None:
+            dialect = self.dialect or dialects.by_answer(mapping(partial_json.parse(event).value))
+            return dialect.framing if dialect else None
+
+        return framing.of_body(raw, streams_as)
+
+    def _open_stream(self, reader: Callable[[], Framing]) -> None:
+        self._framing, self._events = reader, reader()
         self._opening = None
 
     # Streams
 
-    def _events(self, data: bytes, time_ns: int) -> list[Action]:
+    def _stream(self, data: bytes, time_ns: int) -> list[Action]:
+        return self._told(self._events.feed(data), time_ns) if self._events else []
+
+    def _told(self, events: Iterator[SseEvent], time_ns: int) -> list[Action]:
         actions: list[Action] = []
-        for event in self._sse.feed(data) if self._sse else ():
+        for event in events:
             actions += self._event(event, time_ns)
             if self.reported:
                 break

@@ -113,7 +113,8 @@ def error_of(value: object) -> str | None:
     """Return the error that an answer tells, as `type: message`, or None.
 
     Shapes seen: {"error": {"message", "type"}} (OpenAI, Anthropic), {"error": "text"} (Ollama,
-    Hugging Face), {"object": "error", "message"} (vLLM, Mistral).
+    Hugging Face), {"object": "error", "message"} (vLLM, Mistral), {"error": {"message",
+    "status", "code": 400}} (Google).
     """
     body = mapping(value)
     error = body.get("error")
@@ -123,6 +124,6 @@ def error_of(value: object) -> str | None:
     if not found and body.get("object") == "error":
         found = body
     message = string(found.get("message"))
-    kind = string(found.get("type")) or string(found.get("code"))
+    kind = next(filter(None, (string(found.get(key)) for key in ("type", "status", "code"))), None)
     told = ": ".join(filter(None, (kind, message)))
     return told[:MAX_ERROR_CHARS] or None

@@ -89,22 +89,33 @@ def _part(part: Mapping[str, object]) -> str:
     # {"type": "file", "file": {"filename": ..., "file_data": ...}}; Anthropic:
     # {"type": "image", "source": {"type": "base64", "media_type": ..., "data": ...}}.
     inner = mapping(part.get("source")) or mapping(part.get(kind))
-    data = next((v for v in map(inner.get, ("data", "url", "file_data")) if string(v)), None)
+    data = next(filter(None, map(string, map(inner.get, ("data", "url", "file_data")))), None)
     name = inner.get("media_type") or inner.get("filename") or kind.removesuffix("_url")
-    if not isinstance(data, str):
-        return f"[{str(name)[:MAX_NAME_CHARS]}]"
+    if data is None:
+        return described(str(name))
     if data.startswith("data:"):
         media_type, _, data = data[5:].partition(";base64,")
         name = media_type
     elif inner.get("type") == "url" or "url" in inner:
-        return f"[{str(name)[:MAX_NAME_CHARS]}]"
-    return f"[{str(name)[:MAX_NAME_CHARS]}, {_size(len(data) * 3 // 4)}]"
+        return described(str(name))
+    return described(str(name), encoded_size(data))
 
 
-def _size(count: int) -> str:
-    if count < 1024:
-        return f"{count} B"
-    return f"{count // 1024} KB" if count < 1 << 20 else f"{count / (1 << 20):.1f} MB"
+def described(name: str, size: int | None = None) -> str:
+    """Return what stands for data that is not shown, as in `[image/png, 12 KB]`."""
+    name = name[:MAX_NAME_CHARS]
+    if size is None:
+        return f"[{name}]"
+    if size < 1024:
+        return f"[{name}, {size} B]"
+    if size < 1 << 20:
+        return f"[{name}, {size // 1024} KB]"
+    return f"[{name}, {size / (1 << 20):.1f} MB]"
+
+
+def encoded_size(data: str) -> int:
+    """Return how many bytes stand in this Base64 text, padding aside."""
+    return len(data) * 3 // 4
 
 
 def params_of(body: Mapping[str, object]) -> dict[str, Param]:

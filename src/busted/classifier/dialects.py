@@ -13,10 +13,11 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
-from busted.classifier import anthropic, openai
+from busted.classifier import anthropic, bedrock, cohere, google, ollama, openai, routes
 from busted.classifier.assembly import Answer, error_of
 from busted.classifier.chat import ModelRequest
 from busted.classifier.foreign import mapping, string
+from busted.classifier.framing import Framing, JsonArray, JsonLines, ServerSentEvents
 
 Body = Mapping[str, object]
 
@@ -26,6 +27,8 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
 
     `is_request` judges a body that came to one of `paths` at an unknown host, `is_distinct`
     one whose path and host are both unknown, `is_answer` a whole answer or a stream's event.
+    `paths` are empty where the path names the model, see `routes`; `framing` is how its streams
+    come where their content type does not say.
     """
 
     api: str
@@ -37,6 +40,7 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     is_request: Callable[[Body], bool]
     is_distinct: Callable[[Body], bool]
     is_answer: Callable[[Body], bool]
+    framing: Callable[[], Framing] = ServerSentEvents
 
 
 def _never(body: Body) -> bool:
@@ -100,6 +104,132 @@ DIALECTS = (
         is_distinct=openai.is_distinct_request,
         is_answer=openai.is_answer,
     ),
+    Dialect(
+        api="google.generate_content",
+        operation="generate_content",
+        paths=(),
+        read_request=google.read_request,
+        read_answer=google.read_answer,
+        read_event=google.read_event,
+        is_request=google.is_request,
+        is_distinct=google.is_request,
+        is_answer=google.is_answer,
+        framing=JsonArray,
+    ),
+    Dialect(
+        api="google.count_tokens",
+        operation="count_tokens",
+        paths=(),
+        read_request=google.read_request,
+        read_answer=google.read_answer,
+        read_event=google.read_event,
+        is_request=google.is_request,
+        is_distinct=_never,
+        is_answer=_never,
+    ),
+    Dialect(
+        api="google.embed_content",
+        operation="embeddings",
+        paths=(),
+        read_request=google.read_embedding_request,
+        read_answer=google.read_answer,
+        read_event=google.read_event,
+        is_request=google.is_embedding_request,
+        is_distinct=_never,
+        is_answer=_never,
+    ),
+    Dialect(
+        api="bedrock.converse",
+        operation="chat",
+        paths=(),
+        read_request=bedrock.read_request,
+        read_answer=bedrock.read_answer,
+        read_event=bedrock.read_event,
+        is_request=bedrock.is_request,
+        is_distinct=bedrock.is_distinct_request,
+        is_answer=bedrock.is_answer,
+    ),
+    Dialect(
+        api="bedrock.invoke",
+        operation="text_completion",
+        paths=(),
+        read_request=bedrock.read_text_request,
+        read_answer=bedrock.read_text_answer,
+        read_event=bedrock.read_text_event,
+        is_request=bedrock.is_text_request,
+        is_distinct=_never,
+        is_answer=_never,
+    ),
+    Dialect(
+        api="cohere.chat",
+        operation="chat",
+        paths=("/v1/chat", "/v2/chat"),
+        read_request=cohere.read_request,
+        read_answer=cohere.read_answer,
+        read_event=cohere.read_event,
+        is_request=cohere.is_request,
+        is_distinct=_never,
+        is_answer=cohere.is_answer,
+        framing=JsonLines,
+    ),
+    Dialect(
+        api="cohere.embed",
+        operation="embeddings",
+        paths=("/v1/embed", "/v2/embed"),
+        read_request=cohere.read_embed_request,
+        read_answer=cohere.read_answer,
+        read_event=cohere.read_event,
+        is_request=cohere.is_embed_request,
+        is_distinct=_never,
+        is_answer=_never,
+    ),
+    Dialect(
+        api="cohere.rerank",
+        operation="rerank",
+        paths=("/rerank",),
+        read_request=cohere.read_rerank_request,
+        read_answer=cohere.read_answer,
+        read_event=cohere.read_event,
+        is_request=cohere.is_rerank_request,
+        is_distinct=_never,
+        is_answer=_never,
+    ),
+    Dialect(
+        api="ollama.chat",
+        operation="chat",
+        paths=("/api/chat",),
+        read_request=ollama.read_chat_request,
+        read_answer=ollama.read_answer,
+        read_event=ollama.read_event,
+        is_request=ollama.is_chat_request,
+        is_distinct=_never,
+        is_answer=ollama.is_chat_answer,
+        framing=JsonLines,
+    ),
+    Dialect(
+        api="ollama.generate",
+        operation="text_completion",
+        paths=("/api/generate",),
+        read_request=ollama.read_generate_request,
+        read_answer=ollama.read_answer,
+        read_event=ollama.read_event,
+        is_request=ollama.is_generate_request,
+        is_distinct=_never,
+        is_answer=ollama.is_generate_answer,
+        framing=JsonLines,
+    ),
+    Dialect(
+        api="ollama.embed",
+        operation="embeddings",
+        # The one before 0.3; it goes before OpenAI's row.
+        paths=("/api/embed", "/api/embeddings"),
+        read_request=ollama.read_embed_request,
+        read_answer=ollama.read_answer,
+        read_event=ollama.read_event,
+        is_request=ollama.is_embed_request,
+        is_distinct=_never,
+        is_answer=_never,
+    ),
     _plain("openai.completions", "text_completion", "/v1/completions", "prompt"),
     _plain("openai.embeddings", "embeddings", "/embeddings", "input"),
     _plain("openai.responses", "chat", "/responses", "input"),
@@ -109,6 +239,8 @@ DIALECTS = (
 def by_path(path: str) -> Dialect | None:
     """Return the dialect whose path ends this one."""
     path = path.rstrip("/")
+    if route := routes.find(path):
+        return by_name(route.api)
     return next((row for row in DIALECTS if path.endswith(row.paths)), None)
 
 
@@ -120,6 +252,14 @@ def by_name(api: str | None) -> Dialect | None:
 def by_request(body: Body) -> Dialect | None:
     """Return the dialect that a request's body alone shows."""
     return next((row for row in DIALECTS if row.is_distinct(body)), None)
+
+
+def of_request(path: str, body: Body) -> Dialect | None:
+    """Return the dialect of a request, by its path and, where that leaves it open, its body."""
+    row = by_path(path)
+    if row is not None and row.api == "bedrock.invoke":
+        return by_request(body) or row
+    return row
 
 
 def by_answer(body: Body) -> Dialect | None:

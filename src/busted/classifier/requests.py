@@ -13,7 +13,7 @@ from typing import Literal
 
 import msgspec
 
-from busted.classifier import a2a, dialects, fingerprint, mcp, providers
+from busted.classifier import a2a, dialects, fingerprint, mcp, providers, routes
 from busted.classifier.chat import MAX_NAME_CHARS, ModelRequest
 from busted.classifier.collect import BodyStore
 from busted.classifier.dialects import Dialect
@@ -131,7 +131,7 @@ def _dialect(
         if dialect is None:
             return None, 0.0
         return dialect, _CONFIDENCE[1 + hosted]
-    dialect = dialects.by_path(path_of(head.target))
+    dialect = dialects.of_request(path_of(head.target), value)
     if dialect is None or head.method != "POST":
         return None, 0.0
     # A body cut before its messages still names a model; one not seen at all says nothing.
@@ -154,6 +154,10 @@ def _prompt(
     asked = dialect.read_request(value)
     if body.tail:
         asked = _with_tail(asked, body.tail)
+    if head and (route := routes.find(path_of(head.target))):
+        asked = msgspec.structs.replace(
+            asked, model=route.model or asked.model, stream=route.stream or asked.stream
+        )
     sdk = fingerprint.sdk(head.headers) if head else None
     signature = fingerprint.signature(
         dialect.api, sdk.name if sdk else None, value.keys(), asked.tools
