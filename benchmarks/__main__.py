@@ -16,7 +16,7 @@ from pathlib import Path
 
 import msgspec
 
-from benchmarks import probe_cost, reader
+from benchmarks import idle_monitor, probe_cost, reader
 from benchmarks.plan import FULL, QUICK, Plan, processors
 from benchmarks.programs import BenchmarkError, build
 from benchmarks.table import Table
@@ -65,6 +65,7 @@ def _measure(plan: Plan) -> Iterator[Table]:
         yield from reader.tables(plan, built, on)
         yield probe_cost.table(plan, built, on)
         os.sched_setaffinity(0, everywhere)
+    yield idle_monitor.table(plan)
 
 
 def _print(tables: Iterator[Table]) -> tuple[Table, ...]:

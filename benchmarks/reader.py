@@ -4,6 +4,10 @@ The reader's capacity shows with a producer that it cannot outrun and that loses
 program that refills the ring as it is emptied. What a real producer reaches shows live: a C
 program in SSL_write under the real probes, read in the rhythm of the monitor. Both are repeated
 beside a thread that only computes, as the monitor's own Python might: it competes for the GIL.
+
+Time is the processor time of this process, or of the producer: on a machine of one's own that
+is the time on the wall, and what else runs on a shared one does not count. Two Python threads
+take turns at the GIL, so their times add up to that of the wall, too.
 """
 
 from __future__ import annotations
@@ -25,8 +29,7 @@ from benchmarks.table import Table, median
 from busted.agent.config import MIB, Settings
 from busted.kernel.features import probe
 from busted.kernel.libbpf import BpfObject
-from busted.kernel.programs import TlsPrograms, best_way
-from busted.kernel.ring import Ring
+from busted.kernel.programs import TlsPrograms, best_way, open_ring
 from busted.records import LostPlace, TlsData, decode
 
 RING_BYTES = Settings().ring_bytes
@@ -40,36 +43,6 @@ START_SECONDS = 10.0
 PAUSE_SECONDS = 0.001
 
 
-class Reading(msgspec.Struct, frozen=True):
-    """What one measurement read, and what the reader's thread took for it."""
-
-    records: int
-    seconds: float
-    cpu_seconds: float
-    lost_bytes: int = 0
-
-    @property
-    def rate(self) -> float:
-        """Records a second."""
-        return self.records / self.seconds
-
-
-class Clock:
-    """Elapsed time, and this thread's own."""
-
-    def __init__(self) -> None:
-        self._start, self._cpu_start = time.perf_counter(), time.thread_time()
-
-    def seconds(self) -> float:
-        """Time since the start."""
-        return time.perf_counter() - self._start
-
-    def reading(self, records: int, lost_bytes: int = 0) -> Reading:
-        """The measurement that ends now."""
-        cpu_seconds = time.thread_time() - self._cpu_start
-        return Reading(records, self.seconds(), cpu_seconds, lost_bytes)
-
-
 class Capacity:
     """The BPF producer at one size, and the ring that it fills."""
 
@@ -79,7 +52,7 @@ class Capacity:
         self._object.max_entries("records", RING_BYTES)
         self._object.load()
         self._program_fd = self._object.program_fd("produce")
-        self._ring = Ring(self._object.map("records").fd, self._object.map("reader").fd, RING_BYTES)
+        self._ring = open_ring(self._object.map("records"), self._object.map("reader"), RING_BYTES)
         self._position = 0
 
     def _take(self) -> int:
@@ -93,25 +66,35 @@ class Capacity:
         self._position = position
         return len(batch)
 
-    def measure(self, seconds: float, processor: int) -> Reading:
-        """Read for `seconds`. Raises BenchmarkError when a record is missing."""
+    def measure(self, seconds: float, processor: int) -> float:
+        """Read for `seconds` of processor time; return the records of one second.
+
+        Raises BenchmarkError when a record is missing.
+        """
         with bpf_producer(self._program_fd, processor):
-            waiting = Clock()
+            deadline = time.monotonic() + START_SECONDS
             while not self._take():
-                if waiting.seconds() > START_SECONDS:
+                if time.monotonic() > deadline:
                     raise BenchmarkError("the producer puts nothing into the ring")
-            clock, records = Clock(), 0
-            while clock.seconds() < seconds:
+            records, start = 0, time.process_time()
+            while (spent := time.process_time() - start) < seconds:
                 records += self._take()
-            reading = clock.reading(records)
         while self._take():
             pass
-        return reading
+        return records / spent
 
     def close(self) -> None:
         """Unload."""
         self._ring.close()
         self._object.close()
+
+
+class Reached(msgspec.Struct, frozen=True):
+    """What one producer did in one measurement, and how its reader fared."""
+
+    nanoseconds: float
+    reader_nanoseconds: float
+    lost_bytes: int
 
 
 class Live:
@@ -123,26 +106,25 @@ class Live:
         )
         self._programs.attach(library.at(library.chosen), cookie=1)
 
-    def measure(self, producer: SslCalls, calls: int) -> Reading:
+    def measure(self, producer: SslCalls, calls: int) -> Reached:
         """Read what `calls` calls write. Raises BenchmarkError when bytes vanish uncounted."""
         lost_before = self._programs.lost().get(LostPlace.RING_FULL, 0)
-        clock, delivered, finished = Clock(), 0, False
+        start, missing, finished = time.thread_time(), calls * producer.size, False
         producer.start(0, calls)
         while True:
             batch = self._programs.ring.read()
             for record in map(decode, batch):
                 if isinstance(record, TlsData) and record.key.pid == producer.pid:
-                    delivered += len(record.data)
+                    missing -= len(record.data)
             if not batch:
                 if finished:
                     break
                 finished = producer.finished(PAUSE_SECONDS)
-        reading = clock.reading(delivered // producer.size, calls * producer.size - delivered)
-        producer.nanoseconds()
+        spent = time.thread_time() - start
         lost = self._programs.lost().get(LostPlace.RING_FULL, 0) - lost_before
-        if not 0 <= reading.lost_bytes <= lost:
-            raise BenchmarkError(f"{reading.lost_bytes} bytes are missing, {lost} counted as lost")
-        return reading
+        if not 0 <= missing <= lost:
+            raise BenchmarkError(f"{missing} bytes are missing, {lost} are counted as lost")
+        return Reached(producer.nanoseconds(), spent / calls * 1e9, missing)
 
     def close(self) -> None:
         """Detach and unload."""
@@ -169,88 +151,81 @@ def beside_a_busy_thread(wanted: bool) -> Iterator[None]:
 
 def tables(plan: Plan, built: Built, on: Processors) -> tuple[Table, Table]:
     """Measure, and return what the reader can take and what a real producer reaches."""
-    capacity: dict[tuple[int, bool], list[Reading]] = defaultdict(list)
-    live: dict[tuple[int, bool], list[Reading]] = defaultdict(list)
+    rates: dict[tuple[int, bool], list[float]] = defaultdict(list)
+    reached: dict[tuple[int, bool], list[Reached]] = defaultdict(list)
     with contextlib.ExitStack() as opened:
         capacities = {
             size: opened.enter_context(contextlib.closing(Capacity(built.producer, size)))
             for size in SIZES
         }
         producers = {
-            size: opened.enter_context(
-                contextlib.closing(SslCalls(built.ssl_calls, size, on.producer))
-            )
+            size: opened.enter_context(contextlib.closing(SslCalls(built, size, on.producer)))
             for size in SIZES
         }
         with contextlib.closing(producers[SIZES[0]].library()) as library:
-            probes = opened.enter_context(contextlib.closing(Live(library)))
+            live = opened.enter_context(contextlib.closing(Live(library)))
         for _, size, busy in itertools.product(range(plan.rounds), SIZES, (False, True)):
             calls = min(plan.max_live_calls, plan.live_megabytes * MIB // size)
             with beside_a_busy_thread(busy):
-                measured = capacities[size].measure(plan.reading_seconds, on.producer)
-                capacity[size, busy].append(measured)
-                live[size, busy].append(probes.measure(producers[size], calls))
-    return _capacity_table(capacity), _live_table(live)
+                rate = capacities[size].measure(plan.reading_seconds, on.producer)
+                rates[size, busy].append(rate)
+                reached[size, busy].append(live.measure(producers[size], calls))
+    return _capacity_table(rates), _live_table(reached)
 
 
-def _rates(size: int, readings: list[Reading]) -> tuple[float, float]:
-    rate = median(reading.rate for reading in readings)
-    return rate, rate * size / 1e6
-
-
-def _capacity_table(measured: dict[tuple[int, bool], list[Reading]]) -> Table:
-    rows = tuple(
-        (
-            size,
-            *_rates(size, measured[size, False]),
-            median(r.cpu_seconds / r.records * 1e6 for r in measured[size, False]),
-            *_rates(size, measured[size, True]),
-            GOALS[size],
-        )
-        for size in SIZES
-    )
+def _capacity_table(rates: dict[tuple[int, bool], list[float]]) -> Table:
+    rows = []
+    for size in SIZES:
+        alone, beside = median(rates[size, False]), median(rates[size, True])
+        mb, beside_mb = alone * size / 1e6, beside * size / 1e6
+        rows.append((size, alone, mb, 1e6 / alone, beside, beside_mb, GOALS[size]))
     return Table(
         "What the reader can take, without loss",
-        "Ring.read + records.decode, with positions checked, against a BPF producer that is never "
-        "the limit. MB are 10^6 bytes of plaintext; CPU is the reader's thread.",
+        "Ring.read + records.decode, positions checked, against a BPF producer that is never the "
+        "limit. MB are 10^6 bytes of plaintext.",
         (
             "payload B",
             "records/s",
             "MB/s",
-            "CPU us/record",
+            "us/record",
             "beside a busy thread: records/s",
             "beside a busy thread: MB/s",
-            "goal records/s",
+            "goal: records/s",
         ),
-        rows,
+        tuple(rows),
     )
 
 
-def _live_table(measured: dict[tuple[int, bool], list[Reading]]) -> Table:
-    rows = tuple(
-        (
-            size,
-            *_rates(size, measured[size, False]),
-            median(100 * r.cpu_seconds / r.seconds for r in measured[size, False]),
-            sum(reading.lost_bytes for reading in measured[size, False]),
-            *_rates(size, measured[size, True]),
-            sum(reading.lost_bytes for reading in measured[size, True]),
+def _live_table(reached: dict[tuple[int, bool], list[Reached]]) -> Table:
+    rows = []
+    for size in SIZES:
+        alone, beside = reached[size, False], reached[size, True]
+        call = median(measured.nanoseconds for measured in alone)
+        reader = median(measured.reader_nanoseconds for measured in alone)
+        rows.append(
+            (
+                size,
+                1e9 / call,
+                size * 1e3 / call,
+                reader / 1e3,
+                100 * reader / call,
+                sum(measured.lost_bytes for measured in alone),
+                sum(measured.lost_bytes for measured in beside),
+            )
         )
-        for size in SIZES
-    )
     return Table(
         "What one real producer reaches",
-        "A C program that does nothing but SSL_write over memory BIOs, under the real probes; "
-        "lost is the sum of all rounds, and every byte is either read or counted as lost.",
+        "A C program that does nothing but SSL_write over memory BIOs, under the real probes. Lost "
+        "is the sum of all rounds: what found the ring full because the reader got no processor, "
+        "or no GIL, for longer than the ring lasts. Every byte was read or counted as lost.",
         (
             "payload B",
             "records/s",
             "MB/s",
-            "reader's CPU %",
+            "reader us/record",
+            "reader's processor %",
             "lost B",
-            "beside a busy thread: records/s",
-            "beside a busy thread: MB/s",
             "beside a busy thread: lost B",
         ),
-        rows,
+        tuple(rows),
     )

@@ -64,6 +64,7 @@ have_library() { PATH=$PATH:/sbin ldconfig -p | grep -F "$1" >/dev/null; }
 missing=()
 have clang || install "no clang" clang
 have gcc && [ -e /usr/include/stdlib.h ] || install "no C compiler" gcc libc6-dev
+[ -e /usr/include/openssl/ssl.h ] || install "no headers of OpenSSL" libssl-dev
 have llvm-strip || install "no llvm-strip" llvm
 [ -e /usr/include/bpf/bpf_helpers.h ] || install "no headers of libbpf" libbpf-dev
 have_library libbpf.so.1 || install "no libbpf.so.1" libbpf1

@@ -76,6 +76,12 @@ def _node_packages() -> str | None:
     return "needs the npm package openai: make setup"
 
 
+def _openssl() -> str | None:
+    if Path("/usr/include/openssl/ssl.h").exists():
+        return None
+    return "needs OpenSSL's headers: apt-get install libssl-dev"
+
+
 def _git() -> str | None:
     return None if (ROOT / ".git").exists() else "needs a git checkout, for its list of files"
 
@@ -99,6 +105,7 @@ PROBES: Mapping[str, tuple[Probe, ...]] = {
     "root": (_root,),
     "gcc": (_program("gcc", "gcc libc6-dev"),),
     "clang": (_program("clang", "clang"), _program("llvm-strip", "llvm")),
+    "openssl": (_openssl,),
     "bpftool": (_bpftool,),
     "curl": (_program("curl", "curl"),),
     "node": (_program("node", "nodejs"), _program("npm", "npm")),

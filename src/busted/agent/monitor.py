@@ -35,6 +35,7 @@ from busted.kernel import elf, features
 from busted.kernel.libbpf import BpfError
 from busted.kernel.mappings import MappingWatch
 from busted.kernel.programs import TlsPrograms, best_way
+from busted.kernel.ring import MAX_BATCH_BYTES
 from busted.kernel.targets import (
     Identity,
     Mapping,
@@ -145,13 +146,18 @@ class Monitor:
             return  # what is left is read when the probes are gone
         ring = self._programs.ring
         loop.remove_reader(ring.fd)
+        taken = self._take(ring.read())
+        if taken > MAX_BATCH_BYTES // 2:
+            # The batch ended at its limit, or near it: there is more, and the ring may fill up.
+            loop.call_soon(self._read_ring, loop)
         # A ring that is not empty and gives nothing begins with a record still being written.
-        if self._take(ring.read()) or not ring.arm():
+        elif taken or not ring.arm():
             loop.call_later(POLL_SECONDS, self._read_ring, loop)
         else:
             loop.add_reader(ring.fd, self._read_ring, loop)
 
-    def _take(self, batch: list[bytes]) -> bool:
+    def _take(self, batch: list[bytes]) -> int:
+        """Feed the pipeline, and return how many bytes the records had."""
         for raw in batch:
             if self._recording:
                 self._recording.record(raw)
@@ -161,7 +167,7 @@ class Monitor:
                 self._counts["undecodable_records"] += 1
                 continue
             self._report(self._pipeline.feed(record))
-        return bool(batch)
+        return sum(map(len, batch))
 
     def _report(self, events: Iterable[Event]) -> None:
         for event in events:

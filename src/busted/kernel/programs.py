@@ -57,7 +57,8 @@ def object_path(name: str = "tls") -> Path:
     return path
 
 
-def _ring(ring: Map, reader: Map, size: int) -> Ring | LibbpfRing:
+def open_ring(ring: Map, reader: Map, size: int) -> Ring | LibbpfRing:
+    """Open the ring buffer in the way that is right on this machine; `size` is in bytes."""
     if platform.machine() == "x86_64":
         return Ring(ring.fd, reader.fd, size)
     return LibbpfRing(ring.fd, reader.fd)
@@ -82,7 +83,7 @@ class TlsPrograms:
         self._object.load()
         self._lost = self._object.map("lost")
         self._verdicts = self._object.map("verdicts")
-        self.ring = _ring(self._object.map("records"), self._object.map("reader"), ring_bytes)
+        self.ring = open_ring(self._object.map("records"), self._object.map("reader"), ring_bytes)
         self._exits = self._object.attach("process_exit")
 
     def _choose(self, program: str, at_return: bool) -> None:

@@ -1,0 +1,60 @@
+"""The benchmarks run, and answer each question with a figure for each variant."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from benchmarks.plan import SIZES
+from benchmarks.probe_cost import ways
+from benchmarks.table import Table
+from busted.kernel import features
+from tests.requirements import ROOT
+
+pytestmark = pytest.mark.needs("kernel", "clang", "gcc", "openssl")
+
+DEADLINE_SECONDS = 120
+
+
+class Report(msgspec.Struct):
+    machine: str
+    tables: list[Table]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Report]:
+    file = tmp_path_factory.mktemp("benchmarks") / "report.json"
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks", "--quick", "--json", file],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(Path(ROOT, "src"))},
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_SECONDS,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout, msgspec.json.decode(file.read_bytes(), type=Report)
+
+
+def test_every_question_is_answered_for_every_variant(run: tuple[str, Report]) -> None:
+    capacity, live, probes, monitor = run[1].tables
+    assert [row[0] for row in capacity.rows] == list(SIZES)
+    assert [row[0] for row in live.rows] == list(SIZES)
+    assert {row[1:3] for row in probes.rows} == {
+        (way, size) for way in ways(features.probe()) for size in SIZES
+    }
+    assert len(monitor.rows) == 1
+    for table in run[1].tables:
+        assert all(len(row) == len(table.columns) for row in table.rows)
+
+
+def test_what_is_printed_is_what_the_report_holds(run: tuple[str, Report]) -> None:
+    printed, report = run
+    assert printed == f"{report.machine}\n\n" + "".join(
+        f"{table.markdown()}\n" for table in report.tables
+    )
