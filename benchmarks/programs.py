@@ -1,4 +1,8 @@
-"""The programs that produce: compiled once a run, started on a processor, ended by their id."""
+"""The programs that produce: compiled once a run, started on a processor, ended by their id.
+
+SSL_write is that of a copy of the system's libssl: a probe belongs to a file, and one on the
+system's would slow down, and bring us the records of, every program on this host.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +10,10 @@ import contextlib
 import os
 import platform
 import select
+import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +23,9 @@ from busted.kernel.targets import Target, Targets, mappings
 from xtask import ebpf
 
 SOURCES = Path(__file__).parent
+LIBRARY = "libssl.so.3"
+# How long another tracer may probe what we want to measure: other monitors come and go in tests.
+PROBED_SECONDS = 60.0
 
 
 class BenchmarkError(Exception):
@@ -28,6 +37,7 @@ class Built:
 
     def __init__(self, directory: Path) -> None:
         self.ssl_calls = directory / "ssl_calls"
+        self.library = directory / LIBRARY
         self.producer = directory / "producer.bpf.o"
         self.empty = directory / "empty.bpf.o"
 
@@ -43,6 +53,8 @@ def build(directory: Path) -> Built:
             program = SOURCES / target.with_suffix(".c").name
             ebpf.compile_program(program, platform.machine(), target)
         subprocess.run(command, check=True, capture_output=True, text=True)
+        found = subprocess.check_output(["gcc", f"-print-file-name={LIBRARY}"], text=True)
+        shutil.copy(found.strip(), built.library)
     except ebpf.BuildError as error:
         raise BenchmarkError(str(error)) from error
     except subprocess.CalledProcessError as error:
@@ -74,10 +86,13 @@ def bpf_producer(program_fd: int, processor: int) -> Iterator[None]:
 class SslCalls:
     """A running ssl_calls, writing `size` bytes a call on its two connections."""
 
-    def __init__(self, program: Path, size: int, processor: int) -> None:
+    def __init__(self, built: Built, size: int, processor: int) -> None:
         self.size = size
         self._process = subprocess.Popen(
-            [program, str(size)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            [built.ssl_calls, str(size)],
+            env={"LD_LIBRARY_PATH": str(built.library.parent)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
         )
         self.pid = self._process.pid
         assert self._process.stdin and self._process.stdout
@@ -102,6 +117,29 @@ class SslCalls:
         if not answer:
             raise BenchmarkError("ssl_calls failed at SSL_write")
         return float(answer)
+
+    def probed(self, place: Place) -> bool:
+        """Say whether there is a probe: the code in memory is not that in the file."""
+        for line in Path(f"/proc/{self.pid}/maps").read_text().splitlines():
+            span, permissions, file_offset, *_, path = line.split()
+            start, end = (int(address, 16) for address in span.split("-"))
+            address = start + place.offset - int(file_offset, 16)
+            if "x" in permissions and path.endswith(LIBRARY) and start <= address < end:
+                with open(path, "rb") as file, open(f"/proc/{self.pid}/mem", "rb") as memory:
+                    file.seek(place.offset)
+                    memory.seek(address)
+                    return file.read(4) != memory.read(4)
+        raise BenchmarkError(f"ssl_calls has no {LIBRARY} mapped")
+
+    def wait_until_bare(self, place: Place) -> None:
+        """Wait until nobody probes the place. Raises BenchmarkError when somebody goes on."""
+        deadline = time.monotonic() + PROBED_SECONDS
+        while self.probed(place):
+            if time.monotonic() > deadline:
+                raise BenchmarkError(
+                    "another tracer probes SSL_write, so no call is bare; stop other monitors"
+                )
+            time.sleep(0.05)
 
     def close(self) -> None:
         """End it."""

@@ -159,9 +159,7 @@ def tables(plan: Plan, built: Built, on: Processors) -> tuple[Table, Table]:
             for size in SIZES
         }
         producers = {
-            size: opened.enter_context(
-                contextlib.closing(SslCalls(built.ssl_calls, size, on.producer))
-            )
+            size: opened.enter_context(contextlib.closing(SslCalls(built, size, on.producer)))
             for size in SIZES
         }
         with contextlib.closing(producers[SIZES[0]].library()) as library:

@@ -130,7 +130,7 @@ class AnswerReader:
         if self._events:
             actions += self._told(self._events.finish(), time_ns)
         else:
-            actions += self._whole(truncated)
+            actions += self._whole()
         if self.reported or self.dialect is None:
             return actions
         return actions + self._report(truncated, time_ns)
@@ -203,7 +203,7 @@ class AnswerReader:
 
     # Whole answers
 
-    def _whole(self, truncated: bool) -> list[Action]:
+    def _whole(self) -> list[Action]:
         raw = self._body.decoded
         if self.dialect is None and b'"jsonrpc"' in raw:
             return list(self._rpc(raw))

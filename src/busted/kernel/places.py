@@ -68,19 +68,23 @@ class Place(msgspec.Struct, frozen=True):
 def places(elf: ElfFile, machine: str) -> tuple[Place, ...]:
     """Return the probes for a file, none when it is not a TLS library we know.
 
-    `machine` is what `platform.machine()` says; the cheaper place is known on x86_64 only.
+    They come in the order of `FUNCTIONS`, in which they are best set: attaching takes
+    milliseconds, and a program that just started is about to write. `machine` is what
+    `platform.machine()` says; the cheaper place is known on x86_64 only.
     """
     functions = elf.functions(FUNCTIONS)
     if not {"SSL_write", "SSL_read"} <= functions.keys():
         return ()
-    found = set()
-    for name, offset in functions.items():
-        program, at_return = FUNCTIONS[name]
+    found: dict[Place, None] = {}
+    for name, (program, at_return) in FUNCTIONS.items():
+        if name not in functions:
+            continue
+        offset = functions[name]
         inner = _internal_function(elf, name, offset) if machine == "x86_64" else None
         if inner is not None:
             program, offset = _INTERNAL_PROGRAM[name], inner
-        found.add(Place(program, offset, at_return))
-    return tuple(sorted(found, key=lambda place: (place.program, place.offset)))
+        found[Place(program, offset, at_return)] = None
+    return tuple(found)
 
 
 def _internal_function(elf: ElfFile, name: str, offset: int) -> int | None:
