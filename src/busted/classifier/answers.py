@@ -57,7 +57,6 @@ class AnswerReader:
         self._asked_ns = asked_ns
         self._first_token_ns: int | None = None
         self._headers = head.headers if head else ()
-        self._framing: Callable[[], Framing] | None = None
         self._events: Framing | None = None
         self._opening: bytes | None = b""
         self._expected = self.dialect.framing if self.dialect else ServerSentEvents
@@ -114,8 +113,8 @@ class AnswerReader:
     def gap(self, missing: int) -> None:
         """Tell that the next `missing` bytes of the body were never seen."""
         self._body.gap(missing)
-        if self._framing:
-            self._events = self._framing()  # what follows is the rest of an unknown event
+        if self._events:
+            self._events.gap(missing)
 
     def end(self, truncated: bool, time_ns: int) -> list[Action]:
         """The answer is over at `time_ns`: return what was not reported yet."""
@@ -156,7 +155,7 @@ class AnswerReader:
         return framing.of_body(raw, streams_as)
 
     def _open_stream(self, reader: Callable[[], Framing]) -> None:
-        self._framing, self._events = reader, reader()
+        self._events = reader()
         self._opening = None
 
     # Streams

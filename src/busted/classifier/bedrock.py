@@ -208,7 +208,7 @@ def _last_results(turns: Sequence[object]) -> tuple[ToolResult, ...]:
                 string(u.get("toolUseId")): string(u.get("name"), MAX_NAME_CHARS) for u in used
             }
             break
-        results = [r for block in blocks if (r := mapping(block.get("toolResult")))] + results
+        results += (r for block in reversed(blocks) if (r := mapping(block.get("toolResult"))))
     return tuple(
         ToolResult(
             id=string(result.get("toolUseId"), MAX_NAME_CHARS),
@@ -217,7 +217,7 @@ def _last_results(turns: Sequence[object]) -> tuple[ToolResult, ...]:
             is_error=result.get("status") == "error",
             truncated=False,
         )
-        for result in results
+        for result in reversed(results)
     )
 
 

@@ -2,19 +2,25 @@
 
 Strategy: whatever separates them on the wire, events come out as those of SSE do, so that a
 dialect does not know what carried it. All readers keep no more than one unfinished event, give
-the same events however the bytes are cut, and tell at the end what was left unfinished.
+the same events however the bytes are cut, and tell at the end what was left unfinished. The
+messages of an AWS event stream, whose names stand in headers, are told as objects with that
+name as their only key.
 
-Left out: finding an event again after a gap in a JSON array; where one begins there, only the
-brackets before it say.
+Left out: what follows a gap in a JSON array; where an event begins, only the brackets before it
+say.
 """
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Callable, Iterator
 from itertools import chain, islice
 from typing import Protocol
 
+from busted.classifier.foreign import mapping, string, to_json
+from busted.protocols import partial_json
+from busted.protocols.eventstream import EventStreamMessage, EventStreamParser
 from busted.protocols.sse import MAX_EVENT_BYTES, SseEvent, SseParser
 
 
@@ -23,6 +29,9 @@ class Framing(Protocol):
 
     def feed(self, data: bytes) -> Iterator[SseEvent]:
         """Yield the events that `data` completes; exhaust it before the next."""
+
+    def gap(self, missing: int) -> None:
+        """Tell that the next `missing` bytes were never seen: the unfinished event is lost."""
 
     def finish(self) -> Iterator[SseEvent]:
         """Yield the event that the end of the body leaves unfinished, if there is one."""
@@ -37,6 +46,10 @@ class ServerSentEvents:
     def feed(self, data: bytes) -> Iterator[SseEvent]:
         """Yield the events that `data` completes."""
         return self._parser.feed(data)
+
+    def gap(self, missing: int) -> None:
+        """Begin anew: what follows is the rest of an unknown event."""
+        self._parser = SseParser()
 
     def finish(self) -> Iterator[SseEvent]:
         """Yield the unfinished event: a browser would discard it; we want what was seen."""
@@ -60,6 +73,10 @@ class JsonLines:
             yield from self.finish()
         self._unfinished.add(rest)
 
+    def gap(self, missing: int) -> None:
+        """Drop the unfinished line; the rest of one that the gap began in is no object."""
+        self._unfinished.drop()
+
     def finish(self) -> Iterator[SseEvent]:
         """Yield the unfinished line."""
         return self._unfinished.take()
@@ -76,9 +93,12 @@ class JsonArray:
         self._depth = 0
         self._in_string = False
         self._after_backslash = False
+        self._lost = False
 
     def feed(self, data: bytes) -> Iterator[SseEvent]:
         """Yield the elements that `data` completes."""
+        if self._lost:
+            return
         place = begin = 0
         if self._after_backslash and data:
             self._after_backslash = False
@@ -102,6 +122,11 @@ class JsonArray:
                     place += 1
         if self._depth > 1:
             self._unfinished.add(data[begin:])
+
+    def gap(self, missing: int) -> None:
+        """Drop the unfinished element, and all that follows."""
+        self._unfinished.drop()
+        self._lost = True
 
     def finish(self) -> Iterator[SseEvent]:
         """Yield the unfinished element."""
@@ -127,16 +152,68 @@ class _Unfinished:
 
     def take(self) -> Iterator[SseEvent]:
         data, cut = bytes(self._bytes).strip(), self._cut
-        self._bytes.clear()
-        self._cut = False
+        self.drop()
         if data:
             yield SseEvent(data.decode("utf-8", "replace"), truncated=cut)
+
+    def drop(self) -> None:
+        self._bytes.clear()
+        self._cut = False
+
+
+class AwsEventStream:
+    """`application/vnd.amazon.eventstream`, for which see `protocols.eventstream`.
+
+    Invoke wraps what the model wrote: {"bytes": Base64}. An exception becomes an error in the
+    form that most dialects have. A damaged message tells only that something is missing.
+    """
+
+    def __init__(self) -> None:
+        self._parser = EventStreamParser()
+
+    def feed(self, data: bytes) -> Iterator[SseEvent]:
+        """Yield the messages that `data` completes."""
+        return map(_aws_event, self._parser.feed(data))
+
+    def gap(self, missing: int) -> None:
+        """Drop the messages that the gap falls in."""
+        self._parser.gap(missing)
+
+    def finish(self) -> Iterator[SseEvent]:
+        """Yield the unfinished message."""
+        return map(_aws_event, self._parser.close())
+
+
+def _aws_event(message: EventStreamMessage) -> SseEvent:
+    # https://docs.aws.amazon.com/transcribe/latest/dg/event-stream.html names the headers.
+    payload = message.payload.decode("utf-8", "replace")
+    if message.damaged:
+        return SseEvent("", truncated=True)
+    if message.headers.get(":message-type", "event") != "event":
+        kind = message.headers.get(":exception-type") or message.headers.get(":error-code")
+        told = mapping(partial_json.parse(message.payload).value)
+        text = string(told.get("message")) or string(message.headers.get(":error-message"))
+        error = {"type": "error", "error": {"type": kind, "message": text or payload}}
+        return SseEvent(to_json(error, MAX_EVENT_BYTES)[0], truncated=message.truncated)
+    name = string(message.headers.get(":event-type")) or ""
+    if name == "chunk":
+        wrapped = string(mapping(partial_json.parse(message.payload).value).get("bytes")) or ""
+        return SseEvent(_from_base64(wrapped), truncated=message.truncated)
+    return SseEvent(f'{{"{name}": {payload}}}', truncated=message.truncated)
+
+
+def _from_base64(text: str) -> str:
+    try:
+        return base64.b64decode(text).decode("utf-8", "replace")
+    except ValueError:  # cut, or no Base64 at all
+        return ""
 
 
 # By the beginning of the content type. Ollama: application/x-ndjson; Cohere's first version:
 # application/stream+json.
 _TYPES: tuple[tuple[str, Callable[[], Framing]], ...] = (
     ("text/event-stream", ServerSentEvents),
+    ("application/vnd.amazon.eventstream", AwsEventStream),
     ("application/x-ndjson", JsonLines),
     ("application/ndjson", JsonLines),
     ("application/jsonl", JsonLines),

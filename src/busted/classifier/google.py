@@ -259,7 +259,8 @@ def _last_results(contents: Sequence[object]) -> tuple[ToolResult, ...]:
     for turn in map(mapping, reversed(contents)):
         if turn.get("role") == "model":
             break
-        results = [found for part in _parts(turn) if (found := _function_response(part))] + results
+        parts = tuple(_parts(turn))
+        results += (found for part in reversed(parts) if (found := _function_response(part)))
     return tuple(
         ToolResult(
             id=string(result.get("id"), MAX_NAME_CHARS),
@@ -269,7 +270,7 @@ def _last_results(contents: Sequence[object]) -> tuple[ToolResult, ...]:
             is_error="error" in mapping(result.get("response")),
             truncated=False,
         )
-        for result in results
+        for result in reversed(results)
     )
 
 
