@@ -63,6 +63,7 @@ def read_request(body: Body) -> ModelRequest:
     """Return what a request says."""
     turns = items(body.get("messages"))
     messages = tuple(m for turn in turns[-MAX_MESSAGES:] for m in _messages(mapping(turn)))
+    system = map(mapping, items(body.get("system")))
     config = mapping(body.get("inferenceConfig"))
     params = {
         "temperature": config.get("temperature"),
@@ -72,7 +73,7 @@ def read_request(body: Body) -> ModelRequest:
     }
     return ModelRequest(
         messages=messages[-MAX_MESSAGES:],
-        system_prompt=text_of(body.get("system")) or None,
+        system_prompt="\n".join(filter(None, map(_block, system))) or None,
         user_message=last_user_text(messages),
         tools=_tools(mapping(body.get("toolConfig"))),
         params=params_of(params),
