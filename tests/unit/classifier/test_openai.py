@@ -217,9 +217,3 @@ def test_a_refusal_is_text_and_an_error_is_told() -> None:
 )
 def test_a_strange_event_is_survived(event: dict[str, object]) -> None:
     assert streamed(event, delta({"content": "fine"})).text in ("fine", "5fine")
-
-
-def test_requests_without_a_conversation_tell_what_was_asked() -> None:
-    asked = openai.read_plain_request({"model": "e", "input": ["a", "b"], "dimensions": 3})
-
-    assert (asked.model, asked.user_message, asked.params) == ("e", "a\nb", {"dimensions": 3})
