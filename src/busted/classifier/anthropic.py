@@ -172,18 +172,19 @@ def _returned(content: object) -> tuple[str, bool]:
     # {"type": "web_search_tool_result_error", "error_code": "max_uses_exceeded"}
     if error := string(mapping(content).get("error_code"), MAX_NAME_CHARS):
         return error, True
-    parts = [_found(mapping(part)) for part in items(content) or (content,)]
+    parts = [_found(part) for part in items(content) or (content,)]
     return "\n".join(filter(None, parts)), False
 
 
-def _found(part: Mapping[str, object]) -> str:
-    match part.get("type"):
+def _found(part: object) -> str:
+    found = mapping(part)
+    match found.get("type"):
         case "web_search_result":
-            told = [part.get("title"), part.get("url")]
+            told = [found.get("title"), found.get("url")]
         case "web_fetch_result":
-            told = [part.get("url"), text_of(part.get("content"))]
+            told = [found.get("url"), text_of(found.get("content"))]
         case "code_execution_result" | "bash_code_execution_result":
-            told = [part.get("stdout"), part.get("stderr")]
+            told = [found.get("stdout"), found.get("stderr")]
         case _:
             return text_of(part)
     return "\n".join(filter(None, map(string, told)))

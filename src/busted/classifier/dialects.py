@@ -1,8 +1,7 @@
 """The dialects in which models are asked: one table, a row for each.
 
 A row says which paths are its own, what its bodies look like where no path is known, and who
-reads them. A new dialect is one module and one row here. The first row that fits is taken, so
-what ends a longer path stands before what ends any.
+reads them. A new dialect is one module and one row here.
 """
 
 from __future__ import annotations
@@ -245,15 +244,21 @@ DIALECTS = (
 )
 
 
+_ENDINGS = tuple(sorted({path for row in DIALECTS for path in row.paths}, key=len, reverse=True))
+
+
 def by_path(path: str, spoken: str | None = None) -> Dialect | None:
-    """Return the dialect whose path ends this one, rather of the family of `spoken`.
+    """Return the dialect whose path ends this one; the longest such ending tells.
 
     `spoken` is the dialect that the host is known for: some paths are of two families.
     """
     path = path.rstrip("/")
-    rows = [row for row in DIALECTS if path.endswith(row.paths)]
-    family = spoken.partition(".")[0] if spoken else None
-    return next((row for row in rows if row.api.partition(".")[0] == family), *rows[:1] or (None,))
+    if not path.endswith(_ENDINGS):
+        return None
+    ending = next(filter(path.endswith, _ENDINGS))
+    rows = [row for row in DIALECTS if ending in row.paths]
+    family = (spoken or "").partition(".")[0]
+    return next((row for row in rows if row.api.startswith(f"{family}.")), rows[0])
 
 
 def model_in_path(path: str) -> str | None:
