@@ -219,6 +219,10 @@ class AnswerReader:
         self.content_class = "llm_response"
         if value:
             self.dialect.read_answer(self.answer, value)
+        elif raw and status < 400 and self.dialect.read_bytes:
+            kind = (header(self._headers, "content-type") or "").partition(";")[0].strip().lower()
+            self.dialect.read_bytes(self.answer, kind, raw, self._body.size)
+            return []
         if status >= 400 and not self.answer.error:
             text = raw[: 4 * MAX_ERROR_CHARS].decode("utf-8", "replace")
             self.answer.error = (to_json(value, MAX_ERROR_CHARS)[0] if value else "") or (
@@ -257,7 +261,11 @@ class AnswerReader:
             truncated=truncated,
             missing_bytes=self._body.missing,
         )
-        return [response, *answer.tool_calls(provider, truncated=truncated)]
+        return [
+            response,
+            *answer.tool_calls(provider, truncated=truncated),
+            *answer.tool_results(provider, truncated=truncated),
+        ]
 
     def _since_asked(self, time_ns: int | None) -> float | None:
         if time_ns is None or self._asked_ns is None or time_ns < self._asked_ns:

@@ -72,6 +72,7 @@ def read_request(body: Body) -> ModelRequest:
         "max_tokens": config.get("maxTokens"),
     }
     return ModelRequest(
+        model=string(body.get("model"), MAX_NAME_CHARS),
         messages=messages[-MAX_MESSAGES:],
         system_prompt="\n".join(filter(None, map(_block, system))) or None,
         user_message=last_user_text(messages),
@@ -254,6 +255,7 @@ def read_text_request(body: Body) -> ModelRequest:
     limit = (config.get(key) for key in ("max_tokens", "max_gen_len", "maxTokenCount"))
     asked = string(next(filter(None, map(body.get, _ASKED)), None))
     return ModelRequest(
+        model=string(body.get("model"), MAX_NAME_CHARS),
         user_message=asked and asked[:MAX_TEXT_CHARS],
         params=params_of(
             {

@@ -47,6 +47,19 @@ PARAMS = (
     "store",
     "dimensions",
     "encoding_format",
+    "previous_response_id",
+    "background",
+    "truncation",
+    "max_tokens_to_sample",
+    "voice",
+    "language",
+    "speed",
+    "size",
+    "quality",
+    "output_format",
+    "purpose",
+    "endpoint",
+    "completion_window",
 )
 
 Param = bool | int | float | str
@@ -86,19 +99,26 @@ def _part(part: Mapping[str, object]) -> str:
     kind = string(part.get("type"), MAX_NAME_CHARS) or "unknown"
     # OpenAI: {"type": "image_url", "image_url": {"url": "data:image/png;base64,..."}},
     # {"type": "input_audio", "input_audio": {"data": ..., "format": "wav"}},
-    # {"type": "file", "file": {"filename": ..., "file_data": ...}}; Anthropic:
+    # {"type": "file", "file": {"filename": ..., "file_data": ...}}, and in responses
+    # {"type": "input_image", "image_url": "data:..."}; Anthropic:
     # {"type": "image", "source": {"type": "base64", "media_type": ..., "data": ...}}.
-    inner = mapping(part.get("source")) or mapping(part.get(kind))
-    data = next(filter(None, map(string, map(inner.get, ("data", "url", "file_data")))), None)
+    source = mapping(part.get("source"))
+    inner = source or mapping(part.get(kind)) or part
+    data = next(filter(None, map(string, map(inner.get, _DATA))), None)
+    if source.get("type") == "text":  # Anthropic's documents of plain text
+        return data or ""
     name = inner.get("media_type") or inner.get("filename") or kind.removesuffix("_url")
     if data is None:
         return described(str(name))
     if data.startswith("data:"):
         media_type, _, data = data[5:].partition(";base64,")
         name = media_type
-    elif inner.get("type") == "url" or "url" in inner:
+    elif data.startswith(("https://", "http://")):
         return described(str(name))
     return described(str(name), encoded_size(data))
+
+
+_DATA = ("data", "url", "file_data", "image_url")
 
 
 def described(name: str, size: int | None = None) -> str:

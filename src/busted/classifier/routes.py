@@ -1,7 +1,7 @@
-"""Paths that name the model: of Google's APIs and of Bedrock, where the body does not.
+"""Paths that name the model, where the body may not: Google's, Bedrock's, Azure's, Copilot's.
 
-Strategy: the last part of the path is a verb, and with it the dialect is known, or the model
-is one that is served as its maker does: then the maker is in the path too.
+Strategy: of Google and Bedrock the last part of the path is a verb, and with it the dialect is
+known, or the model is one that is served as its maker does: then the maker is in the path too.
 Left out: models behind names that their owner chose (Bedrock's inference profiles): `bedrock`
 says which dialect their bodies are written in.
 Source: https://ai.google.dev/api, https://cloud.google.com/vertex-ai/docs/reference/rest and
@@ -18,9 +18,9 @@ from busted.classifier.chat import MAX_NAME_CHARS
 
 
 class Route(msgspec.Struct, frozen=True):
-    """What a path tells; `stream` when its answer comes in pieces."""
+    """What a path tells; `api` unless its end does, `stream` if the answer comes in pieces."""
 
-    api: str
+    api: str | None
     model: str | None = None
     stream: bool = False
 
@@ -43,10 +43,13 @@ _RAW_VERBS = {"rawPredict": False, "streamRawPredict": True}
 # Mistral, Meta, AI21 and others are served with chat completions.
 _PUBLISHERS = {"anthropic": "anthropic.messages", None: None, "google": None}
 
-_BEDROCK = re.compile(
-    r"/model/(?P<model>.{1,2048})"
-    r"/(?P<verb>invoke|invoke-with-response-stream|converse|converse-stream)\Z"
-)
+# /model/{modelId}/{verb}; a model's identifier may be an ARN, of up to 2,048 characters.
+_BEDROCK_VERBS = {
+    "invoke": (None, False),
+    "invoke-with-response-stream": (None, True),
+    "converse": ("bedrock.converse", False),
+    "converse-stream": ("bedrock.converse", True),
+}
 # By what stands in the identifier of a model, e.g. "us.anthropic.claude-sonnet-4-20250514-v1:0".
 _FAMILIES = (
     ("anthropic.claude", "anthropic.messages"),
@@ -60,13 +63,22 @@ _FAMILIES = (
     ("qwen.qwen", "openai.chat"),
 )
 
+# Azure's deployments, Copilot's engines; the dialect is told by the end of the path.
+_DEPLOYMENT = re.compile(
+    r"/openai/deployments/([\w.:@-]{1,256})/|/v1/engines/([\w.:@-]{1,256})/completions\Z"
+)
+
 
 def find(path: str) -> Route | None:
     """Return what `path` tells of the model asked, None where it tells nothing."""
     if match := _GOOGLE.search(path) or _CODE_ASSIST.search(path):
         return _google(match)
-    if match := _BEDROCK.search(path):
-        return _bedrock(_decoded(match["model"]), match["verb"])
+    before, _, verb = path.rpartition("/")
+    _, _, model = before.partition("/model/")
+    if model and verb in _BEDROCK_VERBS:
+        return _bedrock(_decoded(model[:2048]), verb)
+    if match := _DEPLOYMENT.search(path):
+        return Route(None, match[1] or match[2])
     return None
 
 
@@ -86,11 +98,9 @@ def _google(match: re.Match[str]) -> Route | None:
 def _bedrock(model: str, verb: str) -> Route:
     # An inference profile's name follows its account: arn:aws:bedrock:{...}/us.anthropic.claude...
     name = model.rpartition("/")[2][:MAX_NAME_CHARS]
-    stream = verb.endswith("-stream")
-    if verb.startswith("converse"):
-        return Route("bedrock.converse", name, stream)
-    api = next((api for part, api in _FAMILIES if part in name), "bedrock.invoke")
-    return Route(api, name, stream)
+    api, stream = _BEDROCK_VERBS[verb]
+    family = next((api for part, api in _FAMILIES if part in name), "bedrock.invoke")
+    return Route(api or family, name, stream)
 
 
 def _decoded(name: str) -> str:

@@ -243,11 +243,13 @@ def test_an_exception_in_a_stream_is_the_error(path: str) -> None:
     assert (answer.text, answer.error) == ("Hel", "throttlingException: Too many tokens")
 
 
-@pytest.mark.parametrize("path", [f"{NOVA}/converse", f"{LLAMA}/invoke"])
-def test_a_refusal_is_told(path: str) -> None:
+@pytest.mark.parametrize(
+    ("path", "body"), [(f"{NOVA}/converse", CONVERSE), (f"{LLAMA}/invoke", {"prompt": "hi"})]
+)
+def test_a_refusal_is_told(path: str, body: dict[str, object]) -> None:
     told = response({"message": "The security token is expired"}, status=403)
 
-    answer = exchange(path, {**CONVERSE, "prompt": "hi"}, told)[-1]
+    answer = exchange(path, body, told)[-1]
 
     assert isinstance(answer, Response)
     assert (answer.status, answer.error) == (403, "The security token is expired")

@@ -17,7 +17,16 @@ from tests.unit.classifier.wire import CHAT, COMPLETION, MESSAGES
         ("/v1/completions", "openai.completions"),
         ("/v1/embeddings", "openai.embeddings"),
         ("/backend-api/codex/responses", "openai.responses"),
-        ("/v1/messages/count_tokens", None),
+        ("/v1/messages/count_tokens", "anthropic.messages"),
+        ("/api/chat", "ollama.chat"),
+        ("/api/embeddings", "ollama.embed"),
+        ("/api/generate", "ollama.generate"),
+        ("/v2/chat", "cohere.chat"),
+        ("/v1/rerank", "cohere.rerank"),
+        ("/v1beta/models/g:generateContent", "google.generate_content"),
+        ("/v1beta/openai/chat/completions", "openai.chat"),
+        ("/v1/projects/p/locations/l/endpoints/openapi/chat/completions", "openai.chat"),
+        ("/model/m/converse", "bedrock.converse"),
         ("/v1/models", None),
         ("/api/v1/messages2", None),
         ("/", None),
@@ -33,8 +42,8 @@ def test_each_providers_default_dialect_is_in_the_table() -> None:
     assert all(dialects.by_name(row.api) for row in PROVIDERS if row.api)
 
 
-def test_names_of_dialects_are_distinct() -> None:
-    names = [row.api for row in dialects.DIALECTS]
+def test_names_of_dialects_are_distinct_for_each_operation() -> None:
+    names = [(row.api, row.operation) for row in dialects.DIALECTS]
 
     assert len(names) == len(set(names))
 

@@ -69,6 +69,8 @@ PROFILE = "arn:aws:bedrock:us-east-1:123456789012:inference-profile%2Fus.anthrop
         ("/model/x/invoke/more", None),
         ("/model//invoke", None),
         ("/models/x:generateContentOrNot", None),
+        ("/openai/deployments/gpt-4o/chat/completions", Route(None, "gpt-4o")),
+        ("/v1/engines/copilot-codex/completions", Route(None, "copilot-codex")),
         ("/v1/chat/completions", None),
         ("", None),
     ],
@@ -100,6 +102,7 @@ def test_every_route_leads_to_a_dialect() -> None:
             {"inferenceConfig": {}, "messages": [{"role": "user", "content": [{"text": "hi"}]}]},
             "bedrock.converse",
         ),
+        ({"messages": [{"role": "user", "content": "hi"}]}, "openai.chat"),
         ({"prompt": "hi"}, "bedrock.invoke"),
         ({}, "bedrock.invoke"),
     ],
@@ -107,7 +110,8 @@ def test_every_route_leads_to_a_dialect() -> None:
 def test_where_the_model_has_a_name_of_its_owner_the_body_tells_the_dialect(
     body: dict[str, object], api: str
 ) -> None:
-    dialect = dialects.of_request("/model/application-inference-profile%2Fabc123/invoke", body)
+    path = "/model/application-inference-profile%2Fabc123/invoke"
+    dialect = dialects.of_request(path, {"model": "abc123", **body})
 
     assert dialect is not None
     assert dialect.api == api
