@@ -72,14 +72,14 @@ class Finding(Value, frozen=True, kw_only=True):
 class Usage(Value, frozen=True, kw_only=True):
     """Tokens as the provider counted them.
 
-    Of `input`, `cached` were read from a cache and `cache_created` written to one.
+    `cached` and `cache_written` are the parts of `input` read from a cache and stored in it.
     """
 
     input: int | None = None
     output: int | None = None
     cached: int | None = None
-    cache_created: int | None = None
     reasoning: int | None = None
+    cache_written: int | None = None
 
 
 class ChatMessage(Value, frozen=True, kw_only=True):

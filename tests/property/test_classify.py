@@ -67,7 +67,7 @@ json_values = st.recursive(
     ),
     max_leaves=25,
 )
-paths = st.sampled_from([*(row.paths[0] for row in DIALECTS), "/x"])
+paths = st.sampled_from([*(path for row in DIALECTS for path in row.paths), "/x"])
 FORM = {"Content-Type": "multipart/form-data; boundary=x"}
 forms = st.lists(
     st.sampled_from([b"--x", b"--", b"\r\n", b"; name=", b"model", b"file", b'; filename="a"'])

@@ -200,6 +200,9 @@ class AnswerReader:
                 self.dialect = dialects.by_name(self.provider.api)
         if self.dialect is None:
             return []
+        if self._request is None and self.dialect.is_piece(value):
+            self.content_class, self.reported = "llm_stream", True
+            return []
         self.content_class = "llm_response"
         if value:
             self.dialect.read_answer(self.answer, value)

@@ -298,7 +298,7 @@ def test_what_is_written_to_the_cache_counts_as_input() -> None:
         {"type": "message_delta", "delta": {}, "usage": {"input_tokens": 3, "output_tokens": 9}},
     )
 
-    assert answer.usage == Usage(input=153, output=9, cached=50, cache_created=100)
+    assert answer.usage == Usage(input=153, output=9, cached=50, cache_written=100)
 
 
 def test_counting_tells_what_was_sent_and_no_results() -> None:
