@@ -41,8 +41,8 @@ GOALS = {200: 300_000, 4096: 160_000, 16384: 70_000}
 START_SECONDS = 10.0
 # How long the ring is left alone once it was found empty.
 PAUSE_SECONDS = 0.001
-# A reader that waits for its processor longer than this part of the time shares it. Alone it
-# waits a thousandth; with one other busy program, half.
+# With the processor to itself the reader gives away a hundredth at most; with one other busy
+# program, half.
 DISTURBED = 0.02
 
 
@@ -92,18 +92,37 @@ class Capacity:
         self._object.close()
 
 
+class Stopwatch:
+    """Tells how much of the time since its start other programs had this thread's processor."""
+
+    def __init__(self) -> None:
+        self._start = self._now()
+
+    @staticmethod
+    def _now() -> tuple[float, float, float]:
+        # Ready to run and not running: Documentation/scheduler/sched-stats.rst of Linux.
+        waited = int(Path("/proc/thread-self/schedstat").read_text().split()[1]) / 1e9
+        return time.perf_counter(), time.process_time(), waited
+
+    def given_away(self) -> float:
+        """From 0 to 1: this thread was ready to run, and no other of this process ran instead."""
+        wall, used, waited = (b - a for a, b in zip(self._start, self._now(), strict=True))
+        return max(0.0, min(waited, wall - used)) / wall
+
+
 class Reached(msgspec.Struct, frozen=True):
     """What one producer did in one measurement, and how its reader fared."""
 
     nanoseconds: float
     reader_nanoseconds: float
-    reader_kept_waiting: float
+    given_away: float
+    """The part of the time in which other programs had the reader's processor, about."""
     lost_bytes: int
 
     @property
     def disturbed(self) -> bool:
         """Other programs had the reader's processor for so long that a loss tells nothing of it."""
-        return self.reader_kept_waiting > DISTURBED
+        return self.given_away > DISTURBED
 
 
 class Live:
@@ -119,7 +138,7 @@ class Live:
         """Read what `calls` calls write. Raises BenchmarkError when bytes vanish uncounted."""
         lost_before = self._programs.lost().get(LostPlace.RING_FULL, 0)
         missing, finished = calls * producer.size, False
-        start, wall_start, wait_start = time.thread_time(), time.perf_counter(), _waited_seconds()
+        start, watch = time.thread_time(), Stopwatch()
         producer.start(0, calls)
         while True:
             batch = self._programs.ring.read()
@@ -131,20 +150,15 @@ class Live:
                     break
                 finished = producer.finished(PAUSE_SECONDS)
         spent = time.thread_time() - start
-        waiting = (_waited_seconds() - wait_start) / (time.perf_counter() - wall_start)
+        given_away = watch.given_away()
         lost = self._programs.lost().get(LostPlace.RING_FULL, 0) - lost_before
         if not 0 <= missing <= lost:
             raise BenchmarkError(f"{missing} bytes are missing, {lost} are counted as lost")
-        return Reached(producer.nanoseconds(), spent / calls * 1e9, waiting, missing)
+        return Reached(producer.nanoseconds(), spent / calls * 1e9, given_away, missing)
 
     def close(self) -> None:
         """Detach and unload."""
         self._programs.close()
-
-
-def _waited_seconds() -> float:
-    # Ready to run and not running: Documentation/scheduler/sched-stats.rst of Linux.
-    return int(Path("/proc/thread-self/schedstat").read_text().split()[1]) / 1e9
 
 
 @contextlib.contextmanager
