@@ -70,12 +70,16 @@ class Finding(Value, frozen=True, kw_only=True):
 
 
 class Usage(Value, frozen=True, kw_only=True):
-    """Tokens as the provider counted them; `cached` is the part of `input` read from a cache."""
+    """Tokens as the provider counted them.
+
+    `cached` and `cache_written` are the parts of `input` read from a cache and stored in it.
+    """
 
     input: int | None = None
     output: int | None = None
     cached: int | None = None
     reasoning: int | None = None
+    cache_written: int | None = None
 
 
 class ChatMessage(Value, frozen=True, kw_only=True):
@@ -123,6 +127,7 @@ class Response(Value, frozen=True, kw_only=True, tag=True):
     finish_reason: str | None = None
     error: str | None = None
     usage: Usage | None = None
+    cost: float | None = None
     latency: float | None = None
     time_to_first_token: float | None = None
     stream: bool

@@ -22,6 +22,7 @@ from busted import events
 from busted.agent.clock import Clock
 from busted.classifier.connection import ConnectionReader, Observed
 from busted.classifier.direction import Direction
+from busted.classifier.options import DEFAULT_OPTIONS, Options
 from busted.events import Event
 from busted.records import (
     ConnectionKey,
@@ -78,9 +79,11 @@ class Pipeline:
         enrichers: Mapping[str, Enricher],
         outside: Outside = Outside(),  # noqa: B008  (frozen)
         connections: Connections | None = None,
+        options: Options = DEFAULT_OPTIONS,
     ) -> None:
         """Enrichers run in their order; their names appear in `failures`."""
         self._origin, self._enrichers, self._outside = origin, enrichers, outside
+        self._options = options
         self._connections = Connections() if connections is None else connections
         self._readers: dict[ConnectionKey, ConnectionReader] = {}
         self._muted: set[ConnectionKey] = set()
@@ -169,7 +172,7 @@ class Pipeline:
     def _reader(self, key: ConnectionKey) -> ConnectionReader:
         reader = self._readers.get(key)
         if reader is None:
-            reader = self._readers[key] = ConnectionReader()
+            reader = self._readers[key] = ConnectionReader(options=self._options)
         return reader
 
     def _mute(self, key: ConnectionKey) -> None:

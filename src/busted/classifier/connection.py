@@ -13,12 +13,13 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 
-from busted.classifier import mcp, providers
+from busted.classifier import mcp
 from busted.classifier.answers import NANOSECONDS
 from busted.classifier.direction import Direction
 from busted.classifier.exchange import Exchange, Observed
 from busted.classifier.interest import Interest, Verdict
 from busted.classifier.opening import Opening, Protocol, Role
+from busted.classifier.options import DEFAULT_OPTIONS, Options
 from busted.protocols.http import (
     HttpBody,
     HttpEnd,
@@ -47,8 +48,9 @@ class ConnectionReader:
     unless `name` tells that the host is one of models.
     """
 
-    def __init__(self, sni: str | None = None) -> None:
+    def __init__(self, sni: str | None = None, options: Options = DEFAULT_OPTIONS) -> None:
         self._sni: str | None = None
+        self._options = options
         self._opening = Opening()
         self._interest = Interest()
         self._parsers = {
@@ -87,7 +89,7 @@ class ConnectionReader:
     def name(self, sni: str) -> None:
         """Tell the name of the server, when the TLS library learns it."""
         self._sni = sni
-        self._interest.host(providers.find(sni))
+        self._interest.host(self._options.providers.find(sni))
 
     def feed(self, direction: Direction, data: bytes, time_ns: int) -> list[Observed]:
         """Consume the next bytes of a direction."""
@@ -190,7 +192,8 @@ class ConnectionReader:
         self._waiting.append(exchange)
         self._parsers[Direction.READ].expect(head.method)
         if self._sni is None:
-            self._interest.host(providers.find(header(head.headers, "host")))
+            host = header(head.headers, "host")
+            self._interest.host(self._options.providers.find(host))
         return exchange
 
     def _response(self, message: HttpMessage, time_ns: int) -> list[Observed]:
@@ -213,7 +216,7 @@ class ConnectionReader:
 
     def _begin(self, head: HttpRequest | HttpResponse) -> Exchange:
         self._count += 1
-        return Exchange(self._count, head, self._sni, self._pending)
+        return Exchange(self._count, head, self._sni, self._pending, self._options)
 
     def _judge(self, exchange: Exchange, size: int, *, complete: bool) -> None:
         """Let `size` more bytes of an exchange count for or against the connection."""

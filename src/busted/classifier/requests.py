@@ -13,12 +13,13 @@ from typing import Literal
 
 import msgspec
 
-from busted.classifier import a2a, dialects, fingerprint, mcp, providers
+from busted.classifier import a2a, dialects, fingerprint, mcp
 from busted.classifier.chat import MAX_NAME_CHARS, ModelRequest
 from busted.classifier.collect import BodyStore
 from busted.classifier.dialects import Dialect
 from busted.classifier.direction import Direction
 from busted.classifier.foreign import mapping, string
+from busted.classifier.options import Options
 from busted.classifier.privacy import path_of
 from busted.classifier.providers import Provider
 from busted.events import Action, Prompt, Sdk
@@ -50,6 +51,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     confidence: float = 0.0
     provider: Provider | None = None
     dialect: Dialect | None = None
+    model: str | None = None
     asked: ModelRequest | None = None
     sdk: Sdk | None = None
     signature: str | None = None
@@ -62,10 +64,10 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
         return self.content_class in AI_CLASSES
 
 
-def serving(head: HttpRequest | None, sni: str | None) -> Provider | None:
+def serving(head: HttpRequest | None, sni: str | None, options: Options) -> Provider | None:
     """Return who serves a request: the server name that TLS checked goes before the Host header."""
     host = sni or (header(head.headers, "host") if head else None)
-    return providers.find(host, path_of(head.target) if head else None)
+    return options.providers.find(host, path_of(head.target) if head else None)
 
 
 def body_store(head: HttpRequest) -> BodyStore:
@@ -88,13 +90,16 @@ def read(
     truncated: bool,
     pending: mcp.Pending,
     direction: Direction,
+    options: Options,
 ) -> Request:
     """Judge a request, whole or as far as it was seen, and return its actions with it.
 
     Without a head, the body is judged by itself and `sni`.
     """
     truncated = truncated or body.truncated
-    provider = serving(head, sni)
+    served_by = serving(head, sni, options)
+    # A port of this host is a hint: it names nobody until the body has the shape as well.
+    provider = None if served_by and served_by.local_ports else served_by
     raw = body.decoded
     if b'"jsonrpc"' in raw:
         messages = jsonrpc.read(raw)
@@ -112,7 +117,8 @@ def read(
     if dialect is None:
         kind: ContentClass = "http" if head else "none"
         return Request(content_class=kind, confidence=float(head is not None), provider=provider)
-    return _prompt(head, body, value, provider, dialect, confidence, truncated)
+    who = served_by if value else provider
+    return _prompt(head, body, value, who, dialect, confidence, truncated)
 
 
 def _dialect(
@@ -188,6 +194,7 @@ def _prompt(
         confidence=confidence,
         provider=provider,
         dialect=dialect,
+        model=asked.model,
         asked=asked,
         sdk=sdk,
         signature=signature,
