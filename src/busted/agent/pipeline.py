@@ -15,6 +15,7 @@ import struct
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
+from typing import Annotated
 
 import msgspec
 
@@ -50,7 +51,7 @@ class Origin(msgspec.Struct, frozen=True):
 
     host: str
     clock: Clock
-    seed: bytes
+    seed: Annotated[bytes, msgspec.Meta(max_length=hashlib.blake2b.MAX_KEY_SIZE)]
     """Makes event ids differ between runs."""
 
 

@@ -131,7 +131,7 @@ class AnswerReader:
             # A browser would discard an event without its blank line; we want what was seen.
             actions += self._events(b"\n\n", time_ns)
         else:
-            actions += self._whole(truncated)
+            actions += self._whole()
         if self.reported or self.dialect is None:
             return actions
         return actions + self._report(truncated, time_ns)
@@ -189,7 +189,7 @@ class AnswerReader:
 
     # Whole answers
 
-    def _whole(self, truncated: bool) -> list[Action]:
+    def _whole(self) -> list[Action]:
         raw = self._body.decoded
         if self.dialect is None and b'"jsonrpc"' in raw:
             return list(self._rpc(raw))

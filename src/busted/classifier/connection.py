@@ -53,10 +53,7 @@ class ConnectionReader:
         self._options = options
         self._opening = Opening()
         self._interest = Interest()
-        self._parsers = {
-            Direction.WRITE: Http1Parser("request"),
-            Direction.READ: Http1Parser("response"),
-        }
+        self._parsers = _new_parsers()
         self._waiting: deque[Exchange] = deque(maxlen=MAX_WAITING)
         self._asking: Exchange | None = None
         self._answering: Exchange | None = None
@@ -89,7 +86,10 @@ class ConnectionReader:
     def name(self, sni: str) -> None:
         """Tell the name of the server, when the TLS library learns it."""
         self._sni = sni
+        was_muted = self._is_muted()
         self._interest.host(self._options.providers.find(sni))
+        if was_muted and not self._is_muted():
+            self._parsers = _new_parsers()  # nobody knows how much went by meanwhile
 
     def feed(self, direction: Direction, data: bytes, time_ns: int) -> list[Observed]:
         """Consume the next bytes of a direction."""
@@ -224,3 +224,7 @@ class ConnectionReader:
             self._interest.ai(exchange.provider)
         else:
             self._interest.other(size, complete=complete)
+
+
+def _new_parsers() -> dict[Direction, Http1Parser]:
+    return {Direction.WRITE: Http1Parser("request"), Direction.READ: Http1Parser("response")}

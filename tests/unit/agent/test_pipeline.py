@@ -234,6 +234,16 @@ def test_ids_of_one_moment_differ_by_run_connection_and_number() -> None:
     assert len(set(ids)) == len(ids)
 
 
+def test_a_seed_too_long_to_make_ids_of_is_refused_when_it_is_read() -> None:
+    for length in (0, 64):
+        origin = Origin("host", CLOCK, b"s" * length)
+        assert msgspec.json.decode(msgspec.json.encode(origin), type=Origin) == origin
+        assert event_id(0, origin.seed, ConnectionKey(1, 2, 3, 4), 1)
+    too_long = Origin("host", CLOCK, b"s" * 65)
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.json.decode(msgspec.json.encode(too_long), type=Origin)
+
+
 def test_a_replay_gives_equal_events() -> None:
     first, second = Host(), Host()
     assert first.exchange(first.key()) == second.exchange(second.key()) != []

@@ -351,14 +351,15 @@ def test_binary_is_given_up_unless_the_host_is_known() -> None:
 
 def test_a_late_name_brings_a_connection_back() -> None:
     reader = ConnectionReader()
-    reader.feed(WRITE, bytes(MAX_BINARY_BYTES + 1), 0)
+    reader.feed(READ, b"HTTP/1.1 200 OK\r\nContent-Length: 999999999\r\n\r\n", 0)
+    reader.feed(READ, bytes(MAX_OTHER_BYTES + 1), 0)
     muted = reader.verdict
 
     reader.name(SNI)
-    reader.feed(WRITE, b"\r\n", 0)
 
     assert [muted, reader.verdict] == ["not_ai", "ai"]
-    assert [type(a) for a in actions(reader.feed(WRITE, request(CHAT), 0))] == [Prompt]
+    seen = reader.feed(WRITE, request(CHAT), 0) + reader.feed(READ, response(COMPLETION), 0)
+    assert [type(action) for action in actions(seen)] == [Prompt, Response]
 
 
 @pytest.mark.parametrize(
