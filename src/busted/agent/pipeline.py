@@ -52,7 +52,7 @@ class Origin(msgspec.Struct, frozen=True):
     host: str
     clock: Clock
     seed: Annotated[bytes, msgspec.Meta(max_length=hashlib.blake2b.MAX_KEY_SIZE)]
-    """Makes event ids differ between runs."""
+    """Makes event ids and hashes of credentials differ between runs."""
 
 
 class Outside(msgspec.Struct, frozen=True):
@@ -84,7 +84,7 @@ class Pipeline:
     ) -> None:
         """Enrichers run in their order; their names appear in `failures`."""
         self._origin, self._enrichers, self._outside = origin, enrichers, outside
-        self._options = options
+        self._options = msgspec.structs.replace(options, credential_key=origin.seed)
         self._connections = Connections() if connections is None else connections
         self._readers: dict[ConnectionKey, ConnectionReader] = {}
         self._muted: set[ConnectionKey] = set()

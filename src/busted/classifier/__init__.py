@@ -78,6 +78,7 @@ class Classification(msgspec.Struct, frozen=True, kw_only=True):
     stream: bool | None = None
     params: dict[str, bool | int | float | str] = {}
     sdk: Sdk | None = None
+    agent: Sdk | None = None
     http: HttpInfo | None = None
     mcp: McpInfo | None = None
     pii: tuple[Finding, ...] = ()
@@ -188,7 +189,8 @@ def _as_request(buffer: _Buffer, found: Classification) -> Classification:
         found = msgspec.structs.replace(
             found,
             endpoint=path_of(head.target),
-            sdk=fingerprint.sdk(head.headers),
+            sdk=request.sdk or fingerprint.sdk(head.headers),
+            agent=request.agent or fingerprint.agent(head.headers),
             http=HttpInfo(
                 method=head.method,
                 path=safe_target(head.target),

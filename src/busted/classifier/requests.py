@@ -16,6 +16,7 @@ import msgspec
 from busted.classifier import a2a, dialects, fingerprint, mcp
 from busted.classifier.chat import MAX_NAME_CHARS, ModelRequest
 from busted.classifier.collect import BodyStore
+from busted.classifier.credential import credential
 from busted.classifier.dialects import Dialect
 from busted.classifier.direction import Direction
 from busted.classifier.foreign import mapping, string
@@ -54,6 +55,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     model: str | None = None
     asked: ModelRequest | None = None
     sdk: Sdk | None = None
+    agent: Sdk | None = None
     signature: str | None = None
     rpc: tuple[JsonRpc, ...] = ()
     actions: tuple[Action, ...] = ()
@@ -118,7 +120,8 @@ def read(
         kind: ContentClass = "http" if head else "none"
         return Request(content_class=kind, confidence=float(head is not None), provider=provider)
     who = served_by if value else provider
-    return _prompt(head, body, value, who, dialect, confidence, truncated)
+    key = options.credential_key
+    return _prompt(head, body, value, who, dialect, confidence, truncated, key)
 
 
 def _dialect(
@@ -156,13 +159,16 @@ def _prompt(
     dialect: Dialect,
     confidence: float,
     truncated: bool,
+    credential_key: bytes,
 ) -> Request:
     asked = dialect.read_request(value)
     if body.tail:
         asked = _with_tail(asked, body.tail)
-    sdk = fingerprint.sdk(head.headers) if head else None
+    headers, target = (head.headers, head.target) if head else ((), "")
+    sdk, agent = fingerprint.sdk(headers), fingerprint.agent(headers)
+    client = agent or sdk
     signature = fingerprint.signature(
-        dialect.api, sdk.name if sdk else None, value.keys(), asked.tools
+        dialect.api, client.name if client else None, value.keys(), asked.tools
     )
     provider_id = provider.id if provider else None
     prompt = Prompt(
@@ -178,6 +184,10 @@ def _prompt(
         stream=asked.stream,
         params=asked.params,
         sdk=sdk,
+        agent=agent,
+        api_version=fingerprint.api_version(headers, target),
+        betas=fingerprint.betas(headers),
+        credential=credential(headers, target, credential_key),
         fingerprint=signature,
         bytes=body.size,
         truncated=truncated or asked.truncated,
@@ -197,6 +207,7 @@ def _prompt(
         model=asked.model,
         asked=asked,
         sdk=sdk,
+        agent=agent,
         signature=signature,
         # A head alone, at a host that nobody knows, is not yet a prompt.
         actions=(prompt, *results) if value or provider else (),
