@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 
-from busted.classifier import mcp
+from busted.classifier import mcp, requests
 from busted.classifier.answers import NANOSECONDS
 from busted.classifier.direction import Direction
 from busted.classifier.exchange import Exchange, Observed
@@ -27,7 +27,6 @@ from busted.protocols.http import (
     HttpRequest,
     HttpResponse,
     HttpUpgrade,
-    header,
 )
 from busted.protocols.http1 import Http1Parser
 
@@ -87,7 +86,10 @@ class ConnectionReader:
         """Tell the name of the server, when the TLS library learns it."""
         self._sni = sni
         was_muted = self._is_muted()
-        self._interest.host(self._options.providers.find(sni))
+        provider = self._options.providers.find(sni)
+        # A host that serves more, a data warehouse say, is judged by what is asked of it.
+        if provider and not provider.paths:
+            self._interest.host(provider)
         if was_muted and not self._is_muted():
             self._parsers = _new_parsers()  # nobody knows how much went by meanwhile
 
@@ -191,9 +193,9 @@ class ConnectionReader:
         exchange = self._begin(head)
         self._waiting.append(exchange)
         self._parsers[Direction.READ].expect(head.method)
-        if self._sni is None:
-            host = header(head.headers, "host")
-            self._interest.host(self._options.providers.find(host))
+        provider = requests.serving(head, self._sni, self._options)
+        if provider and not provider.local_ports:
+            self._interest.host(provider)
         return exchange
 
     def _response(self, message: HttpMessage, time_ns: int) -> list[Observed]:
