@@ -54,10 +54,17 @@ class Connection(Value, frozen=True, kw_only=True):
 
 
 class Sdk(Value, frozen=True, kw_only=True):
-    """The client library or agent that its own headers name."""
+    """A client library or an agent that its own headers name."""
 
     name: str
     version: str | None = None
+
+
+class Credential(Value, frozen=True, kw_only=True):
+    """Which credential a request carried: how, and a keyed hash of it, never itself."""
+
+    scheme: str
+    hash: str
 
 
 class Finding(Value, frozen=True, kw_only=True):
@@ -104,6 +111,10 @@ class Prompt(Value, frozen=True, kw_only=True, tag=True):
     stream: bool
     params: dict[str, bool | int | float | str] = {}
     sdk: Sdk | None = None
+    agent: Sdk | None = None
+    api_version: str | None = None
+    betas: tuple[str, ...] = ()
+    credential: Credential | None = None
     fingerprint: str | None = None
     pii: tuple[Finding, ...] = ()
     bytes: int
@@ -127,6 +138,7 @@ class Response(Value, frozen=True, kw_only=True, tag=True):
     finish_reason: str | None = None
     error: str | None = None
     usage: Usage | None = None
+    cost: float | None = None
     latency: float | None = None
     time_to_first_token: float | None = None
     stream: bool

@@ -326,6 +326,18 @@ def test_an_upload_of_a_batch_is_named_and_not_read() -> None:
     assert answer.text == "[file file-1]"
 
 
+def test_counting_tells_the_tokens_and_costs_nothing() -> None:
+    prompt, answer = exchange(
+        request(MESSAGE, path="/v1/messages/count_tokens", host=ANTHROPIC),
+        response({"input_tokens": 2095}),
+    )
+
+    assert isinstance(prompt, Prompt)
+    assert (prompt.operation, prompt.user_message) == ("count_tokens", "hi")
+    assert isinstance(answer, Response)
+    assert (answer.usage, answer.cost, answer.text) == (Usage(input=2095), None, None)
+
+
 def test_anthropics_own_tools_are_told_after_the_answer() -> None:
     use = {"type": "server_tool_use", "id": "s", "name": "web_search", "input": {"query": "q"}}
     found = {"type": "web_search_result", "title": "T", "url": "https://a.example"}
