@@ -17,6 +17,7 @@ from busted.classifier.dialects import Dialect
 from busted.classifier.direction import Direction
 from busted.classifier.foreign import mapping, to_json
 from busted.classifier.framing import Framing, ServerSentEvents
+from busted.classifier.options import Options
 from busted.classifier.providers import Provider
 from busted.classifier.requests import ContentClass, Request
 from busted.events import Action, Response
@@ -41,6 +42,7 @@ class AnswerReader:
         provider: Provider | None,
         *,
         pending: mcp.Pending,
+        options: Options,
         direction: Direction = Direction.READ,
         asked_ns: int | None = None,
     ) -> None:
@@ -53,6 +55,7 @@ class AnswerReader:
         self._head = head
         self._request = request
         self._pending = pending
+        self._prices = options.prices
         self._direction = direction
         self._asked_ns = asked_ns
         self._first_token_ns: int | None = None
@@ -216,6 +219,9 @@ class AnswerReader:
                 self.dialect = dialects.by_name(self.provider.api)
         if self.dialect is None:
             return []
+        if self._request is None and self.dialect.is_piece(value):
+            self.content_class, self.reported = "llm_stream", True
+            return []
         self.content_class = "llm_response"
         if value:
             self.dialect.read_answer(self.answer, value)
@@ -254,6 +260,7 @@ class AnswerReader:
             finish_reason=answer.finish_reason,
             error=answer.error,
             usage=answer.usage,
+            cost=self._cost(provider) if ended or not self.is_stream else None,
             latency=self._since_asked(time_ns),
             time_to_first_token=self._since_asked(self._first_token_ns),
             stream=self.is_stream,
@@ -266,6 +273,13 @@ class AnswerReader:
             *answer.tool_calls(provider, truncated=truncated),
             *answer.tool_results(provider, truncated=truncated),
         ]
+
+    def _cost(self, provider: str | None) -> float | None:
+        if self.dialect is not None and self.dialect.operation == "count_tokens":
+            return None  # what it counted was not yet used
+        # Some answers name no model; then it is the one that was asked.
+        model = self.answer.model or (self._request.model if self._request else None)
+        return self._prices.cost(provider, model, self.answer.usage)
 
     def _since_asked(self, time_ns: int | None) -> float | None:
         if time_ns is None or self._asked_ns is None or time_ns < self._asked_ns:

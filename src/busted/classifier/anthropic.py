@@ -107,7 +107,9 @@ def is_answer(body: Mapping[str, object]) -> bool:
     if kind == "message":
         return body.get("role") == "assistant" and isinstance(body.get("content"), list)
     if kind == "error":
-        return isinstance(mapping(body.get("error")).get("type"), str)
+        # OpenAI's messages over a WebSocket are alike, but have codes.
+        told = mapping(body.get("error"))
+        return isinstance(told.get("type"), str) and "code" not in told
     return kind in _EVENTS
 
 
@@ -208,10 +210,10 @@ def _usage(known: Usage | None, usage: Mapping[str, object]) -> Usage | None:
     told = integer(usage.get("input_tokens"))
     cached = integer(usage.get("cache_read_input_tokens"))
     created = integer(usage.get("cache_creation_input_tokens"))
+    cached = known.cached if cached is None else cached
+    created = known.cache_written if created is None else created
     # "Total input tokens ... is the summation of input_tokens, cache_creation_input_tokens,
     # and cache_read_input_tokens": here `input` is that total, as `Usage` says.
-    cached = known.cached if cached is None else cached
-    created = known.cache_created if created is None else created
     total = None if told is None else told + (cached or 0) + (created or 0)
     output = integer(usage.get("output_tokens"))
     details = mapping(usage.get("output_tokens_details"))
@@ -220,8 +222,8 @@ def _usage(known: Usage | None, usage: Mapping[str, object]) -> Usage | None:
         input=known.input if total is None else total,
         output=known.output if output is None else output,
         cached=cached,
-        cache_created=created,
         reasoning=known.reasoning if reasoning is None else reasoning,
+        cache_written=created,
     )
 
 

@@ -147,6 +147,7 @@ def _usage(told: Body) -> Usage | None:
         input=None if read is None else read + (cached or 0) + (written or 0),
         output=integer(usage.get("outputTokens")),
         cached=cached,
+        cache_written=written,
     )
 
 

@@ -93,7 +93,7 @@ def text_of(content: object) -> str:
 
 
 def _part(part: Mapping[str, object]) -> str:
-    for key in ("text", "refusal", "content"):
+    for key in ("text", "refusal", "transcript", "content"):
         if isinstance(part.get(key), str | list):
             return text_of(part[key])
     kind = string(part.get("type"), MAX_NAME_CHARS) or "unknown"

@@ -22,6 +22,7 @@ from busted.classifier import (
     openai_completions,
     openai_files,
     openai_media,
+    openai_realtime,
     openai_responses,
     openai_scores,
     routes,
@@ -42,6 +43,7 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
 
     `is_request` judges a body that came to one of `paths` at an unknown host, `is_distinct`
     one whose path and host are both unknown, `is_answer` a whole answer or a stream's event.
+    `is_piece` tells an event that is no answer when it comes alone, as over a WebSocket.
     `read_bytes` takes an answer that is no JSON: its media type, what was kept of it, its size.
     `common_paths` are those that other services have too: alone they say nothing.
     `paths` are empty where the path names the model, see `routes`; `framing` is how its streams
@@ -57,14 +59,15 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     is_request: Callable[[Body], bool]
     is_distinct: Callable[[Body], bool] = _never
     is_answer: Callable[[Body], bool] = _never
+    is_piece: Callable[[Body], bool] = _never
     read_bytes: Callable[[Answer, str, bytes, int], None] | None = None
     common_paths: bool = False
     framing: Callable[[], Framing] = ServerSentEvents
 
 
-def _media(operation: str, *paths: str, is_request: Callable[[Body], bool]) -> Dialect:
+def _media(api: str, operation: str, *paths: str, is_request: Callable[[Body], bool]) -> Dialect:
     return Dialect(
-        api="openai.audio" if paths[0].startswith("/audio") else "openai.images",
+        api=api,
         operation=operation,
         paths=paths,
         read_request=openai_media.read_request,
@@ -88,7 +91,7 @@ DIALECTS = (
         is_answer=anthropic.is_answer,
     ),
     Dialect(
-        api="anthropic.messages",
+        api="anthropic.messages.count_tokens",
         operation="count_tokens",
         paths=("/v1/messages/count_tokens",),
         read_request=anthropic.read_count_request,
@@ -249,9 +252,21 @@ DIALECTS = (
         is_request=openai_responses.is_request,
         is_distinct=openai_responses.is_distinct_request,
         is_answer=openai_responses.is_answer,
+        is_piece=openai_responses.is_piece,
     ),
     Dialect(
-        api="openai.responses",
+        api="openai.realtime",
+        operation="chat",
+        paths=(),  # a WebSocket
+        read_request=openai_realtime.read_request,
+        read_answer=openai_realtime.read_answer,
+        read_event=openai_realtime.read_event,
+        is_request=openai_realtime.is_request,
+        is_distinct=openai_realtime.is_request,
+        is_answer=openai_realtime.is_answer,
+    ),
+    Dialect(
+        api="openai.responses.compact",
         operation="compact",
         paths=("/responses/compact",),
         read_request=openai_responses.read_request,
@@ -260,7 +275,7 @@ DIALECTS = (
         is_request=openai_responses.is_request,
     ),
     Dialect(
-        api="openai.responses",
+        api="openai.responses.input_tokens",
         operation="count_tokens",
         paths=("/responses/input_tokens",),
         read_request=openai_responses.read_count_request,
@@ -309,19 +324,27 @@ DIALECTS = (
         common_paths=True,
     ),
     _media(
+        "openai.images",
         "image_generation",
         "/images/generations",
         "/images/edits",
         "/images/variations",
         is_request=openai_media.is_image_request,
     ),
-    _media("speech", "/audio/speech", is_request=openai_media.is_speech_request),
     _media(
+        "openai.audio.speech",
+        "speech",
+        "/audio/speech",
+        is_request=openai_media.is_speech_request,
+    ),
+    _media(
+        "openai.audio.transcriptions",
         "transcription",
         "/audio/transcriptions",
         is_request=openai_media.is_transcription_request,
     ),
     _media(
+        "openai.audio.translations",
         "translation",
         "/audio/translations",
         is_request=openai_media.is_transcription_request,

@@ -172,7 +172,7 @@ def usage_of(body: Mapping[str, object]) -> Usage | None:
         input=asked,
         output=output,
         cached=cached,
-        cache_created=integer(details.get("cache_write_tokens")),  # OpenRouter
+        cache_written=integer(details.get("cache_write_tokens")),  # OpenRouter
         reasoning=reasoning,
     )
 

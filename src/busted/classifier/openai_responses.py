@@ -3,6 +3,7 @@
 Strategy: an item that ends in `_call` asks for a tool, one that ends in `_call_output` says
 what a client's tool returned; which tools the provider runs itself, a table tells. A streamed
 answer repeats everything whole at the end of an item, of which only what no piece told is taken.
+Over a WebSocket a request is the message `response.create`, and its last event the answer.
 Left out: annotations, log probabilities, and answers fetched later (`background`).
 Source: https://platform.openai.com/docs/api-reference/responses and .../responses-streaming
 """
@@ -70,17 +71,19 @@ _EVENTS = (
 def is_request(body: Body) -> bool:
     """Tell whether a body sent to this dialect's path, at an unknown host, asks for a response."""
     return string(body.get("model")) is not None and (
-        isinstance(body.get("input"), str) or _is_items(body.get("input"))
+        isinstance(body.get("input"), str) or is_items(body.get("input"))
     )
 
 
 def is_distinct_request(body: Body) -> bool:
     """Tell a request where no path names the dialect: only items are like no other dialect's."""
-    return string(body.get("model")) is not None and _is_items(body.get("input"))
+    if body.get("type") == "response.create":
+        return is_request(body)
+    return string(body.get("model")) is not None and is_items(body.get("input"))
 
 
-def _is_items(value: object) -> bool:
-    """Tell a list of items by those that are whole: the last one may be cut short."""
+def is_items(value: object) -> bool:
+    """Tell a list of items by those that are whole: the last of several may be cut short."""
     found = items(value)
     return bool(found) and all(
         isinstance(item, dict)
@@ -119,7 +122,7 @@ def read_request(body: Body) -> ModelRequest:
         system_prompt="\n".join(filter(None, system)) or None,
         user_message=last_user_text(messages),
         tools=tools_of(body),
-        stream=body.get("stream") is True,
+        stream=body.get("stream") is True or body.get("type") == "response.create",
         params=params_of({**body, **settings}),
         results=_last_results(turns),
         truncated=len(turns) > MAX_MESSAGES,
@@ -184,13 +187,21 @@ def is_answer(body: Body) -> bool:
     """Tell whether a body or stream event of unknown origin is a response."""
     if body.get("object") in ("response", "response.compaction"):
         return "output" in body
+    if body.get("type") == "error":
+        return "code" in mapping(body.get("error"))
     return body.get("type") in _EVENTS
 
 
+def is_piece(body: Body) -> bool:
+    """Tell an event of which others bring the rest."""
+    return body.get("type") in _EVENTS and body.get("type") not in _ENDS
+
+
 def read_answer(answer: Answer, body: Body) -> None:
-    """Read an answer that came whole."""
-    _head(answer, body)
-    _output(answer, body)
+    """Read an answer that came whole, or the event that repeats it whole."""
+    told = mapping(body.get("response")) or body
+    _head(answer, told)
+    _output(answer, told)
     answer.finished = True
 
 

@@ -89,6 +89,8 @@ def _google(match: re.Match[str]) -> Route | None:
         api, stream = _GOOGLE_VERBS[verb]
         return Route(api, model and _decoded(model), stream)
     publisher = named.get("publisher")
+    if publisher == "anthropic" and model == "count-tokens":  # its body names the model
+        return Route("anthropic.messages.count_tokens")
     raw = _PUBLISHERS.get(publisher, "openai.chat")
     if verb in _RAW_VERBS and raw:
         return Route(raw, model and _decoded(model), _RAW_VERBS[verb])

@@ -205,7 +205,7 @@ def test_converse_says_the_same_whole_and_streamed(path: str, told: bytes, strea
     assert (answer.text, answer.reasoning) == ("Hello", "hm")
     assert (answer.finish_reason, answer.truncated) == ("tool_use", False)
     assert answer.stream == streamed
-    assert answer.usage == Usage(input=11, output=5, cached=3)
+    assert answer.usage == Usage(input=11, output=5, cached=3, cache_written=1)
     assert call == ToolCall(
         name="weather",
         id="t3",

@@ -1,7 +1,7 @@
 import pytest
 
 from busted.classifier import dialects
-from busted.classifier.providers import PROVIDERS
+from busted.classifier.providers_table import PROVIDERS
 from tests.unit.classifier.wire import CHAT, COMPLETION, MESSAGES
 
 
@@ -17,7 +17,7 @@ from tests.unit.classifier.wire import CHAT, COMPLETION, MESSAGES
         ("/v1/completions", "openai.completions"),
         ("/v1/embeddings", "openai.embeddings"),
         ("/backend-api/codex/responses", "openai.responses"),
-        ("/v1/messages/count_tokens", "anthropic.messages"),
+        ("/v1/messages/count_tokens", "anthropic.messages.count_tokens"),
         ("/api/chat", "ollama.chat"),
         ("/api/embeddings", "ollama.embed"),
         ("/api/generate", "ollama.generate"),
@@ -42,8 +42,8 @@ def test_each_providers_default_dialect_is_in_the_table() -> None:
     assert all(dialects.by_name(row.api) for row in PROVIDERS if row.api)
 
 
-def test_names_of_dialects_are_distinct_for_each_operation() -> None:
-    names = [(row.api, row.operation) for row in dialects.DIALECTS]
+def test_names_of_dialects_are_distinct() -> None:
+    names = [row.api for row in dialects.DIALECTS]
 
     assert len(names) == len(set(names))
 

@@ -238,7 +238,7 @@ def test_a_strange_event_is_survived(event: dict[str, object]) -> None:
                 "prompt_tokens_details": {"cached_tokens": 1, "cache_write_tokens": 7},
                 "cost": 0.01,
             },
-            Usage(input=9, output=4, cached=1, cache_created=7),
+            Usage(input=9, output=4, cached=1, cache_written=7),
         ),
         (
             {

@@ -45,21 +45,21 @@ def form(*fields: bytes, path: str, host: str = OPENAI) -> bytes:
             OPENAI,
             "/v1/responses/compact",
             {"model": "m", "input": "x"},
-            "openai.responses",
+            "openai.responses.compact",
             "compact",
         ),
         (
             OPENAI,
             "/v1/responses/input_tokens",
             {"model": "m", "input": "x"},
-            "openai.responses",
+            "openai.responses.input_tokens",
             "count_tokens",
         ),
         (OPENAI, "/v1/completions", {"model": "m"}, "openai.completions", "text_completion"),
         (OPENAI, "/v1/embeddings", {"model": "m"}, "openai.embeddings", "embeddings"),
         (OPENAI, "/v1/moderations", {"input": "x"}, "openai.moderations", "moderation"),
         (OPENAI, "/v1/images/generations", {}, "openai.images", "image_generation"),
-        (OPENAI, "/v1/audio/speech", {"model": "m"}, "openai.audio", "speech"),
+        (OPENAI, "/v1/audio/speech", {"model": "m"}, "openai.audio.speech", "speech"),
         (OPENAI, "/v1/batches", BATCH, "openai.batches", "batch"),
         ("a.openai.azure.com", "/openai/v1/responses", {}, "openai.responses", "chat"),
         ("a.openai.azure.com", "/openai/batches?api-version=1", BATCH, "openai.batches", "batch"),
@@ -93,7 +93,7 @@ def form(*fields: bytes, path: str, host: str = OPENAI) -> bytes:
             ANTHROPIC,
             "/v1/messages/count_tokens?beta=true",
             MESSAGE,
-            "anthropic.messages",
+            "anthropic.messages.count_tokens",
             "count_tokens",
         ),
         (ANTHROPIC, "/v1/messages/batches", {"requests": []}, "anthropic.batches", "batch"),
@@ -324,6 +324,18 @@ def test_an_upload_of_a_batch_is_named_and_not_read() -> None:
     assert prompt.user_message == f"[in.jsonl, {len(line)} B]"
     assert isinstance(answer, Response)
     assert answer.text == "[file file-1]"
+
+
+def test_counting_tells_the_tokens_and_costs_nothing() -> None:
+    prompt, answer = exchange(
+        request(MESSAGE, path="/v1/messages/count_tokens", host=ANTHROPIC),
+        response({"input_tokens": 2095}),
+    )
+
+    assert isinstance(prompt, Prompt)
+    assert (prompt.operation, prompt.user_message) == ("count_tokens", "hi")
+    assert isinstance(answer, Response)
+    assert (answer.usage, answer.cost, answer.text) == (Usage(input=2095), None, None)
 
 
 def test_anthropics_own_tools_are_told_after_the_answer() -> None:

@@ -43,6 +43,10 @@ PROFILE = "arn:aws:bedrock:us-east-1:123456789012:inference-profile%2Fus.anthrop
             Route("anthropic.messages", "claude-sonnet-4@20250514", stream=True),
         ),
         (
+            f"{VERTEX}/anthropic/models/count-tokens:rawPredict",
+            Route("anthropic.messages.count_tokens"),
+        ),
+        (
             f"{VERTEX}/mistralai/models/mistral-large:rawPredict",
             Route("openai.chat", "mistral-large"),
         ),
