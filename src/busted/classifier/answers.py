@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from busted.classifier import dialects, framing, mcp
+from busted.classifier import dialects, event_framing, mcp
 from busted.classifier.assembly import MAX_ERROR_CHARS, Answer, error_of
 from busted.classifier.collect import MAX_BODY_BYTES, BodyStore
 from busted.classifier.dialects import Dialect
 from busted.classifier.direction import Direction
+from busted.classifier.event_framing import Framing, ServerSentEvents
 from busted.classifier.foreign import mapping, to_json
-from busted.classifier.framing import Framing, ServerSentEvents
 from busted.classifier.options import Options
 from busted.classifier.providers import Provider
 from busted.classifier.requests import ContentClass, Request
@@ -64,9 +64,9 @@ class AnswerReader:
         self._opening: bytes | None = b""
         self._expected = self.dialect.framing if self.dialect else ServerSentEvents
         kind = (header(self._headers, "content-type") or "").lower()
-        if announced := framing.of_type(kind):
+        if announced := event_framing.of_type(kind):
             self._open_stream(announced)
-        elif "json" in kind and self._expected is not framing.JsonArray:
+        elif "json" in kind and self._expected is not event_framing.JsonArray:
             self._opening = None
         # Only what was asked of a model or of MCP is read, or what nobody saw asked.
         wanted = request is None and (not kind or "json" in kind or self.is_stream)
@@ -108,7 +108,7 @@ class AnswerReader:
             return []
         if self._opening is not None:
             self._opening += piece
-            if len(self._opening) < framing.OPENING_BYTES:
+            if len(self._opening) < event_framing.OPENING_BYTES:
                 return []
             piece = self._settle()
         return self._stream(piece, time_ns)
@@ -140,7 +140,7 @@ class AnswerReader:
     def _settle(self) -> bytes:
         """Decide by its opening what a body without a type is, and return the opening."""
         opening, self._opening = self._opening or b"", None
-        if shown := framing.of_opening(opening, self._expected):
+        if shown := event_framing.of_opening(opening, self._expected):
             self._open_stream(shown)
             self._body.stream = True
         return opening
@@ -155,7 +155,7 @@ class AnswerReader:
             dialect = self.dialect or dialects.by_answer(mapping(partial_json.parse(event).value))
             return dialect.framing if dialect else None
 
-        return framing.of_body(raw, streams_as)
+        return event_framing.of_body(raw, streams_as)
 
     def _open_stream(self, reader: Callable[[], Framing]) -> None:
         self._events = reader()

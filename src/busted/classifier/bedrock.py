@@ -4,7 +4,7 @@ The path names the model, see `routes`. Invoke takes the body that the model's m
 those of Anthropic, Cohere and all who do as OpenAI are read by their modules, Nova's is that
 of converse, and what is left (Titan, Llama, Mistral, DeepSeek) asks for one text and gives
 one. An event of a stream is told as an object with its name as the only key, which is how
-Nova writes it (see `framing`).
+Nova writes it (see `event_framing`).
 Left out: guardrail traces, and documents and videos themselves.
 Source: https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html,
 .../API_runtime_ConverseStream.html and .../bedrock/latest/userguide/model-parameters.html

@@ -29,7 +29,7 @@ from busted.classifier import (
 )
 from busted.classifier.assembly import Answer
 from busted.classifier.chat import ModelRequest
-from busted.classifier.framing import Framing, JsonArray, JsonLines, ServerSentEvents
+from busted.classifier.event_framing import Framing, JsonArray, JsonLines, ServerSentEvents
 
 Body = Mapping[str, object]
 

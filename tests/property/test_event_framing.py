@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from busted.classifier.framing import (
+from busted.classifier.event_framing import (
     AwsEventStream,
     Framing,
     JsonArray,

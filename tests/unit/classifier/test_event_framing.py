@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import pytest
 
-from busted.classifier import framing
-from busted.classifier.framing import (
+from busted.classifier import event_framing
+from busted.classifier.event_framing import (
     AwsEventStream,
     Framing,
     JsonArray,
@@ -150,7 +150,7 @@ def test_a_damaged_message_says_only_that_something_is_missing() -> None:
 def test_the_content_type_says_what_reads_a_stream(
     kind: str, reader: Callable[[], Framing] | None
 ) -> None:
-    assert framing.of_type(kind) is reader
+    assert event_framing.of_type(kind) is reader
 
 
 @pytest.mark.parametrize(
@@ -168,4 +168,4 @@ def test_the_content_type_says_what_reads_a_stream(
 def test_a_kept_body_is_a_stream_only_of_a_dialect_that_streams_so(
     body: bytes, streams_as: Callable[[], Framing], reader: Callable[[], Framing] | None
 ) -> None:
-    assert framing.of_body(body, lambda event: streams_as) is reader
+    assert event_framing.of_body(body, lambda event: streams_as) is reader
