@@ -16,6 +16,7 @@ from busted.classifier.collect import MAX_BODY_BYTES, BodyStore
 from busted.classifier.dialects import Dialect
 from busted.classifier.direction import Direction
 from busted.classifier.foreign import mapping, to_json
+from busted.classifier.options import Options
 from busted.classifier.providers import Provider
 from busted.classifier.requests import ContentClass, Request
 from busted.events import Action, Response
@@ -43,6 +44,7 @@ class AnswerReader:
         provider: Provider | None,
         *,
         pending: mcp.Pending,
+        options: Options,
         direction: Direction = Direction.READ,
         asked_ns: int | None = None,
     ) -> None:
@@ -55,6 +57,7 @@ class AnswerReader:
         self._head = head
         self._request = request
         self._pending = pending
+        self._prices = options.prices
         self._direction = direction
         self._asked_ns = asked_ns
         self._first_token_ns: int | None = None
@@ -239,6 +242,7 @@ class AnswerReader:
             finish_reason=answer.finish_reason,
             error=answer.error,
             usage=answer.usage,
+            cost=self._cost(provider) if ended or not self.is_stream else None,
             latency=self._since_asked(time_ns),
             time_to_first_token=self._since_asked(self._first_token_ns),
             stream=self.is_stream,
@@ -247,6 +251,11 @@ class AnswerReader:
             missing_bytes=self._body.missing,
         )
         return [response, *answer.tool_calls(provider, truncated=truncated)]
+
+    def _cost(self, provider: str | None) -> float | None:
+        # Some answers name no model; then it is the one that was asked.
+        model = self.answer.model or (self._request.model if self._request else None)
+        return self._prices.cost(provider, model, self.answer.usage)
 
     def _since_asked(self, time_ns: int | None) -> float | None:
         if time_ns is None or self._asked_ns is None or time_ns < self._asked_ns:

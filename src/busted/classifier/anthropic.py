@@ -163,6 +163,7 @@ def _usage(known: Usage | None, usage: Mapping[str, object]) -> Usage | None:
         output=known.output if output is None else output,
         cached=known.cached if cached is None else cached,
         reasoning=known.reasoning if reasoning is None else reasoning,
+        cache_written=known.cache_written if created is None else created,
     )
 
 

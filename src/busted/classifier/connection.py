@@ -12,19 +12,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from busted.classifier import mcp, providers, websocket
+from busted.classifier import mcp, requests, websocket
 from busted.classifier.answers import NANOSECONDS
 from busted.classifier.direction import Direction
 from busted.classifier.exchange import Exchange, Observed
 from busted.classifier.framing import Framing, Protocol, Read, Role
 from busted.classifier.interest import Interest, Verdict
+from busted.classifier.options import DEFAULT_OPTIONS, Options
 from busted.protocols.http import (
     HttpBody,
     HttpEnd,
     HttpMessage,
     HttpRequest,
     HttpResponse,
-    header,
 )
 from busted.protocols.websocket import WebSocketMessage
 
@@ -48,8 +48,15 @@ class ConnectionReader:
     of models.
     """
 
-    def __init__(self, sni: str | None = None, *, max_kept_bytes: int = MAX_KEPT_BYTES) -> None:
+    def __init__(
+        self,
+        sni: str | None = None,
+        options: Options = DEFAULT_OPTIONS,
+        *,
+        max_kept_bytes: int = MAX_KEPT_BYTES,
+    ) -> None:
         self._sni: str | None = None
+        self._options = options
         self._max_kept = max_kept_bytes
         self._framing = Framing()
         self._interest = Interest()
@@ -87,7 +94,10 @@ class ConnectionReader:
         """Tell the name of the server, when the TLS library learns it."""
         self._sni = sni
         was_muted = self._is_muted()
-        self._interest.host(providers.find(sni))
+        provider = self._options.providers.find(sni)
+        # A host that serves more, a data warehouse say, is judged by what is asked of it.
+        if provider and not provider.paths:
+            self._interest.host(provider)
         if was_muted and not self._is_muted():
             self._framing.restart()  # nobody knows how much went by meanwhile
 
@@ -195,8 +205,9 @@ class ConnectionReader:
         if len(self._waiting) > MAX_WAITING:
             del self._waiting[next(iter(self._waiting))]
         self._framing.expect(head.method)
-        if self._sni is None:
-            self._interest.host(providers.find(header(head.headers, "host")))
+        provider = requests.serving(head, self._sni, self._options)
+        if provider and not provider.local_ports:
+            self._interest.host(provider)
         return exchange
 
     def _response(self, message: HttpMessage, time_ns: int) -> list[Observed]:
@@ -233,18 +244,19 @@ class ConnectionReader:
             direction,
             sni=self._sni,
             pending=self._pending,
+            options=self._options,
             time_ns=time_ns,
             number=self._count,
         )
         if observed:
-            self._interest.ai(providers.find(self._sni))
+            self._interest.ai(self._options.providers.find(self._sni))
         else:
             self._interest.other(len(message.data))
         return observed
 
     def _begin(self, head: HttpRequest | HttpResponse) -> Exchange:
         self._count += 1
-        return Exchange(self._count, head, self._sni, self._pending)
+        return Exchange(self._count, head, self._sni, self._pending, self._options)
 
     def _judge(self, exchange: Exchange, size: int, *, complete: bool) -> None:
         """Let `size` more bytes of an exchange count for or against the connection."""

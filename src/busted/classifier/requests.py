@@ -13,12 +13,14 @@ from typing import Literal
 
 import msgspec
 
-from busted.classifier import a2a, dialects, fingerprint, mcp, providers
+from busted.classifier import a2a, dialects, fingerprint, mcp
 from busted.classifier.chat import MAX_NAME_CHARS, ModelRequest
 from busted.classifier.collect import BodyStore
+from busted.classifier.credential import credential
 from busted.classifier.dialects import Dialect
 from busted.classifier.direction import Direction
 from busted.classifier.foreign import mapping, string
+from busted.classifier.options import Options
 from busted.classifier.privacy import path_of
 from busted.classifier.providers import Provider
 from busted.events import Action, Prompt, Sdk
@@ -50,8 +52,10 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     confidence: float = 0.0
     provider: Provider | None = None
     dialect: Dialect | None = None
+    model: str | None = None
     asked: ModelRequest | None = None
     sdk: Sdk | None = None
+    agent: Sdk | None = None
     signature: str | None = None
     rpc: tuple[JsonRpc, ...] = ()
     actions: tuple[Action, ...] = ()
@@ -62,10 +66,10 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
         return self.content_class in AI_CLASSES
 
 
-def serving(head: HttpRequest | None, sni: str | None) -> Provider | None:
+def serving(head: HttpRequest | None, sni: str | None, options: Options) -> Provider | None:
     """Return who serves a request: the server name that TLS checked goes before the Host header."""
     host = sni or (header(head.headers, "host") if head else None)
-    return providers.find(host, path_of(head.target) if head else None)
+    return options.providers.find(host, path_of(head.target) if head else None)
 
 
 def body_store(head: HttpRequest) -> BodyStore:
@@ -88,13 +92,16 @@ def read(
     truncated: bool,
     pending: mcp.Pending,
     direction: Direction,
+    options: Options,
 ) -> Request:
     """Judge a request, whole or as far as it was seen, and return its actions with it.
 
     Without a head, the body is judged by itself and `sni`.
     """
     truncated = truncated or body.truncated
-    provider = serving(head, sni)
+    served_by = serving(head, sni, options)
+    # A port of this host is a hint: it names nobody until the body has the shape as well.
+    provider = None if served_by and served_by.local_ports else served_by
     raw = body.decoded
     if b'"jsonrpc"' in raw:
         messages = jsonrpc.read(raw)
@@ -112,7 +119,9 @@ def read(
     if dialect is None:
         kind: ContentClass = "http" if head else "none"
         return Request(content_class=kind, confidence=float(head is not None), provider=provider)
-    return _prompt(head, body, value, provider, dialect, confidence, truncated)
+    who = served_by if value else provider
+    key = options.credential_key
+    return _prompt(head, body, value, who, dialect, confidence, truncated, key)
 
 
 def _dialect(
@@ -150,13 +159,16 @@ def _prompt(
     dialect: Dialect,
     confidence: float,
     truncated: bool,
+    credential_key: bytes,
 ) -> Request:
     asked = dialect.read_request(value)
     if body.tail:
         asked = _with_tail(asked, body.tail)
-    sdk = fingerprint.sdk(head.headers) if head else None
+    headers, target = (head.headers, head.target) if head else ((), "")
+    sdk, agent = fingerprint.sdk(headers), fingerprint.agent(headers)
+    client = agent or sdk
     signature = fingerprint.signature(
-        dialect.api, sdk.name if sdk else None, value.keys(), asked.tools
+        dialect.api, client.name if client else None, value.keys(), asked.tools
     )
     provider_id = provider.id if provider else None
     prompt = Prompt(
@@ -172,6 +184,10 @@ def _prompt(
         stream=asked.stream,
         params=asked.params,
         sdk=sdk,
+        agent=agent,
+        api_version=fingerprint.api_version(headers, target),
+        betas=fingerprint.betas(headers),
+        credential=credential(headers, target, credential_key),
         fingerprint=signature,
         bytes=body.size,
         truncated=truncated or asked.truncated,
@@ -188,8 +204,10 @@ def _prompt(
         confidence=confidence,
         provider=provider,
         dialect=dialect,
+        model=asked.model,
         asked=asked,
         sdk=sdk,
+        agent=agent,
         signature=signature,
         # A head alone, at a host that nobody knows, is not yet a prompt.
         actions=(prompt, *results) if value or provider else (),

@@ -7,11 +7,12 @@ Left out: to assemble an answer from the messages that bring it in pieces.
 
 from __future__ import annotations
 
-from busted.classifier import mcp, pii, providers, requests
+from busted.classifier import mcp, pii, requests
 from busted.classifier.answers import AnswerReader
 from busted.classifier.collect import BodyStore
 from busted.classifier.direction import Direction
 from busted.classifier.exchange import Observed
+from busted.classifier.options import Options
 from busted.events import Action
 from busted.protocols.websocket import WebSocketMessage
 
@@ -22,6 +23,7 @@ def read(
     *,
     sni: str | None,
     pending: mcp.Pending,
+    options: Options,
     time_ns: int,
     number: int,
 ) -> list[Observed]:
@@ -39,10 +41,18 @@ def read(
             truncated=message.truncated,
             pending=pending,
             direction=direction,
+            options=options,
         )
         actions += request.actions
     else:
-        answer = AnswerReader(None, None, providers.find(sni), pending=pending, direction=direction)
+        answer = AnswerReader(
+            None,
+            None,
+            options.providers.find(sni),
+            pending=pending,
+            options=options,
+            direction=direction,
+        )
         actions += answer.feed(message.data, time_ns)
         actions += answer.end(message.truncated, time_ns)
     return [

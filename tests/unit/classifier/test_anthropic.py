@@ -119,7 +119,12 @@ def test_a_whole_answer_is_read() -> None:
             {"type": "tool_use", "id": "t", "name": "f", "input": {"x": 1}},
         ],
         "stop_reason": "tool_use",
-        "usage": {"input_tokens": 3, "output_tokens": 4, "cache_read_input_tokens": 7},
+        "usage": {
+            "input_tokens": 3,
+            "output_tokens": 4,
+            "cache_read_input_tokens": 7,
+            "cache_creation_input_tokens": 5,
+        },
     }
     answer = Answer()
     anthropic.read_answer(answer, body)
@@ -127,14 +132,19 @@ def test_a_whole_answer_is_read() -> None:
     assert anthropic.is_answer(body)
     assert (answer.model, answer.text, answer.reasoning) == ("claude", "Hello", "hm")
     assert answer.finish_reason == "tool_use"
-    assert answer.usage == Usage(input=10, output=4, cached=7)
+    assert answer.usage == Usage(input=15, output=4, cached=7, cache_written=5)
     (call,) = answer.tool_calls("anthropic", truncated=False)
     assert (call.id, call.name, call.arguments) == ("t", "f", '{"x":1}')
 
 
 def test_a_stream_is_assembled() -> None:
     answer = streamed(
-        start(input_tokens=3, cache_read_input_tokens=7, output_tokens=1),
+        start(
+            input_tokens=3,
+            cache_read_input_tokens=7,
+            cache_creation_input_tokens=5,
+            output_tokens=1,
+        ),
         block(0, type="thinking", thinking=""),
         delta(0, "thinking_delta", thinking="hm"),
         {"type": "ping"},
@@ -152,7 +162,7 @@ def test_a_stream_is_assembled() -> None:
     )
 
     assert (answer.text, answer.reasoning, answer.finish_reason) == ("Hello", "hm", "tool_use")
-    assert answer.usage == Usage(input=10, output=9, cached=7)
+    assert answer.usage == Usage(input=15, output=9, cached=7, cache_written=5)
     assert not answer.finished
     anthropic.read_event(answer, "", {"type": "message_stop"})
     assert answer.finished

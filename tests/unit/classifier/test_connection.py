@@ -722,3 +722,34 @@ def test_an_answer_without_a_type_is_read_by_its_opening() -> None:
     for body in (EVENTS, as_json(COMPLETION)):
         whole = response(body, kind="text/plain")
         assert response_of(run((WRITE, request(CHAT)), (READ, whole))).text == "Hello"
+
+
+def test_a_host_that_serves_more_is_watched_once_a_path_of_models_is_asked_for() -> None:
+    reader = ConnectionReader("acme.snowflakecomputing.com")
+    verdicts = [reader.verdict]
+    for path in ("/queries/v1/query-request", "/api/v2/cortex/inference:complete"):
+        reader.feed(WRITE, request({"x": 1}, path=path), SECOND)
+        verdicts.append(reader.verdict)
+
+    assert verdicts == ["undecided", "undecided", "ai"]
+    assert reader.provider == "snowflake"
+
+
+def test_a_warehouse_is_muted_as_any_other_host() -> None:
+    reader = ConnectionReader("acme.snowflakecomputing.com")
+    for _ in range(MAX_OTHER_EXCHANGES):
+        reader.feed(WRITE, request({"sql": 1}, path="/queries/v1/query-request"), SECOND)
+        reader.feed(READ, response({"rows": 1}), SECOND)
+
+    assert reader.verdict == "not_ai"
+
+
+def test_a_local_port_is_no_verdict_until_a_prompt_is_seen() -> None:
+    reader = ConnectionReader()
+    verdicts = []
+    for body in ({"x": 1}, CHAT):
+        reader.feed(WRITE, request(body, host="localhost:8000"), SECOND)
+        verdicts.append(reader.verdict)
+
+    assert verdicts == ["undecided", "ai"]
+    assert reader.provider == "vllm"

@@ -1,7 +1,7 @@
 import pytest
 
 from busted.classifier import dialects
-from busted.classifier.providers import PROVIDERS
+from busted.classifier.providers_table import PROVIDERS
 from tests.unit.classifier.wire import CHAT, COMPLETION, MESSAGES
 
 

@@ -3,6 +3,7 @@ import pytest
 from busted.classifier import mcp, websocket
 from busted.classifier.direction import Direction
 from busted.classifier.exchange import Observed
+from busted.classifier.options import DEFAULT_OPTIONS
 from busted.events import McpRequest, PiiDetected, Prompt, Response
 from busted.protocols.websocket import WebSocketMessage
 from tests.unit.classifier.wire import CHAT, COMPLETION, as_json
@@ -10,15 +11,20 @@ from tests.unit.classifier.wire import CHAT, COMPLETION, as_json
 WRITE, READ = Direction.WRITE, Direction.READ
 
 
-def read(data: bytes, direction: Direction = WRITE, *, truncated: bool = False) -> list[Observed]:
+def judge(message: WebSocketMessage, direction: Direction) -> list[Observed]:
     return websocket.read(
-        WebSocketMessage("text", data, truncated),
+        message,
         direction,
         sni="api.openai.com",
         pending=mcp.Pending(),
+        options=DEFAULT_OPTIONS,
         time_ns=7,
         number=3,
     )
+
+
+def read(data: bytes, direction: Direction = WRITE, *, truncated: bool = False) -> list[Observed]:
+    return judge(WebSocketMessage("text", data, truncated), direction)
 
 
 def test_a_prompt_is_told_with_the_number_and_time_of_its_message() -> None:
@@ -54,6 +60,4 @@ def test_other_messages_are_nothing(data: bytes, direction: Direction) -> None:
 
 
 def test_control_frames_are_nothing() -> None:
-    message = WebSocketMessage("close", as_json(CHAT))
-    pending = mcp.Pending()
-    assert websocket.read(message, WRITE, sni=None, pending=pending, time_ns=0, number=1) == []
+    assert judge(WebSocketMessage("close", as_json(CHAT)), WRITE) == []
