@@ -109,7 +109,8 @@ class Http2Parser:
     Pieces of a message share its `stream_id`; messages of several streams interleave. `skipped`
     counts the bytes that were thrown away while looking for a frame. `is_http2` tells that frames
     were found, `has_opened` that the connection begins as this side begins it, `is_mirrored`
-    that something was said that only the other side says. Pass what `notices` of one
+    that something was said that only the other side says. With `is_aligned` the first byte is
+    taken to begin a frame, without looking for a second one. Pass what `notices` of one
     direction's parser returns to `notice` of the other's.
     """
 
@@ -117,6 +118,7 @@ class Http2Parser:
         self,
         side: Side,
         *,
+        is_aligned: bool = False,
         max_head_bytes: int = MAX_HEAD_BYTES,
         max_streams: int = MAX_STREAMS,
         search_bytes: int = SEARCH_BYTES,
@@ -126,6 +128,7 @@ class Http2Parser:
         self.has_opened = False
         self.is_mirrored = False
         self._side: Side = side
+        self._is_aligned = is_aligned
         self._max_head = max_head_bytes
         self._max_streams = max_streams
         self._search_bytes = search_bytes
@@ -217,6 +220,9 @@ class Http2Parser:
             self.is_mirrored = not self.has_opened
             return position + len(PREFACE)
         self._state = "search"
+        if self._is_aligned:
+            self._get_in_step()
+            return position
         # RFC 9113 section 3.4: a server begins with "a potentially empty SETTINGS frame (Section
         # 6.5) that MUST be the first frame". It may be all that comes for a while.
         if self._side == "response" and frames.frame_end(opening, 0) is not None:
