@@ -149,24 +149,29 @@ class Response(Value, frozen=True, kw_only=True, tag=True):
 
 
 class ToolCall(Value, frozen=True, kw_only=True, tag=True):
-    """The model asked its client to run a tool; `arguments` is the JSON text it sent."""
+    """The model asked for a tool to be run; `arguments` is the text it sent, mostly JSON.
+
+    The client runs it, or the provider itself if `server_side`.
+    """
 
     name: str
     id: str | None = None
     arguments: str | None = None
     provider: str | None = None
+    server_side: bool = False
     pii: tuple[Finding, ...] = ()
     truncated: bool
 
 
 class ToolResult(Value, frozen=True, kw_only=True, tag=True):
-    """The client gave the model what a tool returned."""
+    """The model was given what a tool returned: by the client, or `server_side` by its provider."""
 
     id: str | None = None
     name: str | None = None
     content: str | None = None
     provider: str | None = None
     is_error: bool = False
+    server_side: bool = False
     pii: tuple[Finding, ...] = ()
     truncated: bool
 

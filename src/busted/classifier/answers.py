@@ -208,9 +208,16 @@ class AnswerReader:
                 self.dialect = dialects.by_name(self.provider.api)
         if self.dialect is None:
             return []
+        if self._request is None and self.dialect.is_piece(value):
+            self.content_class, self.reported = "llm_stream", True
+            return []
         self.content_class = "llm_response"
         if value:
             self.dialect.read_answer(self.answer, value)
+        elif raw and status < 400 and self.dialect.read_bytes:
+            kind = (header(self._headers, "content-type") or "").partition(";")[0].strip().lower()
+            self.dialect.read_bytes(self.answer, kind, raw, self._body.size)
+            return []
         if status >= 400 and not self.answer.error:
             text = raw[: 4 * MAX_ERROR_CHARS].decode("utf-8", "replace")
             self.answer.error = (to_json(value, MAX_ERROR_CHARS)[0] if value else "") or (
@@ -250,9 +257,15 @@ class AnswerReader:
             truncated=truncated,
             missing_bytes=self._body.missing,
         )
-        return [response, *answer.tool_calls(provider, truncated=truncated)]
+        return [
+            response,
+            *answer.tool_calls(provider, truncated=truncated),
+            *answer.tool_results(provider, truncated=truncated),
+        ]
 
     def _cost(self, provider: str | None) -> float | None:
+        if self.dialect is not None and self.dialect.operation == "count_tokens":
+            return None  # what it counted was not yet used
         # Some answers name no model; then it is the one that was asked.
         model = self.answer.model or (self._request.model if self._request else None)
         return self._prices.cost(provider, model, self.answer.usage)

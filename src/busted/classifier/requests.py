@@ -14,7 +14,7 @@ from typing import Literal
 import msgspec
 
 from busted.classifier import a2a, dialects, fingerprint, mcp
-from busted.classifier.chat import MAX_NAME_CHARS, ModelRequest
+from busted.classifier.chat import MAX_NAME_CHARS, ModelRequest, described
 from busted.classifier.collect import BodyStore
 from busted.classifier.credential import credential
 from busted.classifier.dialects import Dialect
@@ -24,7 +24,7 @@ from busted.classifier.options import Options
 from busted.classifier.privacy import path_of
 from busted.classifier.providers import Provider
 from busted.events import Action, Prompt, Sdk
-from busted.protocols import jsonrpc, partial_json
+from busted.protocols import jsonrpc, multipart, partial_json
 from busted.protocols.http import HttpRequest, header
 from busted.protocols.jsonrpc import JsonRpc
 
@@ -112,9 +112,10 @@ def read(
             return Request(content_class="mcp", confidence=0.8, provider=provider)
         if a2a.is_a2a_request(path_of(head.target), head.headers):
             return Request(content_class="a2a", confidence=0.8, provider=provider)
-    parsed = partial_json.parse(raw) if raw else None
-    value = mapping(parsed.value) if parsed and parsed.ok else {}
-    truncated = truncated or bool(parsed and (parsed.truncated or not parsed.ok))
+    value, cut = _value(head, body)
+    truncated = truncated or cut
+    if head and (value or provider) and (model := dialects.model_in_path(path_of(head.target))):
+        value = {"model": model, **value}
     dialect, confidence = _dialect(head, value, provider, bool(raw), truncated)
     if dialect is None:
         kind: ContentClass = "http" if head else "none"
@@ -122,6 +123,36 @@ def read(
     who = served_by if value else provider
     key = options.credential_key
     return _prompt(head, body, value, who, dialect, confidence, truncated, key)
+
+
+def _value(head: HttpRequest | None, body: BodyStore) -> tuple[dialects.Body, bool]:
+    """Return what a body says by its names, and whether some of it is missing."""
+    raw = body.decoded
+    if head and (boundary := _boundary(head)):
+        value = _form(multipart.read(raw, boundary))
+        # Clients that put the file first have its settings in what was kept of the end.
+        return _form(multipart.read(body.tail, boundary)) | value, False
+    if not raw:
+        return {}, False
+    parsed = partial_json.parse(raw)
+    return (mapping(parsed.value) if parsed.ok else {}), parsed.truncated or not parsed.ok
+
+
+def _boundary(head: HttpRequest) -> bytes | None:
+    return multipart.boundary(header(head.headers, "content-type") or "")
+
+
+def _form(fields: tuple[multipart.FormField, ...]) -> dict[str, object]:
+    """Return a form as JSON would say it; files are described, a repeated field is one text."""
+    value: dict[str, object] = {}
+    for field in fields:
+        name = field.name.removesuffix("[]")
+        told = field.data.decode("utf-8", "replace")
+        if field.filename is not None:
+            told = described(field.filename, None if field.truncated else len(field.data))
+        before = value.get(name)
+        value[name] = told if before is None else f"{before}\n{told}"
+    return value
 
 
 def _dialect(
@@ -140,12 +171,12 @@ def _dialect(
         if dialect is None:
             return None, 0.0
         return dialect, _CONFIDENCE[1 + hosted]
-    dialect = dialects.by_path(path_of(head.target))
+    dialect = dialects.by_path(path_of(head.target), provider.api if provider else None)
     if dialect is None or head.method != "POST":
         return None, 0.0
     # A body cut before its messages still names a model; one not seen at all says nothing.
     shaped = dialect.is_request(value) or (truncated and string(value.get("model")) is not None)
-    unseen = truncated and not has_body
+    unseen = truncated and not has_body and not dialect.common_paths
     if not (hosted or shaped or unseen):
         return None, 0.0
     return dialect, _CONFIDENCE[1 + hosted + shaped]
@@ -162,7 +193,7 @@ def _prompt(
     credential_key: bytes,
 ) -> Request:
     asked = dialect.read_request(value)
-    if body.tail:
+    if body.tail and not (head and _boundary(head)):
         asked = _with_tail(asked, body.tail)
     headers, target = (head.headers, head.target) if head else ((), "")
     sdk, agent = fingerprint.sdk(headers), fingerprint.agent(headers)

@@ -17,7 +17,7 @@ from tests.unit.classifier.wire import CHAT, COMPLETION, MESSAGES
         ("/v1/completions", "openai.completions"),
         ("/v1/embeddings", "openai.embeddings"),
         ("/backend-api/codex/responses", "openai.responses"),
-        ("/v1/messages/count_tokens", None),
+        ("/v1/messages/count_tokens", "anthropic.messages.count_tokens"),
         ("/v1/models", None),
         ("/api/v1/messages2", None),
         ("/", None),
