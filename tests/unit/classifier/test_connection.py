@@ -419,6 +419,35 @@ def test_messages_of_a_websocket_are_judged_one_by_one() -> None:
     assert [observed.time_ns for observed in seen] == [3 * SECOND, 6 * SECOND]
 
 
+def test_a_response_of_openai_over_a_websocket_is_read() -> None:
+    asked = {"type": "response.create", "model": "gpt-5", "input": "hi"}
+    answer = {
+        "type": "message",
+        "role": "assistant",
+        "content": [{"type": "output_text", "text": "Hello"}],
+    }
+    completed = {
+        "type": "response.completed",
+        "response": {
+            "object": "response",
+            "model": "gpt-5",
+            "status": "completed",
+            "output": [answer],
+        },
+    }
+    delta = {"type": "response.output_text.delta", "delta": "Hel"}
+    seen = run(
+        (WRITE, request(None, method="GET", headers=UPGRADE, path="/v1/responses")),
+        (READ, SWITCHING),
+        (WRITE, websocket_wire.frame(1, as_json(asked), mask=b"abcd")),
+        (READ, websocket_wire.frame(1, as_json(delta))),
+        (READ, websocket_wire.frame(1, as_json(completed))),
+    )
+    prompt, response_ = prompt_of(seen), response_of(seen)
+    assert (prompt.api, prompt.user_message) == ("openai.responses", "hi")
+    assert (response_.api, response_.text) == ("openai.responses", "Hello")
+
+
 def test_a_websocket_of_an_unknown_host_is_muted_in_the_end() -> None:
     reader = ConnectionReader(OTHER)
     reader.feed(WRITE, request(None, method="GET", headers=UPGRADE, host=OTHER), 0)
