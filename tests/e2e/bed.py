@@ -114,10 +114,11 @@ CLIENTS: dict[str, Client] = {
 
 
 class Bed(NamedTuple):
-    """An open sandbox with the provider listening in it."""
+    """An open sandbox with the provider listening in it; `directory` has its certificates."""
 
     sandbox: Sandbox
     provider_pid: int
+    directory: Path
 
     def ask(
         self,
@@ -149,4 +150,4 @@ def bed(directory: Path) -> Iterator[Bed]:
         assert provider.stderr is not None
         if provider.stdout.readline() != b"ready\n":
             raise SandboxError(f"no provider: {provider.stderr.read().decode()}")
-        yield Bed(sandbox, provider.pid)
+        yield Bed(sandbox, provider.pid, directory)
