@@ -22,6 +22,7 @@ from busted import events
 from busted.agent.clock import Clock
 from busted.classifier.connection import ConnectionReader, Observed
 from busted.classifier.direction import Direction
+from busted.classifier.mcp_memory import Memory
 from busted.events import Event
 from busted.records import (
     ConnectionKey,
@@ -83,6 +84,7 @@ class Pipeline:
         self._origin, self._enrichers, self._outside = origin, enrichers, outside
         self._connections = Connections() if connections is None else connections
         self._readers: dict[ConnectionKey, ConnectionReader] = {}
+        self._mcp = Memory()
         self._muted: set[ConnectionKey] = set()
         self._counts: Counter[ConnectionKey] = Counter()
         self.failures: Counter[str] = Counter()
@@ -169,7 +171,7 @@ class Pipeline:
     def _reader(self, key: ConnectionKey) -> ConnectionReader:
         reader = self._readers.get(key)
         if reader is None:
-            reader = self._readers[key] = ConnectionReader()
+            reader = self._readers[key] = ConnectionReader(memory=self._mcp)
         return reader
 
     def _mute(self, key: ConnectionKey) -> None:

@@ -18,6 +18,7 @@ from busted.classifier import fingerprint, mcp, pii, providers, requests
 from busted.classifier.answers import AnswerReader
 from busted.classifier.collect import BodyStore
 from busted.classifier.direction import Direction
+from busted.classifier.mcp_memory import Pending
 from busted.classifier.privacy import path_of, safe_headers, safe_target
 from busted.classifier.providers import Provider
 from busted.classifier.requests import AI_CLASSES, ContentClass
@@ -171,8 +172,7 @@ def _as_request(buffer: _Buffer, found: Classification) -> Classification:
         buffer.store,
         sni=buffer.sni,
         truncated=buffer.truncated,
-        pending=mcp.Pending(),
-        direction=buffer.direction,
+        pending=Pending(),
     )
     if head is not None:
         found = msgspec.structs.replace(
@@ -208,7 +208,7 @@ def _as_request(buffer: _Buffer, found: Classification) -> Classification:
 def _as_answer(buffer: _Buffer, found: Classification) -> Classification:
     head = buffer.head if isinstance(buffer.head, HttpResponse) else None
     provider = providers.find(buffer.sni)
-    reader = AnswerReader(head, None, provider, pending=mcp.Pending(), direction=buffer.direction)
+    reader = AnswerReader(head, None, provider, pending=Pending())
     actions = reader.feed(buffer.body, 0) + reader.end(buffer.truncated, 0)
     if head is not None:
         found = msgspec.structs.replace(

@@ -13,11 +13,12 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 
-from busted.classifier import mcp, providers
+from busted.classifier import providers
 from busted.classifier.answers import NANOSECONDS
 from busted.classifier.direction import Direction
 from busted.classifier.exchange import Exchange, Observed
 from busted.classifier.interest import Interest, Verdict
+from busted.classifier.mcp_memory import Memory, Pending
 from busted.classifier.opening import Opening, Protocol, Role
 from busted.protocols.http import (
     HttpBody,
@@ -47,7 +48,8 @@ class ConnectionReader:
     unless `name` tells that the host is one of models.
     """
 
-    def __init__(self, sni: str | None = None) -> None:
+    def __init__(self, sni: str | None = None, memory: Memory | None = None) -> None:
+        """Share `memory` among the connections of a host."""
         self._sni: str | None = None
         self._opening = Opening()
         self._interest = Interest()
@@ -59,7 +61,7 @@ class ConnectionReader:
         self._asking: Exchange | None = None
         self._answering: Exchange | None = None
         self._in_doubt = False
-        self._pending = mcp.Pending()
+        self._pending = Pending(memory)
         self._count = 0
         if sni is not None:
             self.name(sni)

@@ -10,10 +10,11 @@ from collections.abc import Iterable
 
 import msgspec
 
-from busted.classifier import mcp, pii, providers, requests
+from busted.classifier import pii, providers, requests
 from busted.classifier.answers import AnswerReader
 from busted.classifier.collect import BodyStore
 from busted.classifier.direction import Direction
+from busted.classifier.mcp_memory import Pending
 from busted.classifier.providers import Provider
 from busted.classifier.requests import Request
 from busted.events import Action
@@ -45,7 +46,7 @@ class Exchange:
         number: int,
         head: HttpRequest | HttpResponse,
         sni: str | None,
-        pending: mcp.Pending,
+        pending: Pending,
     ) -> None:
         self.last_ns = 0
         """When something of it was last seen."""
@@ -95,7 +96,6 @@ class Exchange:
             sni=self._sni,
             truncated=truncated,
             pending=self._pending,
-            direction=Direction.WRITE,
         )
         # What was said goes into the actions; to read the answer, the rest is enough.
         self._request = msgspec.structs.replace(request, asked=None, rpc=(), actions=())
@@ -112,7 +112,6 @@ class Exchange:
             self._request,
             self.provider,
             pending=self._pending,
-            direction=Direction.READ,
             asked_ns=self._asked_ns,
         )
         return observed
