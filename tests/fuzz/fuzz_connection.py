@@ -12,6 +12,7 @@ import msgspec
 from busted.classifier.connection import ConnectionReader, Observed
 from busted.classifier.direction import Direction
 from busted.classifier.mcp_memory import Memory
+from busted.events import Response
 from tests.unit.classifier.wire import (
     CHAT,
     CHUNKS,
@@ -50,10 +51,18 @@ SEEDS = [
 
 def one_input(data: bytes) -> None:
     name = NAMES[data[0] % len(NAMES)] if data else None
-    whole = list(run(name, data[1:], bytewise=False))
-    assert list(run(name, data[1:], bytewise=True)) == whole
+    whole = [_told(observed) for observed in run(name, data[1:], bytewise=False)]
+    assert [_told(observed) for observed in run(name, data[1:], bytewise=True)] == whole
     assert all(observed.exchange >= 1 for observed in whole)
     msgspec.json.encode([observed.action for observed in whole])
+
+
+def _told(observed: Observed) -> Observed:
+    """Leave out the size of streams: told at their semantic end, it is what was read so far."""
+    if not (isinstance(observed.action, Response) and observed.action.stream):
+        return observed
+    action = msgspec.structs.replace(observed.action, bytes=0)
+    return msgspec.structs.replace(observed, action=action)
 
 
 def run(name: str | None, data: bytes, *, bytewise: bool) -> Iterator[Observed]:
