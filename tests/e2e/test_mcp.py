@@ -2,42 +2,30 @@
 
 import functools
 import json
-import sys
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from tests.e2e.bed import HERE, Bed, start_until_ready
+from tests.e2e.bed import Bed
+from tests.e2e.mcp import MODES, mcp_command, mcp_server
 from tests.e2e.monitor import Event, Monitor
 
 Runs = Callable[[str], list[Event]]
 
 PLACE = 'Zürich "世界"\n'
-# How to speak, and the revision that this leads to.
-REVISIONS = {"auto": "2026-07-28", "legacy": "2025-11-25", "sse": "2025-11-25"}
 # With a session, the server may ask back, and the client hears whether a place was demolished.
 WITH_QUESTIONS = ("legacy", "sse")
 
 
 @pytest.fixture(scope="module")
-def server(test_bed: Bed, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Run the server in the sandbox; gives the certificate of its authority."""
-    directory = tmp_path_factory.mktemp("mcp")
-    command = [sys.executable, "-m", "tests.e2e.mcp_server", "--cert-dir", str(directory)]
-    start_until_ready(test_bed.sandbox, command)
-    yield directory / "ca.pem"
-
-
-@pytest.fixture(scope="module")
-def seen(monitor: Monitor, test_bed: Bed, server: Path) -> Runs:
+def seen(monitor: Monitor, test_bed: Bed, tmp_path_factory: pytest.TempPathFactory) -> Runs:
     """Runs the client at first demand; all tests of one way to speak look at that run."""
+    environment = mcp_server(test_bed, tmp_path_factory.mktemp("mcp"))
 
     @functools.cache
     def run(mode: str) -> list[Event]:
-        command = [sys.executable, str(HERE / "mcp_client.py"), mode, PLACE]
-        finished = test_bed.sandbox.run(command, environment={"SSL_CERT_FILE": str(server)})
+        finished = test_bed.sandbox.run(mcp_command(mode, PLACE), environment=environment)
         assert finished.code == 0, finished.stderr.decode()
         said = [json.loads(line) for line in finished.stdout.splitlines()]
         assert said[0] == f"population of {PLACE}: 42"
@@ -55,7 +43,7 @@ def actions(events: list[Event], kind: str, method: str) -> list[dict[str, Any]]
     ]
 
 
-@pytest.mark.parametrize("mode", REVISIONS)
+@pytest.mark.parametrize("mode", MODES)
 def test_a_call_is_seen_with_its_arguments_and_its_result(seen: Runs, mode: str) -> None:
     events = seen(mode)
 
@@ -69,7 +57,7 @@ def test_a_call_is_seen_with_its_arguments_and_its_result(seen: Runs, mode: str)
     assert not any(action["truncated"] for action in (asked, answered))
 
 
-@pytest.mark.parametrize("mode", REVISIONS)
+@pytest.mark.parametrize("mode", MODES)
 def test_the_tools_are_seen_each_with_a_hash_and_none_changed(seen: Runs, mode: str) -> None:
     events = seen(mode)
 
@@ -79,7 +67,7 @@ def test_the_tools_are_seen_each_with_a_hash_and_none_changed(seen: Runs, mode: 
     assert not any(tool.get("changed") for tool in listing["tools"])
 
 
-@pytest.mark.parametrize("mode", REVISIONS)
+@pytest.mark.parametrize("mode", MODES)
 def test_the_client_the_server_and_the_revision_are_told(seen: Runs, mode: str) -> None:
     events = seen(mode)
 
@@ -90,7 +78,7 @@ def test_the_client_the_server_and_the_revision_are_told(seen: Runs, mode: str) 
     assert answered["server"] == {"name": "places", "version": "7.8.9"}
     called = actions(events, "McpRequest", "tools/call")[0]
     told = answered if mode == "sse" else called  # which has no header for it
-    assert told["revision"] == REVISIONS[mode]
+    assert told["revision"] == MODES[mode]
 
 
 def test_a_session_ties_its_messages(seen: Runs) -> None:
@@ -115,7 +103,7 @@ def test_what_the_server_asks_is_paired_with_what_the_client_answers(seen: Runs,
     assert json.loads(answered["result"]) == {"action": "decline"}
 
 
-@pytest.mark.parametrize("mode", REVISIONS)
+@pytest.mark.parametrize("mode", MODES)
 def test_nothing_contradicts_and_nothing_is_left_unpaired(seen: Runs, mode: str) -> None:
     events = [event["action"] for event in seen(mode)]
 
