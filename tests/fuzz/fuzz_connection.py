@@ -66,7 +66,7 @@ def _told(observed: Observed) -> Observed:
 
 
 def run(name: str | None, data: bytes, *, bytewise: bool) -> Iterator[Observed]:
-    reader = ConnectionReader(name, Memory())
+    reader = ConnectionReader(name, memory=Memory())
     direction = Direction.WRITE
     for step in _STEPS.finditer(data):
         match step[0]:

@@ -192,6 +192,8 @@ def test_an_event_names_the_library_and_the_process(bed: Bed) -> None:
         async with bed.watching():
             environment = bed.own_library("copy")
             client = await bed.client(**environment)
+            # A name is told before the handshake: too early for a library just mapped.
+            await until(lambda: any(environment["LD_LIBRARY_PATH"] in p for p in bed.hooked()))
             await client.call()
             await bed.reported(client)
             event = next(event for event in bed.events if event.process.pid == client.pid)

@@ -8,17 +8,22 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
+from typing import Annotated
 
 import msgspec
 
 _SECOND = 1_000_000_000
 
 
+# Recordings are foreign: with any time of a record, which has 64 bits, it is a date before 3000.
+_Offset = Annotated[int, msgspec.Meta(ge=0, le=1 << 62)]
+
+
 class Clock(msgspec.Struct, frozen=True):
     """Nanoseconds to add to each kernel clock to get nanoseconds since 1970, UTC."""
 
-    monotonic_offset_ns: int
-    boot_offset_ns: int
+    monotonic_offset_ns: _Offset
+    boot_offset_ns: _Offset
 
     def wall_ns(self, monotonic_ns: int) -> int:
         """Return nanoseconds since 1970 for a record's time."""

@@ -14,11 +14,12 @@ from typing import Literal
 
 import msgspec
 
-from busted.classifier import fingerprint, mcp, pii, providers, requests
+from busted.classifier import fingerprint, mcp, pii, requests
 from busted.classifier.answers import AnswerReader
 from busted.classifier.collect import BodyStore
 from busted.classifier.direction import Direction
 from busted.classifier.mcp_memory import Pending
+from busted.classifier.options import DEFAULT_OPTIONS, Options
 from busted.classifier.privacy import path_of, safe_headers, safe_target
 from busted.classifier.providers import Provider
 from busted.classifier.requests import AI_CLASSES, ContentClass
@@ -78,6 +79,7 @@ class Classification(msgspec.Struct, frozen=True, kw_only=True):
     stream: bool | None = None
     params: dict[str, bool | int | float | str] = {}
     sdk: Sdk | None = None
+    agent: Sdk | None = None
     http: HttpInfo | None = None
     mcp: McpInfo | None = None
     pii: tuple[Finding, ...] = ()
@@ -91,7 +93,12 @@ _ESCAPES = re.compile(rb"\\(?:u[0-9a-fA-F]{4}|.)", re.DOTALL)
 _UNREADABLE = frozenset(("binary", "http2", "websocket", "unknown"))
 
 
-def classify(payload: bytes, direction: Direction, sni: str | None = None) -> Classification:
+def classify(
+    payload: bytes,
+    direction: Direction,
+    sni: str | None = None,
+    options: Options = DEFAULT_OPTIONS,
+) -> Classification:
     """Say what one buffer is, any bytes, with or without HTTP framing, whole or cut.
 
     `direction` is the watched process's, `sni` the server name that its TLS connection gave.
@@ -106,13 +113,15 @@ def classify(payload: bytes, direction: Direction, sni: str | None = None) -> Cl
         store=BodyStore(header(head.headers, "content-encoding") if head else None),
         direction=direction,
         sni=sni,
+        options=options,
     )
     buffer.store.feed(body)
-    found = _judged(buffer, Classification(protocol=protocol, provider=_id(providers.find(sni))))
+    provider = options.providers.find(sni)
+    found = _judged(buffer, Classification(protocol=protocol, provider=_id(provider)))
     return msgspec.structs.replace(
         found,
         interesting=found.content_class in AI_CLASSES or found.provider is not None,
-        provider_name=providers.name(found.provider),
+        provider_name=options.providers.name(found.provider),
         pii=_findings(payload, buffer.store.decoded),
         actions=tuple(told for action in found.actions for told in pii.examine(action, direction)),
     )
@@ -127,6 +136,7 @@ class _Buffer(msgspec.Struct, frozen=True, kw_only=True):
     store: BodyStore
     direction: Direction
     sni: str | None
+    options: Options
 
 
 def _split(
@@ -173,12 +183,14 @@ def _as_request(buffer: _Buffer, found: Classification) -> Classification:
         sni=buffer.sni,
         truncated=buffer.truncated,
         pending=Pending(),
+        options=buffer.options,
     )
     if head is not None:
         found = msgspec.structs.replace(
             found,
             endpoint=path_of(head.target),
-            sdk=fingerprint.sdk(head.headers),
+            sdk=request.sdk or fingerprint.sdk(head.headers),
+            agent=request.agent or fingerprint.agent(head.headers),
             http=HttpInfo(
                 method=head.method,
                 path=safe_target(head.target),
@@ -207,8 +219,13 @@ def _as_request(buffer: _Buffer, found: Classification) -> Classification:
 
 def _as_answer(buffer: _Buffer, found: Classification) -> Classification:
     head = buffer.head if isinstance(buffer.head, HttpResponse) else None
-    provider = providers.find(buffer.sni)
-    reader = AnswerReader(head, None, provider, pending=Pending())
+    reader = AnswerReader(
+        head,
+        None,
+        buffer.options.providers.find(buffer.sni),
+        pending=Pending(),
+        options=buffer.options,
+    )
     actions = reader.feed(buffer.body, 0) + reader.end(buffer.truncated, 0)
     if head is not None:
         found = msgspec.structs.replace(

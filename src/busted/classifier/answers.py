@@ -8,28 +8,27 @@ HTTP body is never seen.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import msgspec
 
-from busted.classifier import a2a, dialects, mcp, mcp_http
+from busted.classifier import a2a, dialects, event_framing, mcp, mcp_http
 from busted.classifier.assembly import MAX_ERROR_CHARS, Answer, error_of
 from busted.classifier.collect import MAX_BODY_BYTES, BodyStore
 from busted.classifier.dialects import Dialect
+from busted.classifier.event_framing import Framing, ServerSentEvents
 from busted.classifier.foreign import mapping, to_json
 from busted.classifier.mcp_http import Carrier
 from busted.classifier.mcp_memory import Pending
+from busted.classifier.options import Options
 from busted.classifier.providers import Provider
 from busted.classifier.requests import ContentClass, Request
 from busted.events import Action, Response
 from busted.protocols import jsonrpc, partial_json
 from busted.protocols.http import HttpResponse, header
 from busted.protocols.jsonrpc import JsonRpc
-from busted.protocols.sse import SseEvent, SseParser
+from busted.protocols.sse import SseEvent
 
-# What a body without a type must show to be read as events; see `_kind_of`.
-_SSE_OPENINGS = (b"data:", b"event:", b"id:", b"retry:", b":")
-_OPENING_BYTES = max(map(len, _SSE_OPENINGS))
 NANOSECONDS = 1_000_000_000
 
 
@@ -46,6 +45,7 @@ class AnswerReader:
         provider: Provider | None,
         *,
         pending: Pending,
+        options: Options,
         asked_ns: int | None = None,
     ) -> None:
         self.reported = False
@@ -57,37 +57,39 @@ class AnswerReader:
         self._head = head
         self._request = request
         self._pending = pending
+        self._prices = options.prices
         self._asked_ns = asked_ns
         self._first_token_ns: int | None = None
         self._headers = head.headers if head else ()
         asked = request.carrier if request else Carrier()
         self._carrier = mcp_http.answering(asked, self._headers)
-        self._sse: SseParser | None = None
+        self._events: Framing | None = None
         self._opening: bytes | None = b""
         self._may_open = False
+        self._expected = self.dialect.framing if self.dialect else ServerSentEvents
         kind = (header(self._headers, "content-type") or "").lower()
-        if "event-stream" in kind:
-            self._open_stream()
-        elif "json" in kind:
+        if announced := event_framing.of_type(kind):
+            self._open_stream(announced)
+        elif "json" in kind and self._expected is not event_framing.JsonArray:
             self._opening = None
         # Only what was asked of a model or of MCP is read, or what nobody saw asked.
-        wanted = request is None and (not kind or "json" in kind or self._sse is not None)
+        wanted = request is None and (not kind or "json" in kind or self.is_stream)
         if request is not None:
             wanted = request.dialect is not None or request.content_class == "mcp"
             # The stream of MCP's HTTP+SSE transport, which only its first event shows.
-            self._may_open = self._sse is not None and request.content_class == "http"
+            self._may_open = self.is_stream and request.content_class == "http"
             wanted = wanted or self._may_open
             if request.content_class in ("mcp", "a2a"):
                 self.content_class = request.content_class
         encoding = header(self._headers, "content-encoding")
         limit = MAX_BODY_BYTES if wanted else 0
-        self._body = BodyStore(encoding, limit=limit, stream=self._sse is not None)
+        self._body = BodyStore(encoding, limit=limit, stream=self.is_stream)
         self._wanted = wanted
 
     @property
     def is_stream(self) -> bool:
         """Whether the answer comes as events."""
-        return self._sse is not None
+        return self._events is not None
 
     @property
     def confidence(self) -> float:
@@ -113,16 +115,16 @@ class AnswerReader:
             return []
         if self._opening is not None:
             self._opening += piece
-            if len(self._opening) < _OPENING_BYTES:
+            if len(self._opening) < event_framing.OPENING_BYTES:
                 return []
             piece = self._settle()
-        return self._events(piece, time_ns) if self._sse else []
+        return self._stream(piece, time_ns)
 
     def gap(self, missing: int) -> None:
         """Tell that the next `missing` bytes of the body were never seen."""
         self._body.gap(missing)
-        if self._sse:
-            self._sse = SseParser()  # what follows is the rest of an unknown event
+        if self._events:
+            self._events.gap(missing)
 
     def end(self, truncated: bool, time_ns: int) -> list[Action]:
         """The answer is over at `time_ns`: return what was not reported yet."""
@@ -130,12 +132,14 @@ class AnswerReader:
             return []
         actions: list[Action] = []
         if self._opening is not None:
-            actions += self._events(self._settle(), time_ns)
-        if self._sse:
-            # A browser would discard an event without its blank line; we want what was seen.
-            actions += self._events(b"\n\n", time_ns)
+            actions += self._stream(self._settle(), time_ns)
+        if not self.is_stream and (unannounced := self._unannounced()):
+            self._open_stream(unannounced)
+            actions += self._stream(self._body.decoded, time_ns)
+        if self._events:
+            actions += self._told(self._events.finish(), time_ns)
         else:
-            actions += self._whole(truncated)
+            actions += self._whole()
         if self.reported or self.dialect is None:
             return actions
         return actions + self._report(truncated, time_ns)
@@ -143,20 +147,35 @@ class AnswerReader:
     def _settle(self) -> bytes:
         """Decide by its opening what a body without a type is, and return the opening."""
         opening, self._opening = self._opening or b"", None
-        if opening.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(_SSE_OPENINGS):
-            self._open_stream()
+        if shown := event_framing.of_opening(opening, self._expected):
+            self._open_stream(shown)
             self._body.stream = True
         return opening
 
-    def _open_stream(self) -> None:
-        self._sse = SseParser()
+    def _unannounced(self) -> Callable[[], Framing] | None:
+        """Return how a body is cut in events that was kept, since nothing said it is a stream."""
+        raw = self._body.decoded
+        if (self._request is not None and self.dialect is None) or b'"jsonrpc"' in raw:
+            return None
+
+        def streams_as(event: bytes) -> Callable[[], Framing] | None:
+            dialect = self.dialect or dialects.by_answer(mapping(partial_json.parse(event).value))
+            return dialect.framing if dialect else None
+
+        return event_framing.of_body(raw, streams_as)
+
+    def _open_stream(self, reader: Callable[[], Framing]) -> None:
+        self._events = reader()
         self._opening = None
 
     # Streams
 
-    def _events(self, data: bytes, time_ns: int) -> list[Action]:
+    def _stream(self, data: bytes, time_ns: int) -> list[Action]:
+        return self._told(self._events.feed(data), time_ns) if self._events else []
+
+    def _told(self, events: Iterator[SseEvent], time_ns: int) -> list[Action]:
         actions: list[Action] = []
-        for event in self._sse.feed(data) if self._sse else ():
+        for event in events:
             actions += self._event(event, time_ns)
             if self.reported or not self._wanted:
                 break
@@ -208,7 +227,7 @@ class AnswerReader:
 
     # Whole answers
 
-    def _whole(self, truncated: bool) -> list[Action]:
+    def _whole(self) -> list[Action]:
         raw = self._body.decoded
         if self.dialect is None and b'"jsonrpc"' in raw:
             return list(self._rpc(raw))
@@ -224,9 +243,16 @@ class AnswerReader:
             if self._request is None and a2a.is_agent_card(value):
                 self.content_class = "a2a"
             return []
+        if self._request is None and self.dialect.is_piece(value):
+            self.content_class, self.reported = "llm_stream", True
+            return []
         self.content_class = "llm_response"
         if value:
             self.dialect.read_answer(self.answer, value)
+        elif raw and status < 400 and self.dialect.read_bytes:
+            kind = (header(self._headers, "content-type") or "").partition(";")[0].strip().lower()
+            self.dialect.read_bytes(self.answer, kind, raw, self._body.size)
+            return []
         if status >= 400 and not self.answer.error:
             text = raw[: 4 * MAX_ERROR_CHARS].decode("utf-8", "replace")
             self.answer.error = (to_json(value, MAX_ERROR_CHARS)[0] if value else "") or (
@@ -258,6 +284,7 @@ class AnswerReader:
             finish_reason=answer.finish_reason,
             error=answer.error,
             usage=answer.usage,
+            cost=self._cost(provider) if ended or not self.is_stream else None,
             latency=self._since_asked(time_ns),
             time_to_first_token=self._since_asked(self._first_token_ns),
             stream=self.is_stream,
@@ -265,7 +292,18 @@ class AnswerReader:
             truncated=truncated,
             missing_bytes=self._body.missing,
         )
-        return [response, *answer.tool_calls(provider, truncated=truncated)]
+        return [
+            response,
+            *answer.tool_calls(provider, truncated=truncated),
+            *answer.tool_results(provider, truncated=truncated),
+        ]
+
+    def _cost(self, provider: str | None) -> float | None:
+        if self.dialect is not None and self.dialect.operation == "count_tokens":
+            return None  # what it counted was not yet used
+        # Some answers name no model; then it is the one that was asked.
+        model = self.answer.model or (self._request.model if self._request else None)
+        return self._prices.cost(provider, model, self.answer.usage)
 
     def _since_asked(self, time_ns: int | None) -> float | None:
         if time_ns is None or self._asked_ns is None or time_ns < self._asked_ns:

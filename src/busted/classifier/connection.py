@@ -13,13 +13,14 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 
-from busted.classifier import providers
+from busted.classifier import requests
 from busted.classifier.answers import NANOSECONDS
 from busted.classifier.direction import Direction
 from busted.classifier.exchange import Exchange, Observed
 from busted.classifier.interest import Interest, Verdict
 from busted.classifier.mcp_memory import Memory, Pending
 from busted.classifier.opening import Opening, Protocol, Role
+from busted.classifier.options import DEFAULT_OPTIONS, Options
 from busted.protocols.http import (
     HttpBody,
     HttpEnd,
@@ -27,7 +28,6 @@ from busted.protocols.http import (
     HttpRequest,
     HttpResponse,
     HttpUpgrade,
-    header,
 )
 from busted.protocols.http1 import Http1Parser
 
@@ -48,15 +48,18 @@ class ConnectionReader:
     unless `name` tells that the host is one of models.
     """
 
-    def __init__(self, sni: str | None = None, memory: Memory | None = None) -> None:
+    def __init__(
+        self,
+        sni: str | None = None,
+        options: Options = DEFAULT_OPTIONS,
+        memory: Memory | None = None,
+    ) -> None:
         """Share `memory` among the connections of a host."""
         self._sni: str | None = None
+        self._options = options
         self._opening = Opening()
         self._interest = Interest()
-        self._parsers = {
-            Direction.WRITE: Http1Parser("request"),
-            Direction.READ: Http1Parser("response"),
-        }
+        self._parsers = _new_parsers()
         self._waiting: deque[Exchange] = deque(maxlen=MAX_WAITING)
         self._asking: Exchange | None = None
         self._answering: Exchange | None = None
@@ -89,7 +92,13 @@ class ConnectionReader:
     def name(self, sni: str) -> None:
         """Tell the name of the server, when the TLS library learns it."""
         self._sni = sni
-        self._interest.host(providers.find(sni))
+        was_muted = self._is_muted()
+        provider = self._options.providers.find(sni)
+        # A host that serves more, a data warehouse say, is judged by what is asked of it.
+        if provider and not provider.paths:
+            self._interest.host(provider)
+        if was_muted and not self._is_muted():
+            self._parsers = _new_parsers()  # nobody knows how much went by meanwhile
 
     def feed(self, direction: Direction, data: bytes, time_ns: int) -> list[Observed]:
         """Consume the next bytes of a direction."""
@@ -191,8 +200,9 @@ class ConnectionReader:
         exchange = self._begin(head)
         self._waiting.append(exchange)
         self._parsers[Direction.READ].expect(head.method)
-        if self._sni is None:
-            self._interest.host(providers.find(header(head.headers, "host")))
+        provider = requests.serving(head, self._sni, self._options)
+        if provider and not provider.local_ports:
+            self._interest.host(provider)
         return exchange
 
     def _response(self, message: HttpMessage, time_ns: int) -> list[Observed]:
@@ -215,7 +225,7 @@ class ConnectionReader:
 
     def _begin(self, head: HttpRequest | HttpResponse) -> Exchange:
         self._count += 1
-        return Exchange(self._count, head, self._sni, self._pending)
+        return Exchange(self._count, head, self._sni, self._pending, self._options)
 
     def _judge(self, exchange: Exchange, size: int, *, complete: bool) -> None:
         """Let `size` more bytes of an exchange count for or against the connection."""
@@ -223,3 +233,7 @@ class ConnectionReader:
             self._interest.ai(exchange.provider)
         else:
             self._interest.other(size, complete=complete)
+
+
+def _new_parsers() -> dict[Direction, Http1Parser]:
+    return {Direction.WRITE: Http1Parser("request"), Direction.READ: Http1Parser("response")}

@@ -10,11 +10,12 @@ from collections.abc import Iterable
 
 import msgspec
 
-from busted.classifier import pii, providers, requests
+from busted.classifier import pii, requests
 from busted.classifier.answers import AnswerReader
 from busted.classifier.collect import BodyStore
 from busted.classifier.direction import Direction
 from busted.classifier.mcp_memory import Pending
+from busted.classifier.options import Options
 from busted.classifier.providers import Provider
 from busted.classifier.requests import Request
 from busted.events import Action
@@ -47,6 +48,7 @@ class Exchange:
         head: HttpRequest | HttpResponse,
         sni: str | None,
         pending: Pending,
+        options: Options,
     ) -> None:
         self.last_ns = 0
         """When something of it was last seen."""
@@ -55,6 +57,7 @@ class Exchange:
         self._stream_id = head.stream_id or None
         self._sni = sni
         self._pending = pending
+        self._options = options
         self._head = head if isinstance(head, HttpRequest) else None
         self._body: BodyStore | None = None
         if isinstance(head, HttpRequest):
@@ -72,7 +75,9 @@ class Exchange:
     @property
     def provider(self) -> Provider | None:
         """Who serves it, if anyone knows."""
-        return self._request.provider if self._request else providers.find(self._sni)
+        if self._request:
+            return self._request.provider
+        return self._options.providers.find(self._sni)
 
     def request(self, message: HttpMessage, time_ns: int) -> list[Observed]:
         """Consume what follows the head of the request."""
@@ -96,6 +101,7 @@ class Exchange:
             sni=self._sni,
             truncated=truncated,
             pending=self._pending,
+            options=self._options,
         )
         # What was said goes into the actions; to read the answer, the rest is enough.
         self._request = msgspec.structs.replace(request, asked=None, rpc=(), actions=())
@@ -112,6 +118,7 @@ class Exchange:
             self._request,
             self.provider,
             pending=self._pending,
+            options=self._options,
             asked_ns=self._asked_ns,
         )
         return observed

@@ -64,6 +64,15 @@ def path_of(target: str) -> str:
     return target.partition("?")[0].partition("#")[0]
 
 
+def scheme_of(value: str) -> tuple[str, str]:
+    """Split an Authorization header in its scheme, lower case and empty if unknown, and the rest.
+
+    What stands where a scheme should is told only if it is one: it may be the secret.
+    """
+    match = _SCHEME.match(value)
+    return (match[1].lower(), value[match.end() :].strip()) if match else ("", value)
+
+
 def _scheme(value: str) -> str:
     match = _SCHEME.match(value)
     return match[0] if match else ""

@@ -188,7 +188,8 @@ def _what(action: Action) -> Iterator[str]:
             yield f">>> {_model(action)}"
             yield "stream" if action.stream else ""
             yield f"{action.bytes:,} bytes"
-            yield word(f"{action.sdk.name}/{action.sdk.version or '?'}") if action.sdk else ""
+            client = action.agent or action.sdk
+            yield word(f"{client.name}/{client.version or '?'}") if client else ""
         case Response():
             yield f"<<< {_model(action)} {action.status}"
             yield from _measured(action)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import time
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -49,3 +50,16 @@ def test_the_offsets_are_those_of_this_host(clock: int) -> None:
     # The clocks are read one after another, so either may be late by what lies between.
     assert abs(offset - before) < 1_000_000_000
     assert abs(offset - after) < 1_000_000_000
+
+
+@given(st.integers(0, 1 << 62), st.integers(0, 2**64 - 1))
+def test_whatever_a_recording_says_its_times_are_dates(offset: int, record_ns: int) -> None:
+    clock = msgspec.json.decode(msgspec.json.encode(Clock(offset, offset)), type=Clock)
+    assert clock.time(record_ns).endswith("Z")
+    assert clock.start_time(record_ns).endswith("Z")
+
+
+@pytest.mark.parametrize("offset", [-1, (1 << 62) + 1, 10**30])
+def test_a_clock_that_cannot_be_is_refused(offset: int) -> None:
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.json.decode(msgspec.json.encode(Clock(0, offset)), type=Clock)

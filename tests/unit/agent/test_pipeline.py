@@ -12,9 +12,10 @@ import pytest
 from busted.agent import pipeline as pipeline_module
 from busted.agent.clock import Clock
 from busted.agent.pipeline import Origin, Outside, Pipeline, event_id
+from busted.agent.replay import connection_events
 from busted.classifier.connection import ConnectionReader, Observed
 from busted.classifier.direction import Direction as ClassifierDirection
-from busted.events import Coverage, Event, Library, Process, Prompt, Response
+from busted.events import Coverage, Credential, Event, Library, Process, Prompt, Response
 from busted.records import (
     ConnectionKey,
     Direction,
@@ -182,6 +183,20 @@ def test_a_connection_whose_opening_was_lost_is_reported_with_what_is_known() ->
     assert prompt.process.start_time == "2020-09-13T12:26:40.000000070Z"
 
 
+def test_the_hash_of_a_credential_is_of_one_run() -> None:
+    def credential(origin: Origin) -> Credential | None:
+        asked = REQUEST.replace(b"\r\n", b"\r\nX-Api-Key: abc\r\n", 1)
+        told = list(connection_events([asked], [], "api.openai.com", origin))
+        assert isinstance(told[0].action, Prompt)
+        return told[0].action.credential
+
+    one = credential(ORIGIN)
+    assert one is not None
+    assert one.scheme == "x-api-key"
+    assert one == credential(ORIGIN)
+    assert one != credential(msgspec.structs.replace(ORIGIN, seed=b"another run"))
+
+
 def test_connections_of_different_processes_at_one_address_are_apart() -> None:
     host = Host()
     first, second = host.key(1, pid=7), host.key(1, pid=8)
@@ -232,6 +247,16 @@ def test_ids_of_one_moment_differ_by_run_connection_and_number() -> None:
     ids = [event_id(0, b"a", key, 1), event_id(0, b"a", key, 2), event_id(0, b"b", key, 1)]
     ids += [event_id(0, b"a", other, 1) for other in others]
     assert len(set(ids)) == len(ids)
+
+
+def test_a_seed_too_long_to_make_ids_of_is_refused_when_it_is_read() -> None:
+    for length in (0, 64):
+        origin = Origin("host", CLOCK, b"s" * length)
+        assert msgspec.json.decode(msgspec.json.encode(origin), type=Origin) == origin
+        assert event_id(0, origin.seed, ConnectionKey(1, 2, 3, 4), 1)
+    too_long = Origin("host", CLOCK, b"s" * 65)
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.json.decode(msgspec.json.encode(too_long), type=Origin)
 
 
 def test_a_replay_gives_equal_events() -> None:

@@ -351,14 +351,15 @@ def test_binary_is_given_up_unless_the_host_is_known() -> None:
 
 def test_a_late_name_brings_a_connection_back() -> None:
     reader = ConnectionReader()
-    reader.feed(WRITE, bytes(MAX_BINARY_BYTES + 1), 0)
+    reader.feed(READ, b"HTTP/1.1 200 OK\r\nContent-Length: 999999999\r\n\r\n", 0)
+    reader.feed(READ, bytes(MAX_OTHER_BYTES + 1), 0)
     muted = reader.verdict
 
     reader.name(SNI)
-    reader.feed(WRITE, b"\r\n", 0)
 
     assert [muted, reader.verdict] == ["not_ai", "ai"]
-    assert [type(a) for a in actions(reader.feed(WRITE, request(CHAT), 0))] == [Prompt]
+    seen = reader.feed(WRITE, request(CHAT), 0) + reader.feed(READ, response(COMPLETION), 0)
+    assert [type(action) for action in actions(seen)] == [Prompt, Response]
 
 
 @pytest.mark.parametrize(
@@ -538,3 +539,34 @@ def test_an_answer_without_a_type_is_read_by_its_opening() -> None:
     for body in (EVENTS, as_json(COMPLETION)):
         whole = response(body, kind="text/plain")
         assert response_of(run((WRITE, request(CHAT)), (READ, whole))).text == "Hello"
+
+
+def test_a_host_that_serves_more_is_watched_once_a_path_of_models_is_asked_for() -> None:
+    reader = ConnectionReader("acme.snowflakecomputing.com")
+    verdicts = [reader.verdict]
+    for path in ("/queries/v1/query-request", "/api/v2/cortex/inference:complete"):
+        reader.feed(WRITE, request({"x": 1}, path=path), SECOND)
+        verdicts.append(reader.verdict)
+
+    assert verdicts == ["undecided", "undecided", "ai"]
+    assert reader.provider == "snowflake"
+
+
+def test_a_warehouse_is_muted_as_any_other_host() -> None:
+    reader = ConnectionReader("acme.snowflakecomputing.com")
+    for _ in range(MAX_OTHER_EXCHANGES):
+        reader.feed(WRITE, request({"sql": 1}, path="/queries/v1/query-request"), SECOND)
+        reader.feed(READ, response({"rows": 1}), SECOND)
+
+    assert reader.verdict == "not_ai"
+
+
+def test_a_local_port_is_no_verdict_until_a_prompt_is_seen() -> None:
+    reader = ConnectionReader()
+    verdicts = []
+    for body in ({"x": 1}, CHAT):
+        reader.feed(WRITE, request(body, host="localhost:8000"), SECOND)
+        verdicts.append(reader.verdict)
+
+    assert verdicts == ["undecided", "ai"]
+    assert reader.provider == "vllm"

@@ -85,6 +85,12 @@ def test_wrappers_of_openssl_3_0_are_seen_through_and_share_a_probe() -> None:
     assert found(text()) == INNER | OTHERS
 
 
+def test_what_a_program_does_first_is_probed_first() -> None:
+    with opened(elf(text(), dict(reversed(NAMES.items())))) as fd:
+        programs = [place.program for place in places(ElfFile(fd), "x86_64")]
+    assert programs == ["tls_write_ex", "tls_read_ex", "tls_control", "tls_free"]
+
+
 def test_wrappers_built_with_control_flow_protection_too() -> None:
     endbr64 = bytes.fromhex("f3 0f 1e fa")
     code = text(
