@@ -114,10 +114,11 @@ CLIENTS: dict[str, Client] = {
 
 
 class Bed(NamedTuple):
-    """An open sandbox with the provider listening in it."""
+    """An open sandbox with the provider listening in it; `directory` has its certificates."""
 
     sandbox: Sandbox
     provider_pid: int
+    directory: Path
 
     def ask(
         self,
@@ -144,7 +145,7 @@ def bed(directory: Path) -> Iterator[Bed]:
             "ANTHROPIC_API_KEY": ANTHROPIC_KEY,
         }
         command = [sys.executable, "-m", "tests.e2e.provider", "--cert-dir", str(directory)]
-        yield Bed(sandbox, start_until_ready(sandbox, command))
+        yield Bed(sandbox, start_until_ready(sandbox, command), directory)
 
 
 def start_until_ready(sandbox: Sandbox, command: Sequence[str]) -> int:

@@ -2,6 +2,8 @@ from collections import defaultdict
 from typing import Literal
 
 import pytest
+from h2.config import H2Configuration
+from h2.connection import H2Connection
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -185,3 +187,52 @@ def test_joined_at_any_byte_only_what_was_sent_is_reported(
         body = messages[1]
         assert isinstance(body, HttpBody)
         assert sent[stream].endswith(body.data)
+
+
+@given(st.lists(st.sampled_from([0, 1, 2, 3]), max_size=60), st.integers(0, 2**32))
+def test_what_another_implementation_writes_is_read(turns: list[int], seed: int) -> None:
+    """Two ends of h2 hold four exchanges at a time, in any order of their steps."""
+    client = H2Connection(H2Configuration(client_side=True, header_encoding="utf-8"))
+    server = H2Connection(H2Configuration(client_side=False, header_encoding="utf-8"))
+    parsers = {"request": Http2Parser("request"), "response": Http2Parser("response")}
+    told: dict[str, list[HttpMessage]] = {"request": [], "response": []}
+    client.initiate_connection()
+    server.initiate_connection()
+    steps = dict.fromkeys(range(4), 0)
+    for turn in [*range(4), *turns, *(turn for turn in range(4) for _ in range(8))]:
+        stream, step = 2 * turn + 1, steps[turn]
+        steps[turn] += 1
+        body = bytes([turn]) * (seed % 1000)
+        if step == 0:
+            client.send_headers(stream, [*REQUEST, ("x-turn", str(turn)), ("x-seed", str(seed))])
+        elif step in (1, 2):
+            client.send_data(stream, body, end_stream=step == 2, pad_length=seed % 256)
+        elif step == 3:
+            server.send_headers(stream, [*RESPONSE, ("x-turn", str(turn))])
+        elif step == 4:
+            server.send_data(stream, body)
+        elif step == 5 and turn == 3:
+            server.reset_stream(stream)
+        elif step == 5:
+            server.send_headers(stream, [("x-trailer", "1")], end_stream=True)
+        wire = client.data_to_send()
+        told["request"] += parsers["request"].feed(wire)
+        server.receive_data(wire)
+        wire = server.data_to_send()
+        told["response"] += parsers["response"].feed(wire)
+        client.receive_data(wire)
+    for turn in range(4):
+        stream, body = 2 * turn + 1, bytes([turn]) * (seed % 1000)
+        fields = (("host", "a.example"), ("x-turn", str(turn)), ("x-seed", str(seed)))
+        sent = [HttpBody(2 * body, stream)] if body else []
+        assert streams_of(told["request"])[stream] == [
+            HttpRequest("POST", "/v1", fields, "2", stream),
+            *sent,
+            HttpEnd(stream_id=stream),
+        ]
+        answered = [HttpBody(body, stream)] if body else []
+        assert streams_of(told["response"])[stream] == [
+            HttpResponse(200, (*RESPONSE[1:], ("x-turn", str(turn))), "2", stream),
+            *answered,
+            HttpEnd(truncated=turn == 3, stream_id=stream),
+        ]

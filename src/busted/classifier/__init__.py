@@ -25,8 +25,17 @@ from busted.classifier.providers import Provider
 from busted.classifier.requests import AI_CLASSES, ContentClass
 from busted.events import Action, Finding, Sdk
 from busted.protocols.detect import Protocol, detect
-from busted.protocols.http import HttpBody, HttpEnd, HttpRequest, HttpResponse, header
-from busted.protocols.http1 import Http1Parser
+from busted.protocols.http import (
+    HttpBody,
+    HttpEnd,
+    HttpMessage,
+    HttpRequest,
+    HttpResponse,
+    header,
+)
+from busted.protocols.http1 import Http1Parser, Side
+from busted.protocols.http2 import Http2Parser
+from busted.protocols.http2_headers import UNKNOWN
 from busted.protocols.jsonrpc import JsonRpc
 
 __all__ = ["Classification", "Direction", "HttpInfo", "McpInfo", "classify"]
@@ -90,7 +99,7 @@ class Classification(msgspec.Struct, frozen=True, kw_only=True):
 
 # In JSON text an escape such as \n must not read as the letter n of the word that follows.
 _ESCAPES = re.compile(rb"\\(?:u[0-9a-fA-F]{4}|.)", re.DOTALL)
-_UNREADABLE = frozenset(("binary", "http2", "websocket", "unknown"))
+_UNREADABLE = frozenset(("binary", "websocket", "unknown"))
 
 
 def classify(
@@ -105,7 +114,7 @@ def classify(
     Nothing is remembered from one call to the next.
     """
     protocol = detect(payload)
-    head, body, truncated = _split(payload, protocol)
+    head, body, truncated = _split(payload, protocol, direction)
     buffer = _Buffer(
         head=head,
         body=body,
@@ -140,25 +149,56 @@ class _Buffer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _split(
-    payload: bytes, protocol: Protocol
+    payload: bytes, protocol: Protocol, direction: Direction
 ) -> tuple[HttpRequest | HttpResponse | None, bytes, bool]:
     """Return the first HTTP message: its head, its body, and whether it is cut."""
     if protocol in _UNREADABLE:
         return None, b"", False
+    if protocol == "http2":
+        return _first(_read_http2(payload, direction))
     if protocol not in ("http1_request", "http1_response"):
         return None, payload, False
     parser = Http1Parser("request" if protocol == "http1_request" else "response")
+    return _first([*parser.feed(payload), *parser.close()])
+
+
+def _read_http2(payload: bytes, direction: Direction) -> list[HttpMessage]:
+    """Return the messages of frames that do not say which side they come from, if it matters."""
+    messages: list[HttpMessage] = []
+    sides: list[Side] = ["request", "response"]
+    for side in sides if direction is Direction.WRITE else reversed(sides):
+        parser = Http2Parser(side, is_aligned=True)
+        messages = parser.feed(payload) + parser.close()
+        if not parser.is_mirrored:
+            break
+    return messages
+
+
+def _first(
+    messages: Sequence[HttpMessage],
+) -> tuple[HttpRequest | HttpResponse | None, bytes, bool]:
+    """Return the first message: its head, None if that was not seen, its body, if it is cut."""
+    stream = messages[0].stream_id if messages else 0
     head: HttpRequest | HttpResponse | None = None
     body: list[bytes] = []
-    for message in (*parser.feed(payload), *parser.close()):
+    for message in messages:
         match message:
+            case _ if message.stream_id != stream:
+                continue
             case HttpRequest() | HttpResponse():
                 head = message
             case HttpBody():
                 body.append(message.data)
             case HttpEnd():
-                return head, b"".join(body), message.truncated
-    return head, b"".join(body), True
+                return _if_known(head), b"".join(body), message.truncated
+    return _if_known(head), b"".join(body), bool(messages)
+
+
+def _if_known(head: HttpRequest | HttpResponse | None) -> HttpRequest | HttpResponse | None:
+    """Return the head unless it stands for one that was not seen."""
+    if isinstance(head, HttpRequest):
+        return None if head.target == UNKNOWN else head
+    return head if head and head.status else None
 
 
 def _judged(buffer: _Buffer, found: Classification) -> Classification:

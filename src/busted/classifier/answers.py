@@ -106,6 +106,11 @@ class AnswerReader:
         """Whether the answer, or what asked for it, is what we report."""
         return self.dialect is not None or self.content_class in ("mcp", "a2a")
 
+    @property
+    def kept(self) -> int:
+        """How many bytes of the body it holds."""
+        return self._body.kept
+
     def feed(self, data: bytes, time_ns: int) -> list[Action]:
         """Consume a piece of the body, seen at `time_ns`."""
         if not self._wanted:

@@ -57,6 +57,11 @@ class BodyStore:
         return bytes(self._tail)
 
     @property
+    def kept(self) -> int:
+        """How many bytes it holds."""
+        return self._kept + len(self._tail)
+
+    @property
     def truncated(self) -> bool:
         """Whether bytes of the body were not passed on."""
         return self._cut or (self._coded and (self._decoder.failed or self._decoder.truncated))

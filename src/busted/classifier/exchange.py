@@ -27,6 +27,7 @@ from busted.protocols.http import (
     HttpRequest,
     HttpResponse,
 )
+from busted.protocols.http2_headers import UNKNOWN
 
 
 class Observed(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,10 +59,12 @@ class Exchange:
         self._sni = sni
         self._pending = pending
         self._options = options
-        self._head = head if isinstance(head, HttpRequest) else None
+        self._head: HttpRequest | None = None
         self._body: BodyStore | None = None
         if isinstance(head, HttpRequest):
             self._body = requests.body_store(head)
+            # A head that was not seen is none: the body is judged by itself.
+            self._head = None if head.target == UNKNOWN else head
         self._request: Request | None = None
         self._asked_ns: int | None = None
         self._answer: AnswerReader | None = None
@@ -71,6 +74,12 @@ class Exchange:
         """Whether it is something we report, as far as that is known."""
         asked = self._request is not None and self._request.is_ai
         return asked or (self._answer is not None and self._answer.is_ai)
+
+    @property
+    def kept(self) -> int:
+        """How many bytes of bodies it holds."""
+        body = self._body.kept if self._body else 0
+        return body + (self._answer.kept if self._answer else 0)
 
     @property
     def provider(self) -> Provider | None:

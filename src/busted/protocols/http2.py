@@ -107,20 +107,28 @@ class Http2Parser:
     """Reads one direction of an HTTP/2 connection. It never raises on input.
 
     Pieces of a message share its `stream_id`; messages of several streams interleave. `skipped`
-    counts the bytes that were thrown away while looking for a frame. Pass what `notices` of
-    one direction's parser returns to `notice` of the other's.
+    counts the bytes that were thrown away while looking for a frame. `is_http2` tells that frames
+    were found, `has_opened` that the connection begins as this side begins it, `is_mirrored`
+    that something was said that only the other side says. With `is_aligned` the first byte is
+    taken to begin a frame, without looking for a second one. Pass what `notices` of one
+    direction's parser returns to `notice` of the other's.
     """
 
     def __init__(
         self,
         side: Side,
         *,
+        is_aligned: bool = False,
         max_head_bytes: int = MAX_HEAD_BYTES,
         max_streams: int = MAX_STREAMS,
         search_bytes: int = SEARCH_BYTES,
     ) -> None:
         self.skipped = 0
+        self.is_http2 = False
+        self.has_opened = False
+        self.is_mirrored = False
         self._side: Side = side
+        self._is_aligned = is_aligned
         self._max_head = max_head_bytes
         self._max_streams = max_streams
         self._search_bytes = search_bytes
@@ -203,20 +211,25 @@ class Http2Parser:
         self._passed += count
 
     def _opening(self, data: bytes, position: int, messages: list[HttpMessage]) -> int:
-        wanted = len(PREFACE) if self._side == "request" else HEADER_BYTES
-        if len(data) - position < wanted:
+        opening = data[position : position + len(PREFACE)]
+        if len(opening) < HEADER_BYTES or (opening != PREFACE and PREFACE.startswith(opening)):
             return self._hold(data, position)
+        if opening == PREFACE:
+            self._get_in_step()
+            self.has_opened = self._side == "request"
+            self.is_mirrored = not self.has_opened
+            return position + len(PREFACE)
         self._state = "search"
-        if self._side == "request":
-            if data.startswith(PREFACE, position):
-                self._state = "header"
-                return position + wanted
+        if self._is_aligned:
+            self._get_in_step()
+            return position
         # RFC 9113 section 3.4: a server begins with "a potentially empty SETTINGS frame (Section
         # 6.5) that MUST be the first frame". It may be all that comes for a while.
-        elif frames.frame_end(data, position) is not None:
-            first = frames.read(data, position)
-            if first.type == frames.SETTINGS and not first.flags & frames.ACK:
-                self._state = "header"
+        if self._side == "response" and frames.frame_end(opening, 0) is not None:
+            first = frames.read(opening, 0)
+            self.has_opened = first.type == frames.SETTINGS and not first.flags & frames.ACK
+            if self.has_opened:
+                self._get_in_step()
         return position
 
     def _search(self, data: memoryview, messages: list[HttpMessage]) -> bytes:
@@ -236,7 +249,9 @@ class Http2Parser:
                 if frames.frame_end(held, chained - HEADER_BYTES) is not None:
                     self._skip_bytes(candidate)
                     rest = bytes(held[candidate:])
-                    self._find_step(messages)
+                    if self._passed:
+                        messages += [HttpGap(self._passed, stream) for stream in self._open]
+                    self._get_in_step()
                     return rest
             if begin is None:
                 break
@@ -257,14 +272,13 @@ class Http2Parser:
         }
         return b""
 
-    def _find_step(self, messages: list[HttpMessage]) -> None:
-        if self._passed:
-            messages += [HttpGap(self._passed, stream) for stream in self._open]
+    def _get_in_step(self) -> None:
+        self.is_http2 = True
         self._passed = 0
-        self._begin_search()
+        self._forget_search()
         self._state = "header"
 
-    def _begin_search(self) -> None:
+    def _forget_search(self) -> None:
         self._held.clear()
         self._searched = 0
         self._candidates = {}
@@ -272,7 +286,7 @@ class Http2Parser:
     def _lose_step(self, missing: int, messages: list[HttpMessage]) -> None:
         """`missing` bytes, maybe none, hide where the next frame begins."""
         self._skip_bytes(len(self._held))
-        self._begin_search()
+        self._forget_search()
         self._block = None
         self._headers.forget()
         for stream in self._open:
@@ -474,6 +488,7 @@ class Http2Parser:
     def _head(self, fields: Fields, stream: int) -> HttpRequest | HttpResponse:
         pseudo = {name: value for name, value in fields if name.startswith(":")}
         headers = [field for field in fields if not field[0].startswith(":")]
+        self.is_mirrored |= (":method" if self._side == "response" else ":status") in pseudo
         if self._side == "response":
             status = pseudo.get(":status", "")
             return HttpResponse(

@@ -540,3 +540,10 @@ def test_a_large_body_is_not_copied() -> None:
     (piece,) = parser.feed(body)
     assert isinstance(piece, HttpBody)
     assert piece.data is body
+
+
+@pytest.mark.parametrize("preface", [b"", PREFACE])
+def test_told_that_a_frame_begins_here_it_needs_no_second_one(preface: bytes) -> None:
+    parser = Http2Parser("request", is_aligned=True)
+    wire = preface + data(1, b"alone, and so not looked for")
+    assert parser.feed(wire)[-1] == HttpBody(b"alone, and so not looked for", 1)
