@@ -176,15 +176,35 @@ class ToolResult(Value, frozen=True, kw_only=True, tag=True):
     truncated: bool
 
 
+class McpImplementation(Value, frozen=True, kw_only=True):
+    """A client or server of MCP, as it names itself."""
+
+    name: str
+    version: str | None = None
+
+
+class McpTool(Value, frozen=True, kw_only=True):
+    """A tool that a server offers; `hash` is of its name, description and schemas."""
+
+    name: str
+    hash: str
+    changed: bool = False
+
+
 class McpRequest(Value, frozen=True, kw_only=True, tag=True):
-    """A Model Context Protocol request or notification."""
+    """A Model Context Protocol request or notification, of either side."""
 
     method: str
     category: str
     kind: Literal["request", "notification"]
+    sender: Literal["client", "server"] = "client"
     id: str | None = None
     tool: str | None = None
     params: str | None = None
+    revision: str | None = None
+    session: str | None = None
+    client: McpImplementation | None = None
+    mismatch: tuple[str, ...] = ()
     pii: tuple[Finding, ...] = ()
     bytes: int
     truncated: bool
@@ -195,9 +215,16 @@ class McpResponse(Value, frozen=True, kw_only=True, tag=True):
 
     method: str | None = None
     category: str | None = None
+    sender: Literal["client", "server"] = "server"
     id: str | None = None
     result: str | None = None
     error: str | None = None
+    error_code: int | None = None
+    error_name: str | None = None
+    revision: str | None = None
+    session: str | None = None
+    server: McpImplementation | None = None
+    tools: tuple[McpTool, ...] = ()
     pii: tuple[Finding, ...] = ()
     bytes: int
     truncated: bool

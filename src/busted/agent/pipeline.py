@@ -23,6 +23,7 @@ from busted import events
 from busted.agent.clock import Clock
 from busted.classifier.connection import ConnectionReader, Observed
 from busted.classifier.direction import Direction
+from busted.classifier.mcp_memory import Memory
 from busted.classifier.options import DEFAULT_OPTIONS, Options
 from busted.events import Event
 from busted.records import (
@@ -87,6 +88,7 @@ class Pipeline:
         self._options = msgspec.structs.replace(options, credential_key=origin.seed)
         self._connections = Connections() if connections is None else connections
         self._readers: dict[ConnectionKey, ConnectionReader] = {}
+        self._mcp = Memory()
         self._muted: set[ConnectionKey] = set()
         self._counts: Counter[ConnectionKey] = Counter()
         self.failures: Counter[str] = Counter()
@@ -173,7 +175,8 @@ class Pipeline:
     def _reader(self, key: ConnectionKey) -> ConnectionReader:
         reader = self._readers.get(key)
         if reader is None:
-            reader = self._readers[key] = ConnectionReader(options=self._options)
+            reader = ConnectionReader(options=self._options, memory=self._mcp)
+            self._readers[key] = reader
         return reader
 
     def _mute(self, key: ConnectionKey) -> None:

@@ -18,6 +18,7 @@ from busted.classifier import fingerprint, mcp, pii, requests
 from busted.classifier.answers import AnswerReader
 from busted.classifier.collect import BodyStore
 from busted.classifier.direction import Direction
+from busted.classifier.mcp_memory import Pending
 from busted.classifier.options import DEFAULT_OPTIONS, Options
 from busted.classifier.privacy import path_of, safe_headers, safe_target
 from busted.classifier.providers import Provider
@@ -221,8 +222,7 @@ def _as_request(buffer: _Buffer, found: Classification) -> Classification:
         buffer.store,
         sni=buffer.sni,
         truncated=buffer.truncated,
-        pending=mcp.Pending(),
-        direction=buffer.direction,
+        pending=Pending(),
         options=buffer.options,
     )
     if head is not None:
@@ -263,9 +263,8 @@ def _as_answer(buffer: _Buffer, found: Classification) -> Classification:
         head,
         None,
         buffer.options.providers.find(buffer.sni),
-        pending=mcp.Pending(),
+        pending=Pending(),
         options=buffer.options,
-        direction=buffer.direction,
     )
     actions = reader.feed(buffer.body, 0) + reader.end(buffer.truncated, 0)
     if head is not None:

@@ -10,13 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from busted.classifier import dialects, event_framing, mcp
+import msgspec
+
+from busted.classifier import a2a, dialects, event_framing, mcp, mcp_http
 from busted.classifier.assembly import MAX_ERROR_CHARS, Answer, error_of
 from busted.classifier.collect import MAX_BODY_BYTES, BodyStore
 from busted.classifier.dialects import Dialect
-from busted.classifier.direction import Direction
 from busted.classifier.event_framing import Framing, ServerSentEvents
 from busted.classifier.foreign import mapping, to_json
+from busted.classifier.mcp_http import Carrier
+from busted.classifier.mcp_memory import Pending
 from busted.classifier.options import Options
 from busted.classifier.providers import Provider
 from busted.classifier.requests import ContentClass, Request
@@ -41,9 +44,8 @@ class AnswerReader:
         request: Request | None,
         provider: Provider | None,
         *,
-        pending: mcp.Pending,
+        pending: Pending,
         options: Options,
-        direction: Direction = Direction.READ,
         asked_ns: int | None = None,
     ) -> None:
         self.reported = False
@@ -56,12 +58,14 @@ class AnswerReader:
         self._request = request
         self._pending = pending
         self._prices = options.prices
-        self._direction = direction
         self._asked_ns = asked_ns
         self._first_token_ns: int | None = None
         self._headers = head.headers if head else ()
+        asked = request.carrier if request else Carrier()
+        self._carrier = mcp_http.answering(asked, self._headers)
         self._events: Framing | None = None
         self._opening: bytes | None = b""
+        self._may_open = False
         self._expected = self.dialect.framing if self.dialect else ServerSentEvents
         kind = (header(self._headers, "content-type") or "").lower()
         if announced := event_framing.of_type(kind):
@@ -72,6 +76,9 @@ class AnswerReader:
         wanted = request is None and (not kind or "json" in kind or self.is_stream)
         if request is not None:
             wanted = request.dialect is not None or request.content_class == "mcp"
+            # The stream of MCP's HTTP+SSE transport, which only its first event shows.
+            self._may_open = self.is_stream and request.content_class == "http"
+            wanted = wanted or self._may_open
             if request.content_class in ("mcp", "a2a"):
                 self.content_class = request.content_class
         encoding = header(self._headers, "content-encoding")
@@ -91,7 +98,7 @@ class AnswerReader:
             return 1.0 if self.provider else 0.8
         if self.content_class == "mcp":
             known = any(mcp.category(message.method) for message in self.rpc)
-            return (0.0, 0.5, 0.8, 1.0)[1 + known + mcp.has_headers(self._headers)]
+            return (0.0, 0.5, 0.8, 1.0)[1 + known + self._carrier.declared]
         return float(self.content_class != "none")
 
     @property
@@ -175,11 +182,14 @@ class AnswerReader:
         actions: list[Action] = []
         for event in events:
             actions += self._event(event, time_ns)
-            if self.reported:
+            if self.reported or not self._wanted:
                 break
         return actions
 
     def _event(self, event: SseEvent, time_ns: int) -> Iterator[Action]:
+        if self._may_open:
+            self._open(event)
+            return
         raw = event.data.encode("utf-8", "replace")
         if self.dialect is None and b'"jsonrpc"' in raw:
             yield from self._rpc(raw)
@@ -197,11 +207,23 @@ class AnswerReader:
         if self.answer.finished:
             yield from self._report(False, time_ns)
 
+    def _open(self, event: SseEvent) -> None:
+        """Read the first event of a stream that may be MCP's; another's is read no further."""
+        self._may_open = False
+        opened = mcp_http.opened(self._carrier, event)
+        self._wanted = opened is not None
+        if opened is not None:
+            self.content_class = "mcp"
+            self._carrier = opened
+            self._pending.memory.endpoints.put(opened.place, None)
+
     def _rpc(self, raw: bytes) -> tuple[Action, ...]:
         messages = jsonrpc.read(raw)
         self.rpc = self.rpc or messages
-        declared = self.content_class == "mcp" or mcp.has_headers(self._headers)
-        found = mcp.actions(messages, self._pending, self._direction, len(raw), declared=declared)
+        carrier = self._carrier
+        if self.content_class == "mcp" and not carrier.declared:
+            carrier = msgspec.structs.replace(carrier, declared=True)
+        found = mcp.actions(messages, carrier, self._pending, "server", len(raw))
         if found:
             self.content_class = "mcp"
         elif messages and self.content_class in ("http", "none"):
@@ -223,6 +245,8 @@ class AnswerReader:
                 # An error names no dialect, but says enough at a host of models.
                 self.dialect = dialects.by_name(self.provider.api)
         if self.dialect is None:
+            if self._request is None and a2a.is_agent_card(value):
+                self.content_class = "a2a"
             return []
         if self._request is None and self.dialect.is_piece(value):
             self.content_class, self.reported = "llm_stream", True

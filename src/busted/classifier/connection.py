@@ -12,12 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from busted.classifier import mcp, requests, websocket
+from busted.classifier import requests, websocket
 from busted.classifier.answers import NANOSECONDS
 from busted.classifier.direction import Direction
 from busted.classifier.exchange import Exchange, Observed
 from busted.classifier.framing import Framing, Protocol, Read, Role
 from busted.classifier.interest import Interest, Verdict
+from busted.classifier.mcp_memory import Memory, Pending
 from busted.classifier.options import DEFAULT_OPTIONS, Options
 from busted.protocols.http import (
     HttpBody,
@@ -52,9 +53,11 @@ class ConnectionReader:
         self,
         sni: str | None = None,
         options: Options = DEFAULT_OPTIONS,
+        memory: Memory | None = None,
         *,
         max_kept_bytes: int = MAX_KEPT_BYTES,
     ) -> None:
+        """Share `memory` among the connections of a host."""
         self._sni: str | None = None
         self._options = options
         self._max_kept = max_kept_bytes
@@ -65,7 +68,7 @@ class ConnectionReader:
         self._asking: dict[int, Exchange] = {}
         self._answering: dict[int, Exchange] = {}
         self._in_doubt = False
-        self._pending = mcp.Pending()
+        self._pending = Pending(memory)
         self._count = 0
         if sni is not None:
             self.name(sni)

@@ -10,10 +10,11 @@ from collections.abc import Iterable
 
 import msgspec
 
-from busted.classifier import mcp, pii, requests
+from busted.classifier import pii, requests
 from busted.classifier.answers import AnswerReader
 from busted.classifier.collect import BodyStore
 from busted.classifier.direction import Direction
+from busted.classifier.mcp_memory import Pending
 from busted.classifier.options import Options
 from busted.classifier.providers import Provider
 from busted.classifier.requests import Request
@@ -47,7 +48,7 @@ class Exchange:
         number: int,
         head: HttpRequest | HttpResponse,
         sni: str | None,
-        pending: mcp.Pending,
+        pending: Pending,
         options: Options,
     ) -> None:
         self.last_ns = 0
@@ -109,7 +110,6 @@ class Exchange:
             sni=self._sni,
             truncated=truncated,
             pending=self._pending,
-            direction=Direction.WRITE,
             options=self._options,
         )
         # What was said goes into the actions; to read the answer, the rest is enough.
@@ -128,7 +128,6 @@ class Exchange:
             self.provider,
             pending=self._pending,
             options=self._options,
-            direction=Direction.READ,
             asked_ns=self._asked_ns,
         )
         return observed

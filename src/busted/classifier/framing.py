@@ -120,9 +120,14 @@ class Framing:
             if _has_head(read):
                 return read
             # A page that quotes a request is no request: only what stands at the very beginning.
-            if _has_head(mirrored.feed(data)) and mirrored.skipped == 0:
-                self._decide("server")
-                return []
+            # By lines, since what follows a head in the same piece says nothing about it.
+            for line in data.splitlines(keepends=True):
+                found = _has_head(mirrored.feed(line))
+                if mirrored.skipped:
+                    break
+                if found:
+                    self._decide("server")
+                    return []
         messages += http2.feed(data[len(PREFACE) :])
         if http2.is_http2:
             self.protocol = "http2"

@@ -13,13 +13,14 @@ from typing import Literal
 
 import msgspec
 
-from busted.classifier import a2a, dialects, fingerprint, mcp, routes
+from busted.classifier import a2a, dialects, fingerprint, mcp, mcp_http, routes
 from busted.classifier.chat import MAX_NAME_CHARS, ModelRequest, described
 from busted.classifier.collect import BodyStore
 from busted.classifier.credential import credential
 from busted.classifier.dialects import Dialect
-from busted.classifier.direction import Direction
 from busted.classifier.foreign import mapping, string
+from busted.classifier.mcp_http import Carrier
+from busted.classifier.mcp_memory import Pending
 from busted.classifier.options import Options
 from busted.classifier.privacy import path_of
 from busted.classifier.providers import Provider
@@ -58,6 +59,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     agent: Sdk | None = None
     signature: str | None = None
     rpc: tuple[JsonRpc, ...] = ()
+    carrier: Carrier = Carrier()
     actions: tuple[Action, ...] = ()
 
     @property
@@ -90,8 +92,7 @@ def read(
     *,
     sni: str | None,
     truncated: bool,
-    pending: mcp.Pending,
-    direction: Direction,
+    pending: Pending,
     options: Options,
 ) -> Request:
     """Judge a request, whole or as far as it was seen, and return its actions with it.
@@ -102,14 +103,15 @@ def read(
     served_by = serving(head, sni, options)
     # A port of this host is a hint: it names nobody until the body has the shape as well.
     provider = None if served_by and served_by.local_ports else served_by
+    carrier = mcp_http.carrier(head, sni) if head else Carrier()
     raw = body.decoded
     if b'"jsonrpc"' in raw:
         messages = jsonrpc.read(raw)
         if messages:
-            return _rpc(head, body, messages, provider, pending, direction)
+            return _rpc(head, body, messages, provider, carrier, pending)
     if head is not None:
-        if mcp.has_headers(head.headers):
-            return Request(content_class="mcp", confidence=0.8, provider=provider)
+        if carrier.declared:
+            return Request(content_class="mcp", confidence=0.8, provider=provider, carrier=carrier)
         if a2a.is_a2a_request(path_of(head.target), head.headers):
             return Request(content_class="a2a", confidence=0.8, provider=provider)
     value, cut = _value(head, body)
@@ -120,7 +122,12 @@ def read(
     dialect, confidence = _dialect(head, value, provider, bool(raw), truncated)
     if dialect is None:
         kind: ContentClass = "http" if head else "none"
-        return Request(content_class=kind, confidence=float(head is not None), provider=provider)
+        return Request(
+            content_class=kind,
+            confidence=float(head is not None),
+            provider=provider,
+            carrier=carrier,
+        )
     who = served_by if value else provider
     key = options.credential_key
     return _prompt(head, body, value, who, dialect, confidence, truncated, key)
@@ -264,24 +271,23 @@ def _rpc(
     body: BodyStore,
     messages: tuple[JsonRpc, ...],
     provider: Provider | None,
-    pending: mcp.Pending,
-    direction: Direction,
+    carrier: Carrier,
+    pending: Pending,
 ) -> Request:
-    headers = head.headers if head else ()
-    declared = mcp.has_headers(headers)
-    actions = mcp.actions(messages, pending, direction, body.size, declared=declared)
+    actions = mcp.actions(messages, carrier, pending, "client", body.size)
     kind: ContentClass = "json_rpc"
     confidence = 1.0
     if actions:
         kind = "mcp"
         known = any(mcp.category(message.method) for message in messages)
-        confidence = _CONFIDENCE[1 + known + declared]
-    elif any(map(a2a.is_a2a, messages)) or (head and a2a.is_a2a_request("", headers)):
+        confidence = _CONFIDENCE[1 + known + carrier.declared]
+    elif any(map(a2a.is_a2a, messages)) or (head and a2a.is_a2a_request("", head.headers)):
         kind, confidence = "a2a", 0.8
     return Request(
         content_class=kind,
         confidence=confidence,
         provider=provider,
         rpc=messages,
+        carrier=carrier,
         actions=actions,
     )

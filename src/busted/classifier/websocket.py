@@ -7,11 +7,12 @@ Left out: to assemble an answer from the messages that bring it in pieces.
 
 from __future__ import annotations
 
-from busted.classifier import mcp, pii, requests
+from busted.classifier import pii, requests
 from busted.classifier.answers import AnswerReader
 from busted.classifier.collect import BodyStore
 from busted.classifier.direction import Direction
 from busted.classifier.exchange import Observed
+from busted.classifier.mcp_memory import Pending
 from busted.classifier.options import Options
 from busted.events import Action
 from busted.protocols.websocket import WebSocketMessage
@@ -22,7 +23,7 @@ def read(
     direction: Direction,
     *,
     sni: str | None,
-    pending: mcp.Pending,
+    pending: Pending,
     options: Options,
     time_ns: int,
     number: int,
@@ -40,7 +41,6 @@ def read(
             sni=sni,
             truncated=message.truncated,
             pending=pending,
-            direction=direction,
             options=options,
         )
         actions += request.actions
@@ -51,7 +51,6 @@ def read(
             options.providers.find(sni),
             pending=pending,
             options=options,
-            direction=direction,
         )
         actions += answer.feed(message.data, time_ns)
         actions += answer.end(message.truncated, time_ns)

@@ -1,8 +1,8 @@
 import pytest
 
-from busted.classifier import mcp
 from busted.classifier.answers import AnswerReader
 from busted.classifier.dialects import by_name
+from busted.classifier.mcp_memory import Pending
 from busted.classifier.options import DEFAULT_OPTIONS
 from busted.classifier.requests import Request
 from busted.events import Action, McpResponse, Response
@@ -22,7 +22,7 @@ def reader(
         HttpResponse(status, headers),
         asked,
         PROVIDER,
-        pending=mcp.Pending(),
+        pending=Pending(),
         options=DEFAULT_OPTIONS,
         asked_ns=0,
     )
@@ -98,7 +98,7 @@ def test_a_clock_that_goes_back_gives_no_latency() -> None:
         HttpResponse(200, JSON),
         ASKED,
         PROVIDER,
-        pending=mcp.Pending(),
+        pending=Pending(),
         options=DEFAULT_OPTIONS,
         asked_ns=100,
     )

@@ -19,6 +19,7 @@ from tests.unit.classifier.wire import (
 )
 
 WRITE, READ = Direction.WRITE, Direction.READ
+A2A_SAID = {"message": {"messageId": "m", "role": "user", "parts": [{"text": "hi"}]}}
 ASKED = (
     (":method", "POST"),
     (":path", "/v1/chat/completions"),
@@ -303,9 +304,11 @@ def test_an_mcp_answer_needs_mcps_headers() -> None:
     "payload",
     [
         request(None, path="/.well-known/agent-card.json", method="GET", host="agent.example"),
-        request({"jsonrpc": "2.0", "id": 1, "method": "SendMessage", "params": {}}, path="/a"),
+        request(
+            {"jsonrpc": "2.0", "id": 1, "method": "SendMessage", "params": A2A_SAID}, path="/a"
+        ),
         request({"message": {}}, path="/message:send", headers={"A2A-Version": "1.0"}),
-        as_json({"jsonrpc": "2.0", "id": 1, "method": "message/stream", "params": {}}),
+        as_json({"jsonrpc": "2.0", "id": 1, "method": "message/stream", "params": A2A_SAID}),
     ],
 )
 def test_a2a_is_recognised(payload: bytes) -> None:

@@ -1,8 +1,8 @@
 import pytest
 
-from busted.classifier import mcp, requests
+from busted.classifier import requests
 from busted.classifier.collect import BodyStore
-from busted.classifier.direction import Direction
+from busted.classifier.mcp_memory import Pending
 from busted.classifier.options import DEFAULT_OPTIONS
 from busted.classifier.requests import Request, body_store, serving
 from busted.events import Prompt
@@ -20,8 +20,7 @@ def read(store: BodyStore, *, sni: str | None = None, truncated: bool = False) -
         store,
         sni=sni,
         truncated=truncated,
-        pending=mcp.Pending(),
-        direction=Direction.WRITE,
+        pending=Pending(),
         options=DEFAULT_OPTIONS,
     )
 

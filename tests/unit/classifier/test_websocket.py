@@ -1,8 +1,9 @@
 import pytest
 
-from busted.classifier import mcp, websocket
+from busted.classifier import websocket
 from busted.classifier.direction import Direction
 from busted.classifier.exchange import Observed
+from busted.classifier.mcp_memory import Pending
 from busted.classifier.options import DEFAULT_OPTIONS
 from busted.events import McpRequest, PiiDetected, Prompt, Response
 from busted.protocols.websocket import WebSocketMessage
@@ -16,7 +17,7 @@ def judge(message: WebSocketMessage, direction: Direction) -> list[Observed]:
         message,
         direction,
         sni="api.openai.com",
-        pending=mcp.Pending(),
+        pending=Pending(),
         options=DEFAULT_OPTIONS,
         time_ns=7,
         number=3,
