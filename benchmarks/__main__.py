@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -35,6 +36,8 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="only show that everything runs")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the tables as JSON")
     options = parser.parse_args()
+    # As Ctrl-C does: the hundreds of processes that were started are ended on the way out.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         features.require(features.probe())
         report = Report(_machine(), _print(_measure(QUICK if options.quick else FULL)))

@@ -62,8 +62,14 @@ static __always_inline __u64 wakeup_flags(void)
 
 static __always_inline __u64 process_start_ns(void)
 {
-	struct task_struct *task = (void *)bpf_get_current_task();
+	struct task_struct *task;
 
+	/* Linux 5.11: plain loads, a tenth of the cost of a muted call. */
+	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_get_current_task_btf)) {
+		task = bpf_get_current_task_btf();
+		return task->group_leader->start_boottime;
+	}
+	task = (void *)bpf_get_current_task();
 	return BPF_CORE_READ(task, group_leader, start_boottime);
 }
 

@@ -36,7 +36,7 @@ enum { BPF_ANY = 0, BPF_NOEXIST = 1 };
 enum { BPF_F_MMAPABLE = 1024 };
 enum { BPF_RB_NO_WAKEUP = 1, BPF_RB_FORCE_WAKEUP = 2 };
 
-enum bpf_func_id { BPF_FUNC_get_attach_cookie = 174 };
+enum bpf_func_id { BPF_FUNC_get_current_task_btf = 158, BPF_FUNC_get_attach_cookie = 174 };
 
 /* Registers at a probe: a stable ABI, hence not relocated. */
 #if defined(__TARGET_ARCH_x86)

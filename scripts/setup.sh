@@ -69,6 +69,7 @@ have llvm-strip || install "no llvm-strip" llvm
 [ -e /usr/include/bpf/bpf_helpers.h ] || install "no headers of libbpf" libbpf-dev
 have_library libbpf.so.1 || install "no libbpf.so.1" libbpf1
 have curl || install "no curl" curl
+have nghttpx || install "no nghttpx" nghttp2-proxy
 have ip || install "no ip" iproute2
 have unshare && have nsenter && have flock || install "no unshare, nsenter or flock" util-linux
 have git || install "no git" git

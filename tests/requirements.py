@@ -108,6 +108,7 @@ PROBES: Mapping[str, tuple[Probe, ...]] = {
     "openssl": (_openssl,),
     "bpftool": (_bpftool,),
     "curl": (_program("curl", "curl"),),
+    "nghttpx": (_program("nghttpx", "nghttp2-proxy"),),
     "node": (_program("node", "nodejs"), _program("npm", "npm")),
     "node packages": (_node_packages,),
     "git": (_program("git", "git"), _git),

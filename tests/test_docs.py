@@ -14,6 +14,7 @@ import msgspec
 import pytest
 
 from busted import events
+from busted.classifier.dialects import DIALECTS
 from busted.cli.main import CANNOT_RUN, FAILED, INTERRUPTED, USAGE, main
 from busted.records import LostPlace
 from tests.requirements import ROOT, require
@@ -85,6 +86,12 @@ def test_fields_with_content_are_marked_as_such(struct: type[events.Value]) -> N
 
     marked = {name for name, row in described.items() if "**Content**" in row[1]}
     assert marked == set(events.CONTENT_FIELDS.get(struct, ()))
+
+
+def test_every_dialect_is_described_and_no_other() -> None:
+    described = rows(sections("docs/events.md")["Dialects"])
+
+    assert described.keys() == {row.api for row in DIALECTS}
 
 
 def test_every_place_of_loss_in_the_kernel_is_described() -> None:

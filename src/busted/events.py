@@ -54,10 +54,17 @@ class Connection(Value, frozen=True, kw_only=True):
 
 
 class Sdk(Value, frozen=True, kw_only=True):
-    """The client library or agent that its own headers name."""
+    """A client library or an agent that its own headers name."""
 
     name: str
     version: str | None = None
+
+
+class Credential(Value, frozen=True, kw_only=True):
+    """Which credential a request carried: how, and a keyed hash of it, never itself."""
+
+    scheme: str
+    hash: str
 
 
 class Finding(Value, frozen=True, kw_only=True):
@@ -70,12 +77,16 @@ class Finding(Value, frozen=True, kw_only=True):
 
 
 class Usage(Value, frozen=True, kw_only=True):
-    """Tokens as the provider counted them; `cached` is the part of `input` read from a cache."""
+    """Tokens as the provider counted them.
+
+    `cached` and `cache_written` are the parts of `input` read from a cache and stored in it.
+    """
 
     input: int | None = None
     output: int | None = None
     cached: int | None = None
     reasoning: int | None = None
+    cache_written: int | None = None
 
 
 class ChatMessage(Value, frozen=True, kw_only=True):
@@ -100,6 +111,10 @@ class Prompt(Value, frozen=True, kw_only=True, tag=True):
     stream: bool
     params: dict[str, bool | int | float | str] = {}
     sdk: Sdk | None = None
+    agent: Sdk | None = None
+    api_version: str | None = None
+    betas: tuple[str, ...] = ()
+    credential: Credential | None = None
     fingerprint: str | None = None
     pii: tuple[Finding, ...] = ()
     bytes: int
@@ -123,6 +138,7 @@ class Response(Value, frozen=True, kw_only=True, tag=True):
     finish_reason: str | None = None
     error: str | None = None
     usage: Usage | None = None
+    cost: float | None = None
     latency: float | None = None
     time_to_first_token: float | None = None
     stream: bool
@@ -133,37 +149,62 @@ class Response(Value, frozen=True, kw_only=True, tag=True):
 
 
 class ToolCall(Value, frozen=True, kw_only=True, tag=True):
-    """The model asked its client to run a tool; `arguments` is the JSON text it sent."""
+    """The model asked for a tool to be run; `arguments` is the text it sent, mostly JSON.
+
+    The client runs it, or the provider itself if `server_side`.
+    """
 
     name: str
     id: str | None = None
     arguments: str | None = None
     provider: str | None = None
+    server_side: bool = False
     pii: tuple[Finding, ...] = ()
     truncated: bool
 
 
 class ToolResult(Value, frozen=True, kw_only=True, tag=True):
-    """The client gave the model what a tool returned."""
+    """The model was given what a tool returned: by the client, or `server_side` by its provider."""
 
     id: str | None = None
     name: str | None = None
     content: str | None = None
     provider: str | None = None
     is_error: bool = False
+    server_side: bool = False
     pii: tuple[Finding, ...] = ()
     truncated: bool
 
 
+class McpImplementation(Value, frozen=True, kw_only=True):
+    """A client or server of MCP, as it names itself."""
+
+    name: str
+    version: str | None = None
+
+
+class McpTool(Value, frozen=True, kw_only=True):
+    """A tool that a server offers; `hash` is of its name, description and schemas."""
+
+    name: str
+    hash: str
+    changed: bool = False
+
+
 class McpRequest(Value, frozen=True, kw_only=True, tag=True):
-    """A Model Context Protocol request or notification."""
+    """A Model Context Protocol request or notification, of either side."""
 
     method: str
     category: str
     kind: Literal["request", "notification"]
+    sender: Literal["client", "server"] = "client"
     id: str | None = None
     tool: str | None = None
     params: str | None = None
+    revision: str | None = None
+    session: str | None = None
+    client: McpImplementation | None = None
+    mismatch: tuple[str, ...] = ()
     pii: tuple[Finding, ...] = ()
     bytes: int
     truncated: bool
@@ -174,9 +215,16 @@ class McpResponse(Value, frozen=True, kw_only=True, tag=True):
 
     method: str | None = None
     category: str | None = None
+    sender: Literal["client", "server"] = "server"
     id: str | None = None
     result: str | None = None
     error: str | None = None
+    error_code: int | None = None
+    error_name: str | None = None
+    revision: str | None = None
+    session: str | None = None
+    server: McpImplementation | None = None
+    tools: tuple[McpTool, ...] = ()
     pii: tuple[Finding, ...] = ()
     bytes: int
     truncated: bool

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -114,10 +114,11 @@ CLIENTS: dict[str, Client] = {
 
 
 class Bed(NamedTuple):
-    """An open sandbox with the provider listening in it."""
+    """An open sandbox with the provider listening in it; `directory` has its certificates."""
 
     sandbox: Sandbox
     provider_pid: int
+    directory: Path
 
     def ask(
         self,
@@ -144,9 +145,14 @@ def bed(directory: Path) -> Iterator[Bed]:
             "ANTHROPIC_API_KEY": ANTHROPIC_KEY,
         }
         command = [sys.executable, "-m", "tests.e2e.provider", "--cert-dir", str(directory)]
-        provider = sandbox.start(command)
-        assert provider.stdout is not None
-        assert provider.stderr is not None
-        if provider.stdout.readline() != b"ready\n":
-            raise SandboxError(f"no provider: {provider.stderr.read().decode()}")
-        yield Bed(sandbox, provider.pid)
+        yield Bed(sandbox, start_until_ready(sandbox, command), directory)
+
+
+def start_until_ready(sandbox: Sandbox, command: Sequence[str]) -> int:
+    """Start a server in the sandbox, wait until it prints `ready`, and return its pid."""
+    server = sandbox.start(command)
+    assert server.stdout is not None
+    assert server.stderr is not None
+    if server.stdout.readline() != b"ready\n":
+        raise SandboxError(f"{' '.join(command)} did not start: {server.stderr.read().decode()}")
+    return server.pid

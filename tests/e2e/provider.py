@@ -5,7 +5,8 @@ authority to DIR/ca.pem, listens on loopback, and prints `ready`. It speaks HTTP
 no key, remembers nothing, and answers as `tests.e2e.answers` says. The shapes are those of
 https://platform.openai.com/docs/api-reference/chat and https://docs.anthropic.com/en/api/messages.
 
-Left out: HTTP/2, other dialects, and checking of requests; the SDKs do that for us.
+Left out: HTTP/2 (test_http2.py has a front for that), other dialects, and checking of requests; the
+SDKs do that for us.
 """
 
 from __future__ import annotations
@@ -374,12 +375,17 @@ def application() -> web.Application:
 
 
 def tls(directory: Path) -> ssl.SSLContext:
-    """Make an authority and a certificate for all names; the authority's goes to ca.pem."""
+    """Make an authority and a certificate for all names; the authority's goes to ca.pem.
+
+    The certificate and its key go to server.pem, for a server that stands before this one.
+    """
     authority = trustme.CA()
     directory.mkdir(parents=True, exist_ok=True)
     authority.cert_pem.write_to_path(directory / "ca.pem")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert(*NAMES).configure_cert(context)
+    certificate = authority.issue_cert(*NAMES)
+    certificate.configure_cert(context)
+    certificate.private_key_and_cert_chain_pem.write_to_path(directory / "server.pem")
     return context
 
 

@@ -3,11 +3,19 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from busted.classifier import Classification, Direction, classify
+from busted.classifier.dialects import DIALECTS
 from tests.unit.classifier.wire import CHAT, CHUNKS, COMPLETION, MESSAGES, as_json, request, sse
 
 BODIES = [as_json(CHAT), as_json(MESSAGES), as_json(COMPLETION), sse(CHUNKS)]
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=8)
+    | st.sampled_from(["user", "function_call", "function_call_output", "mcp_call", "reasoning"])
+    | st.sampled_from(["response.output_item.done", "response.completed", "error"])
+    | st.sampled_from(["server_tool_use", "web_search_tool_result", "content_block_start"]),
     lambda inner: (
         st.lists(inner, max_size=4)
         | st.dictionaries(
@@ -34,6 +42,22 @@ json_values = st.recursive(
                     "method",
                     "params",
                     "id",
+                    "input",
+                    "instructions",
+                    "prompt",
+                    "output",
+                    "item",
+                    "response",
+                    "status",
+                    "summary",
+                    "call_id",
+                    "arguments",
+                    "action",
+                    "data",
+                    "embedding",
+                    "requests",
+                    "custom_id",
+                    "completion",
                 ]
             )
             | st.text(max_size=4),
@@ -43,7 +67,13 @@ json_values = st.recursive(
     ),
     max_leaves=25,
 )
-paths = st.sampled_from(["/v1/chat/completions", "/v1/messages", "/v1/embeddings", "/x"])
+ROUTES = ["/v1beta/models/g:generateContent", "/model/x/invoke", "/model/x/converse-stream"]
+paths = st.sampled_from([*(path for row in DIALECTS for path in row.paths), *ROUTES, "/x"])
+FORM = {"Content-Type": "multipart/form-data; boundary=x"}
+forms = st.lists(
+    st.sampled_from([b"--x", b"--", b"\r\n", b"; name=", b"model", b"file", b'; filename="a"'])
+    | st.binary(max_size=8)
+).map(b"".join)
 names = st.sampled_from([None, "api.openai.com", "api.anthropic.com", "a.example"])
 payloads = (
     st.binary(max_size=400)
@@ -51,6 +81,7 @@ payloads = (
     | json_values.map(as_json)
     | json_values.map(lambda value: b"data: " + as_json(value) + b"\n\n")
     | st.builds(lambda body, path: request(body, path=path), json_values, paths)
+    | st.builds(lambda body, path: request(body, path=path, headers=FORM), forms, paths)
 )
 
 

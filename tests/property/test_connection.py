@@ -5,6 +5,9 @@ from hypothesis import strategies as st
 
 from busted.classifier.connection import ConnectionReader, Observed
 from busted.classifier.direction import Direction
+from busted.events import Prompt, Response
+from tests import http2_wire
+from tests.http2_wire import PREFACE, Sender
 from tests.property.chunks import cuts
 from tests.unit.classifier.wire import (
     CHAT,
@@ -17,6 +20,7 @@ from tests.unit.classifier.wire import (
     response,
     sse,
 )
+from tests.websocket_wire import frame
 
 CALL = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "f"}}
 ASKING = [
@@ -30,6 +34,8 @@ ASKING = [
     request(CHAT)[:-30],
     b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
     b"PRI * HTTP/2",
+    request(None, method="GET", headers={"Connection": "upgrade", "Upgrade": "websocket"}),
+    frame(1, as_json(CALL), mask=b"abcd"),
 ]
 ANSWERING = [
     response(COMPLETION),
@@ -43,6 +49,8 @@ ANSWERING = [
     response(COMPLETION)[:-30],
     b"HTTP/1.1 101 Switching\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n",
     b"HTTP/1.1 204 No Content\r\n\r\n",
+    frame(1, as_json(COMPLETION)),
+    frame(1, as_json({"jsonrpc": "2.0", "id": 1, "result": {}}))[:-3],
 ]
 junk = st.binary(max_size=6) | st.sampled_from([b"data: ", b"\r\n", b"0\r\n\r\n", b"{"])
 names = st.sampled_from([None, "api.openai.com", "gateway.example"])
@@ -117,3 +125,50 @@ def test_mutated_messages_do_not_raise(pieces: list[bytes], data: st.DataObject)
     seen = run("api.openai.com", [bytes(written)], [bytes(read)])
 
     assert all(observed.time_ns == 0 for observed in seen)
+
+
+ASKED = ((":method", "POST"), (":path", "/v1/chat/completions"), ("content-type", "text/plain"))
+
+
+def http2_asking(body: object) -> list[bytes]:
+    """The frames of four requests, each with the one before it."""
+    sender = Sender()
+    wire = [PREFACE + http2_wire.settings()]
+    for stream in (1, 3, 5, 7):
+        head = sender.headers(stream, ASKED)
+        content = as_json(body)
+        wire.append(head + http2_wire.data(stream, content[:30], padding=stream))
+        wire.append(http2_wire.data(stream, content[30:], last=True))
+    return wire
+
+
+@given(st.data(), st.permutations([1, 1, 1, 3, 3, 3, 5, 5, 5, 7, 7, 7]))
+def test_streams_of_http2_may_interleave_and_be_cut_as_they_like(
+    choice: st.DataObject, order: list[int]
+) -> None:
+    """Each stream's actions are the same, whatever comes between its frames."""
+    events = sse(CHUNKS)
+    sender, steps = Sender(), dict.fromkeys(order, 0)
+    read = http2_wire.settings()
+    for stream in order:
+        if steps[stream] == 0:
+            read += sender.headers(
+                stream, ((":status", "200"), ("content-type", "text/event-stream"))
+            )
+        middle = len(events) * steps[stream] // 3
+        steps[stream] += 1
+        end = len(events) * steps[stream] // 3
+        read += http2_wire.data(stream, events[middle:end], last=steps[stream] == 3)
+    written = b"".join(http2_asking(CHAT))
+
+    seen = run(
+        "api.openai.com", choice.draw(cuts(st.just(written))), choice.draw(cuts(st.just(read)))
+    )
+
+    for place, stream in enumerate((1, 3, 5, 7), 1):
+        prompt, answer = (o for o in seen if o.stream_id == stream)
+        assert {prompt.exchange, answer.exchange} == {place}
+        assert isinstance(prompt.action, Prompt)
+        assert prompt.action.user_message == "hi"
+        assert isinstance(answer.action, Response)
+        assert (answer.action.text, answer.action.truncated) == ("Hello", False)

@@ -1,11 +1,22 @@
-"""The settings of a monitor, with their bounds."""
+"""The settings of a monitor, with their bounds, and the configuration file.
+
+The file adds to what the classifier knows: who serves models, and what they cost. It is read
+once, at the start, and checked row by row: a wrong one stops the command, since a monitor that
+leaves out half of what it was told watches something else than its operator believes.
+"""
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
+from typing import Any, TypeVar
 
 import msgspec
 
+from busted.classifier import dialects
+from busted.classifier.options import DEFAULT_OPTIONS, Options, with_rows
+from busted.classifier.prices import Price
+from busted.classifier.providers import Provider
 from busted.records import TlsOpen
 
 KIB, MIB = 1 << 10, 1 << 20
@@ -36,8 +47,69 @@ class Settings(msgspec.Struct, frozen=True):
     duration: float | None = None
     selection: Selection = Selection()
     record: Path | None = None
+    options: Options = DEFAULT_OPTIONS
 
 
 MIN_RING_BYTES, MAX_RING_BYTES = 64 * KIB, 1024 * MIB
 # At least the first and the last piece; the programs stop at 256 pieces of 16 KiB.
 MIN_CALL_BYTES, MAX_CALL_BYTES = 32 * KIB, 4 * MIB
+
+Row = TypeVar("Row", Provider, Price)
+
+# Some hundred rows at most; more is another file given by mistake, or /dev/zero.
+MAX_FILE_BYTES = 1 * MIB
+
+
+class ConfigError(Exception):
+    """The configuration file cannot be used; the message is one line that names file and row."""
+
+
+def read_options(path: Path) -> Options:
+    """Return what a configuration file (TOML) tells the classifier. Raises ConfigError."""
+    given = _read(path)
+    if unknown := sorted(given.keys() - {"providers", "prices"}):
+        raise ConfigError(f"{path}: nothing is called {unknown[0]!r}; there are providers, prices")
+    providers = _rows(path, given, "providers", Provider)
+    for number, row in enumerate(providers, 1):
+        if wrong := _wrong(row):
+            raise ConfigError(f"{path}: row {number} of providers: {wrong}")
+    return with_rows(providers, _rows(path, given, "prices", Price))
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        with open(path, "rb") as file:
+            content = file.read(MAX_FILE_BYTES + 1)
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}") from error
+    if len(content) > MAX_FILE_BYTES:
+        raise ConfigError(f"{path} has more than {MAX_FILE_BYTES:,} bytes: no configuration file")
+    try:
+        return tomllib.loads(content.decode())
+    except (ValueError, RecursionError) as error:  # UnicodeDecodeError, TOMLDecodeError too
+        raise ConfigError(f"{path} is no TOML: {error}") from error
+
+
+def _rows(path: Path, given: dict[str, Any], name: str, type: type[Row]) -> list[Row]:
+    rows = given.get(name, [])
+    if not isinstance(rows, list):
+        raise ConfigError(f"{path}: {name} is no list of tables: begin each with [[{name}]]")
+    found = []
+    for number, row in enumerate(rows, 1):
+        try:
+            found.append(msgspec.convert(row, type))
+        except msgspec.ValidationError as error:
+            raise ConfigError(f"{path}: row {number} of {name}: {error}") from error
+    return found
+
+
+def _wrong(row: Provider) -> str | None:
+    """Return what the types of a provider's fields cannot say."""
+    if bool(row.hosts) == bool(row.local_ports):
+        return "it needs either hosts or local_ports"
+    if row.local_ports and not row.paths:
+        return "local_ports need paths: a port alone tells nothing"
+    if dialects.by_name(row.api) is None:
+        known = ", ".join(dialect.api for dialect in dialects.DIALECTS)
+        return f"no api is called {row.api!r}; there are {known}"
+    return None

@@ -23,7 +23,7 @@ from typing import Any, Literal, TypeVar, cast
 import msgspec
 
 from busted.classifier import pii
-from busted.events import CONTENT_FIELDS, Connection, Event, Process, Value
+from busted.events import CONTENT_FIELDS, Connection, Credential, Event, Process, Value
 
 Level = Literal["none", "redacted", "full"]
 T = TypeVar("T", bound=msgspec.Struct)
@@ -34,6 +34,7 @@ OURS: dict[type[Value], tuple[str, ...]] = {
     Event: ("id", "time", "host", "exchange_id"),
     Process: ("build_id", "start_time", "cgroup_id"),
     Connection: ("id",),
+    Credential: ("hash",),
 }
 
 # Tool results carry JSON in JSON in JSON; no real client was seen to go deeper than three.

@@ -104,7 +104,9 @@ class Monitor:
                 )
             self._processes = Processes(elf.build_id)
             outside = Outside(self._mute, settings.selection, self._started, self._library)
-            self._pipeline = Pipeline(self._origin, {"processes": self._processes}, outside)
+            self._pipeline = Pipeline(
+                self._origin, {"processes": self._processes}, outside, options=settings.options
+            )
             self._targets = Targets(platform.machine())
             self._scan()
             self._resources = opened.pop_all()

@@ -23,6 +23,8 @@ from busted import events
 from busted.agent.clock import Clock
 from busted.classifier.connection import ConnectionReader, Observed
 from busted.classifier.direction import Direction
+from busted.classifier.mcp_memory import Memory
+from busted.classifier.options import DEFAULT_OPTIONS, Options
 from busted.events import Event
 from busted.records import (
     ConnectionKey,
@@ -51,7 +53,7 @@ class Origin(msgspec.Struct, frozen=True):
     host: str
     clock: Clock
     seed: Annotated[bytes, msgspec.Meta(max_length=hashlib.blake2b.MAX_KEY_SIZE)]
-    """Makes event ids differ between runs."""
+    """Makes event ids and hashes of credentials differ between runs."""
 
 
 class Outside(msgspec.Struct, frozen=True):
@@ -79,11 +81,14 @@ class Pipeline:
         enrichers: Mapping[str, Enricher],
         outside: Outside = Outside(),  # noqa: B008  (frozen)
         connections: Connections | None = None,
+        options: Options = DEFAULT_OPTIONS,
     ) -> None:
         """Enrichers run in their order; their names appear in `failures`."""
         self._origin, self._enrichers, self._outside = origin, enrichers, outside
+        self._options = msgspec.structs.replace(options, credential_key=origin.seed)
         self._connections = Connections() if connections is None else connections
         self._readers: dict[ConnectionKey, ConnectionReader] = {}
+        self._mcp = Memory()
         self._muted: set[ConnectionKey] = set()
         self._counts: Counter[ConnectionKey] = Counter()
         self.failures: Counter[str] = Counter()
@@ -170,7 +175,8 @@ class Pipeline:
     def _reader(self, key: ConnectionKey) -> ConnectionReader:
         reader = self._readers.get(key)
         if reader is None:
-            reader = self._readers[key] = ConnectionReader()
+            reader = ConnectionReader(options=self._options, memory=self._mcp)
+            self._readers[key] = reader
         return reader
 
     def _mute(self, key: ConnectionKey) -> None:

@@ -12,6 +12,7 @@ import msgspec
 
 from busted.agent.pipeline import Origin, Outside, Pipeline
 from busted.agent.recording import Frame, Header, LibraryFacts, RawRecord, Tick
+from busted.classifier.options import DEFAULT_OPTIONS, Options
 from busted.enrich.processes import Processes, ProcessFacts
 from busted.events import Event, Process, Response
 from busted.records import ConnectionKey, Direction, TlsClose, TlsData, TlsName, decode
@@ -20,7 +21,7 @@ from busted.records import ConnectionKey, Direction, TlsClose, TlsData, TlsName,
 class Replay:
     """The events of a recording, those that the monitor reported when it was made."""
 
-    def __init__(self, header: Header) -> None:
+    def __init__(self, header: Header, options: Options = DEFAULT_OPTIONS) -> None:
         """Be ready for the frames behind `header`."""
         self._processes = Processes(lambda _: None)
         self._libraries: dict[int, str] = {}
@@ -29,6 +30,7 @@ class Replay:
             header.origin,
             {"processes": self._processes},
             Outside(wanted=header.selection, library=self._libraries.get),
+            options=options,
         )
 
     @property
@@ -64,7 +66,11 @@ class Replay:
 
 
 def connection_events(
-    written: Iterable[bytes], read: Iterable[bytes], sni: str | None, origin: Origin
+    written: Iterable[bytes],
+    read: Iterable[bytes],
+    sni: str | None,
+    origin: Origin,
+    options: Options = DEFAULT_OPTIONS,
 ) -> Iterator[Event]:
     """Yield the events of one connection, given all bytes of its two directions.
 
@@ -72,7 +78,7 @@ def connection_events(
     event has the time zero of the origin's clock, and responses have no latency.
     """
     key = ConnectionKey(0, 0, 0, 0)
-    pipeline = Pipeline(origin, {})
+    pipeline = Pipeline(origin, {}, options=options)
     records: list[Iterable[TlsName | TlsData | TlsClose]] = [
         [TlsName(key, 0, sni)] if sni else [],
         # Requests first: answers are then paired with them in order, pipelined or not.

@@ -8,22 +8,33 @@ no clock, and nothing in the input makes it raise.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
 
-from busted.classifier import fingerprint, mcp, pii, providers, requests
+from busted.classifier import fingerprint, mcp, pii, requests
 from busted.classifier.answers import AnswerReader
 from busted.classifier.collect import BodyStore
 from busted.classifier.direction import Direction
+from busted.classifier.mcp_memory import Pending
+from busted.classifier.options import DEFAULT_OPTIONS, Options
 from busted.classifier.privacy import path_of, safe_headers, safe_target
 from busted.classifier.providers import Provider
 from busted.classifier.requests import AI_CLASSES, ContentClass
 from busted.events import Action, Finding, Sdk
 from busted.protocols.detect import Protocol, detect
-from busted.protocols.http import HttpBody, HttpEnd, HttpMessage, HttpRequest, HttpResponse, header
-from busted.protocols.http1 import Http1Parser
+from busted.protocols.http import (
+    HttpBody,
+    HttpEnd,
+    HttpMessage,
+    HttpRequest,
+    HttpResponse,
+    header,
+)
+from busted.protocols.http1 import Http1Parser, Side
+from busted.protocols.http2 import Http2Parser
+from busted.protocols.http2_headers import UNKNOWN
 from busted.protocols.jsonrpc import JsonRpc
 
 __all__ = ["Classification", "Direction", "HttpInfo", "McpInfo", "classify"]
@@ -76,6 +87,7 @@ class Classification(msgspec.Struct, frozen=True, kw_only=True):
     stream: bool | None = None
     params: dict[str, bool | int | float | str] = {}
     sdk: Sdk | None = None
+    agent: Sdk | None = None
     http: HttpInfo | None = None
     mcp: McpInfo | None = None
     pii: tuple[Finding, ...] = ()
@@ -84,25 +96,41 @@ class Classification(msgspec.Struct, frozen=True, kw_only=True):
     actions: tuple[Action, ...] = ()
 
 
-_UNREADABLE = frozenset(("binary", "http2", "websocket", "unknown"))
+_UNREADABLE = frozenset(("binary", "websocket", "unknown"))
 
 
-def classify(payload: bytes, direction: Direction, sni: str | None = None) -> Classification:
+def classify(
+    payload: bytes,
+    direction: Direction,
+    sni: str | None = None,
+    options: Options = DEFAULT_OPTIONS,
+) -> Classification:
     """Say what one buffer is, any bytes, with or without HTTP framing, whole or cut.
 
     `direction` is the watched process's, `sni` the server name that its TLS connection gave.
     Nothing is remembered from one call to the next.
     """
     protocol = detect(payload)
-    if protocol in _UNREADABLE:
-        known = providers.find(sni)
-        return Classification(
-            protocol=protocol,
-            interesting=known is not None,
-            provider=known.id if known else None,
-            provider_name=known.name if known else None,
-        )
-    head, body, truncated = _split(payload, protocol)
+    provider = options.providers.find(sni)
+    found = Classification(protocol=protocol, provider=_id(provider))
+    if protocol not in _UNREADABLE:
+        found = _read(payload, direction, sni, options, found)
+    return msgspec.structs.replace(
+        found,
+        interesting=found.content_class in AI_CLASSES or found.provider is not None,
+        provider_name=options.providers.name(found.provider),
+    )
+
+
+def _read(
+    payload: bytes,
+    direction: Direction,
+    sni: str | None,
+    options: Options,
+    found: Classification,
+) -> Classification:
+    """Return what was found, with what can be read added."""
+    head, body, truncated = _split(payload, found.protocol, direction)
     buffer = _Buffer(
         head=head,
         body=body,
@@ -110,15 +138,14 @@ def classify(payload: bytes, direction: Direction, sni: str | None = None) -> Cl
         store=BodyStore(header(head.headers, "content-encoding") if head else None),
         direction=direction,
         sni=sni,
+        options=options,
     )
     buffer.store.feed(body)
-    found = _judged(buffer, Classification(protocol=protocol, provider=_id(providers.find(sni))))
+    judged = _judged(buffer, found)
     return msgspec.structs.replace(
-        found,
-        interesting=found.content_class in AI_CLASSES or found.provider is not None,
-        provider_name=providers.name(found.provider),
+        judged,
         pii=_findings(payload, buffer.store.decoded),
-        actions=tuple(told for action in found.actions for told in pii.examine(action, direction)),
+        actions=tuple(told for action in judged.actions for told in pii.examine(action, direction)),
     )
 
 
@@ -131,31 +158,61 @@ class _Buffer(msgspec.Struct, frozen=True, kw_only=True):
     store: BodyStore
     direction: Direction
     sni: str | None
+    options: Options
 
 
 def _split(
-    payload: bytes, protocol: Protocol
+    payload: bytes, protocol: Protocol, direction: Direction
 ) -> tuple[HttpRequest | HttpResponse | None, bytes, bool]:
     """Return the first HTTP message: its head, its body, and whether it is cut."""
+    if protocol == "http2":
+        return _first(_read_http2(payload, direction))
     if protocol not in ("http1_request", "http1_response"):
         return None, payload, False
     parser = Http1Parser("request" if protocol == "http1_request" else "response")
+    messages = parser.feed(payload)
+    if not messages or not isinstance(messages[-1], HttpEnd):
+        messages += parser.close()
+    return _first(messages)
+
+
+def _read_http2(payload: bytes, direction: Direction) -> list[HttpMessage]:
+    """Return the messages of frames that do not say which side they come from, if it matters."""
+    messages: list[HttpMessage] = []
+    sides: list[Side] = ["request", "response"]
+    for side in sides if direction is Direction.WRITE else reversed(sides):
+        parser = Http2Parser(side, is_aligned=True)
+        messages = parser.feed(payload) + parser.close()
+        if not parser.is_mirrored:
+            break
+    return messages
+
+
+def _first(
+    messages: Sequence[HttpMessage],
+) -> tuple[HttpRequest | HttpResponse | None, bytes, bool]:
+    """Return the first message: its head, None if that was not seen, its body, if it is cut."""
+    stream = messages[0].stream_id if messages else 0
     head: HttpRequest | HttpResponse | None = None
     body: list[bytes] = []
-    for message in _messages(parser, payload):
+    for message in messages:
         match message:
+            case _ if message.stream_id != stream:
+                continue
             case HttpRequest() | HttpResponse():
                 head = message
             case HttpBody():
                 body.append(message.data)
             case HttpEnd():
-                return head, b"".join(body), message.truncated
-    return head, b"".join(body), True
+                return _if_known(head), b"".join(body), message.truncated
+    return _if_known(head), b"".join(body), bool(messages)
 
 
-def _messages(parser: Http1Parser, payload: bytes) -> Iterator[HttpMessage]:
-    yield from parser.feed(payload)
-    yield from parser.close()  # most often nobody asks: the message is complete
+def _if_known(head: HttpRequest | HttpResponse | None) -> HttpRequest | HttpResponse | None:
+    """Return the head unless it stands for one that was not seen."""
+    if isinstance(head, HttpRequest):
+        return None if head.target == UNKNOWN else head
+    return head if head and head.status else None
 
 
 def _judged(buffer: _Buffer, found: Classification) -> Classification:
@@ -179,14 +236,15 @@ def _as_request(buffer: _Buffer, found: Classification) -> Classification:
         buffer.store,
         sni=buffer.sni,
         truncated=buffer.truncated,
-        pending=mcp.Pending(),
-        direction=buffer.direction,
+        pending=Pending(),
+        options=buffer.options,
     )
     if head is not None:
         found = msgspec.structs.replace(
             found,
             endpoint=path_of(head.target),
-            sdk=fingerprint.sdk(head.headers),
+            sdk=request.sdk or fingerprint.sdk(head.headers),
+            agent=request.agent or fingerprint.agent(head.headers),
             http=HttpInfo(
                 method=head.method,
                 path=safe_target(head.target),
@@ -215,8 +273,13 @@ def _as_request(buffer: _Buffer, found: Classification) -> Classification:
 
 def _as_answer(buffer: _Buffer, found: Classification) -> Classification:
     head = buffer.head if isinstance(buffer.head, HttpResponse) else None
-    provider = providers.find(buffer.sni)
-    reader = AnswerReader(head, None, provider, pending=mcp.Pending(), direction=buffer.direction)
+    reader = AnswerReader(
+        head,
+        None,
+        buffer.options.providers.find(buffer.sni),
+        pending=Pending(),
+        options=buffer.options,
+    )
     actions = reader.feed(buffer.body, 0) + reader.end(buffer.truncated, 0)
     if head is not None:
         found = msgspec.structs.replace(

@@ -5,40 +5,37 @@ Source: https://a2a-protocol.org/latest/specification (v1, section 5.3, and the 
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
+
 from busted.classifier.foreign import mapping
 from busted.protocols.http import Headers, header
 from busted.protocols.jsonrpc import JsonRpc
 
-METHODS = frozenset(
-    (
-        # v1
-        "SendMessage",
-        "SendStreamingMessage",
-        "GetTask",
-        "ListTasks",
-        "CancelTask",
-        "SubscribeToTask",
-        "CreateTaskPushNotificationConfig",
-        "GetTaskPushNotificationConfig",
-        "ListTaskPushNotificationConfigs",
-        "DeleteTaskPushNotificationConfig",
-        "GetExtendedAgentCard",
-        # 0.3
-        "message/send",
-        "message/stream",
-        "tasks/get",
-        "tasks/cancel",
-        "tasks/resubscribe",
-        "tasks/pushNotificationConfig/set",
-        "tasks/pushNotificationConfig/get",
-        "tasks/pushNotificationConfig/list",
-        "tasks/pushNotificationConfig/delete",
-        "agent/getAuthenticatedExtendedCard",
-    )
+# Names that nobody else has.
+_DISTINCT = (
+    # v1
+    "SubscribeToTask",
+    "CreateTaskPushNotificationConfig",
+    "GetTaskPushNotificationConfig",
+    "ListTaskPushNotificationConfigs",
+    "DeleteTaskPushNotificationConfig",
+    "GetExtendedAgentCard",
+    # 0.3
+    "tasks/resubscribe",
+    "tasks/pushNotificationConfig/set",
+    "tasks/pushNotificationConfig/get",
+    "tasks/pushNotificationConfig/list",
+    "tasks/pushNotificationConfig/delete",
+    "agent/getAuthenticatedExtendedCard",
 )
-# MCP has these too, with `taskId` where A2A 0.3 has `id`.
-_SHARED = frozenset(("tasks/get", "tasks/cancel"))
+# Any messenger may have such a method: A2A's messages have parts.
+_MESSAGES = ("SendMessage", "SendStreamingMessage", "message/send", "message/stream")
+# MCP has these too, with `taskId` where A2A 0.3 has `id`. What v1 calls them, `GetTask`,
+# `ListTasks` and `CancelTask`, anything may: there its required header tells.
+_TASKS = ("tasks/get", "tasks/cancel")
 
+# Of the REST binding and of discovery; 0.2 called the card `agent.json`.
 _PATHS = (
     "/.well-known/agent-card.json",
     "/.well-known/agent.json",
@@ -46,15 +43,32 @@ _PATHS = (
     "/message:send",
     "/message:stream",
 )
+_TASK_PATH = re.compile(r"/tasks/[^/]+(?::cancel|:subscribe|/pushNotificationConfigs(?:/[^/]+)?)$")
 
 
 def is_a2a(message: JsonRpc) -> bool:
-    """Tell whether a JSON-RPC request is A2A's."""
-    if message.method in _SHARED:
-        return isinstance(mapping(message.params).get("id"), str)
-    return message.method in METHODS
+    """Tell whether a JSON-RPC request is A2A's by itself."""
+    params = mapping(message.params)
+    if message.method in _MESSAGES:
+        return isinstance(mapping(params.get("message")).get("parts"), list)
+    if message.method in _TASKS:
+        return isinstance(params.get("id"), str)
+    return message.method in _DISTINCT
 
 
 def is_a2a_request(path: str, headers: Headers) -> bool:
     """Tell whether an HTTP request is A2A's by its path or its version header."""
-    return header(headers, "a2a-version") is not None or path.endswith(_PATHS)
+    return (
+        header(headers, "a2a-version") is not None
+        or path.endswith(_PATHS)
+        or _TASK_PATH.search(path) is not None
+    )
+
+
+def is_agent_card(body: Mapping[str, object]) -> bool:
+    """Tell whether a JSON body is the card by which an agent says what it can do."""
+    return (
+        isinstance(body.get("skills"), list)
+        and isinstance(body.get("capabilities"), dict)
+        and isinstance(body.get("defaultInputModes"), list)
+    )

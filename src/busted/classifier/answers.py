@@ -8,25 +8,27 @@ HTTP body is never seen.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
-from busted.classifier import dialects, mcp
+import msgspec
+
+from busted.classifier import a2a, dialects, event_framing, mcp, mcp_http
 from busted.classifier.assembly import MAX_ERROR_CHARS, Answer, error_of
 from busted.classifier.collect import MAX_BODY_BYTES, BodyStore
 from busted.classifier.dialects import Dialect
-from busted.classifier.direction import Direction
+from busted.classifier.event_framing import Framing, ServerSentEvents
 from busted.classifier.foreign import mapping, to_json
+from busted.classifier.mcp_http import Carrier
+from busted.classifier.mcp_memory import Pending
+from busted.classifier.options import Options
 from busted.classifier.providers import Provider
 from busted.classifier.requests import ContentClass, Request
 from busted.events import Action, Response
 from busted.protocols import jsonrpc, partial_json
 from busted.protocols.http import HttpResponse, header
 from busted.protocols.jsonrpc import JsonRpc
-from busted.protocols.sse import SseEvent, SseParser
+from busted.protocols.sse import SseEvent
 
-# What a body without a type must show to be read as events; see `_kind_of`.
-_SSE_OPENINGS = (b"data:", b"event:", b"id:", b"retry:", b":")
-_OPENING_BYTES = max(map(len, _SSE_OPENINGS))
 NANOSECONDS = 1_000_000_000
 
 
@@ -42,8 +44,8 @@ class AnswerReader:
         request: Request | None,
         provider: Provider | None,
         *,
-        pending: mcp.Pending,
-        direction: Direction = Direction.READ,
+        pending: Pending,
+        options: Options,
         asked_ns: int | None = None,
     ) -> None:
         self.reported = False
@@ -55,32 +57,39 @@ class AnswerReader:
         self._head = head
         self._request = request
         self._pending = pending
-        self._direction = direction
+        self._prices = options.prices
         self._asked_ns = asked_ns
         self._first_token_ns: int | None = None
         self._headers = head.headers if head else ()
-        self._sse: SseParser | None = None
+        asked = request.carrier if request else Carrier()
+        self._carrier = mcp_http.answering(asked, self._headers)
+        self._events: Framing | None = None
         self._opening: bytes | None = b""
+        self._may_open = False
+        self._expected = self.dialect.framing if self.dialect else ServerSentEvents
         kind = (header(self._headers, "content-type") or "").lower()
-        if "event-stream" in kind:
-            self._open_stream()
-        elif "json" in kind:
+        if announced := event_framing.of_type(kind):
+            self._open_stream(announced)
+        elif "json" in kind and self._expected is not event_framing.JsonArray:
             self._opening = None
         # Only what was asked of a model or of MCP is read, or what nobody saw asked.
-        wanted = request is None and (not kind or "json" in kind or self._sse is not None)
+        wanted = request is None and (not kind or "json" in kind or self.is_stream)
         if request is not None:
             wanted = request.dialect is not None or request.content_class == "mcp"
+            # The stream of MCP's HTTP+SSE transport, which only its first event shows.
+            self._may_open = self.is_stream and request.content_class == "http"
+            wanted = wanted or self._may_open
             if request.content_class in ("mcp", "a2a"):
                 self.content_class = request.content_class
         encoding = header(self._headers, "content-encoding")
         limit = MAX_BODY_BYTES if wanted else 0
-        self._body = BodyStore(encoding, limit=limit, stream=self._sse is not None)
+        self._body = BodyStore(encoding, limit=limit, stream=self.is_stream)
         self._wanted = wanted
 
     @property
     def is_stream(self) -> bool:
         """Whether the answer comes as events."""
-        return self._sse is not None
+        return self._events is not None
 
     @property
     def confidence(self) -> float:
@@ -89,13 +98,18 @@ class AnswerReader:
             return 1.0 if self.provider else 0.8
         if self.content_class == "mcp":
             known = any(mcp.category(message.method) for message in self.rpc)
-            return (0.0, 0.5, 0.8, 1.0)[1 + known + mcp.has_headers(self._headers)]
+            return (0.0, 0.5, 0.8, 1.0)[1 + known + self._carrier.declared]
         return float(self.content_class != "none")
 
     @property
     def is_ai(self) -> bool:
         """Whether the answer, or what asked for it, is what we report."""
         return self.dialect is not None or self.content_class in ("mcp", "a2a")
+
+    @property
+    def kept(self) -> int:
+        """How many bytes of the body it holds."""
+        return self._body.kept
 
     def feed(self, data: bytes, time_ns: int) -> list[Action]:
         """Consume a piece of the body, seen at `time_ns`."""
@@ -106,16 +120,16 @@ class AnswerReader:
             return []
         if self._opening is not None:
             self._opening += piece
-            if len(self._opening) < _OPENING_BYTES:
+            if len(self._opening) < event_framing.OPENING_BYTES:
                 return []
             piece = self._settle()
-        return self._events(piece, time_ns) if self._sse else []
+        return self._stream(piece, time_ns)
 
     def gap(self, missing: int) -> None:
         """Tell that the next `missing` bytes of the body were never seen."""
         self._body.gap(missing)
-        if self._sse:
-            self._sse = SseParser()  # what follows is the rest of an unknown event
+        if self._events:
+            self._events.gap(missing)
 
     def end(self, truncated: bool, time_ns: int) -> list[Action]:
         """The answer is over at `time_ns`: return what was not reported yet."""
@@ -123,10 +137,12 @@ class AnswerReader:
             return []
         actions: list[Action] = []
         if self._opening is not None:
-            actions += self._events(self._settle(), time_ns)
-        if self._sse:
-            # A browser would discard an event without its blank line; we want what was seen.
-            actions += self._events(b"\n\n", time_ns)
+            actions += self._stream(self._settle(), time_ns)
+        if not self.is_stream and (unannounced := self._unannounced()):
+            self._open_stream(unannounced)
+            actions += self._stream(self._body.decoded, time_ns)
+        if self._events:
+            actions += self._told(self._events.finish(), time_ns)
         else:
             actions += self._whole()
         if self.reported or self.dialect is None:
@@ -136,26 +152,44 @@ class AnswerReader:
     def _settle(self) -> bytes:
         """Decide by its opening what a body without a type is, and return the opening."""
         opening, self._opening = self._opening or b"", None
-        if opening.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(_SSE_OPENINGS):
-            self._open_stream()
+        if shown := event_framing.of_opening(opening, self._expected):
+            self._open_stream(shown)
             self._body.stream = True
         return opening
 
-    def _open_stream(self) -> None:
-        self._sse = SseParser()
+    def _unannounced(self) -> Callable[[], Framing] | None:
+        """Return how a body is cut in events that was kept, since nothing said it is a stream."""
+        raw = self._body.decoded
+        if (self._request is not None and self.dialect is None) or b'"jsonrpc"' in raw:
+            return None
+
+        def streams_as(event: bytes) -> Callable[[], Framing] | None:
+            dialect = self.dialect or dialects.by_answer(mapping(partial_json.parse(event).value))
+            return dialect.framing if dialect else None
+
+        return event_framing.of_body(raw, streams_as)
+
+    def _open_stream(self, reader: Callable[[], Framing]) -> None:
+        self._events = reader()
         self._opening = None
 
     # Streams
 
-    def _events(self, data: bytes, time_ns: int) -> list[Action]:
+    def _stream(self, data: bytes, time_ns: int) -> list[Action]:
+        return self._told(self._events.feed(data), time_ns) if self._events else []
+
+    def _told(self, events: Iterator[SseEvent], time_ns: int) -> list[Action]:
         actions: list[Action] = []
-        for event in self._sse.feed(data) if self._sse else ():
+        for event in events:
             actions += self._event(event, time_ns)
-            if self.reported:
+            if self.reported or not self._wanted:
                 break
         return actions
 
     def _event(self, event: SseEvent, time_ns: int) -> Iterator[Action]:
+        if self._may_open:
+            self._open(event)
+            return
         raw = event.data.encode("utf-8", "replace")
         if self.dialect is None and b'"jsonrpc"' in raw:
             yield from self._rpc(raw)
@@ -173,11 +207,23 @@ class AnswerReader:
         if self.answer.finished:
             yield from self._report(False, time_ns)
 
+    def _open(self, event: SseEvent) -> None:
+        """Read the first event of a stream that may be MCP's; another's is read no further."""
+        self._may_open = False
+        opened = mcp_http.opened(self._carrier, event)
+        self._wanted = opened is not None
+        if opened is not None:
+            self.content_class = "mcp"
+            self._carrier = opened
+            self._pending.memory.endpoints.put(opened.place, None)
+
     def _rpc(self, raw: bytes) -> tuple[Action, ...]:
         messages = jsonrpc.read(raw)
         self.rpc = self.rpc or messages
-        declared = self.content_class == "mcp" or mcp.has_headers(self._headers)
-        found = mcp.actions(messages, self._pending, self._direction, len(raw), declared=declared)
+        carrier = self._carrier
+        if self.content_class == "mcp" and not carrier.declared:
+            carrier = msgspec.structs.replace(carrier, declared=True)
+        found = mcp.actions(messages, carrier, self._pending, "server", len(raw))
         if found:
             self.content_class = "mcp"
         elif messages and self.content_class in ("http", "none"):
@@ -199,10 +245,19 @@ class AnswerReader:
                 # An error names no dialect, but says enough at a host of models.
                 self.dialect = dialects.by_name(self.provider.api)
         if self.dialect is None:
+            if self._request is None and a2a.is_agent_card(value):
+                self.content_class = "a2a"
+            return []
+        if self._request is None and self.dialect.is_piece(value):
+            self.content_class, self.reported = "llm_stream", True
             return []
         self.content_class = "llm_response"
         if value:
             self.dialect.read_answer(self.answer, value)
+        elif raw and status < 400 and self.dialect.read_bytes:
+            kind = (header(self._headers, "content-type") or "").partition(";")[0].strip().lower()
+            self.dialect.read_bytes(self.answer, kind, raw, self._body.size)
+            return []
         if status >= 400 and not self.answer.error:
             text = raw[: 4 * MAX_ERROR_CHARS].decode("utf-8", "replace")
             self.answer.error = (to_json(value, MAX_ERROR_CHARS)[0] if value else "") or (
@@ -234,6 +289,7 @@ class AnswerReader:
             finish_reason=answer.finish_reason,
             error=answer.error,
             usage=answer.usage,
+            cost=self._cost(provider) if ended or not self.is_stream else None,
             latency=self._since_asked(time_ns),
             time_to_first_token=self._since_asked(self._first_token_ns),
             stream=self.is_stream,
@@ -241,7 +297,18 @@ class AnswerReader:
             truncated=truncated,
             missing_bytes=self._body.missing,
         )
-        return [response, *answer.tool_calls(provider, truncated=truncated)]
+        return [
+            response,
+            *answer.tool_calls(provider, truncated=truncated),
+            *answer.tool_results(provider, truncated=truncated),
+        ]
+
+    def _cost(self, provider: str | None) -> float | None:
+        if self.dialect is not None and self.dialect.operation == "count_tokens":
+            return None  # what it counted was not yet used
+        # Some answers name no model; then it is the one that was asked.
+        model = self.answer.model or (self._request.model if self._request else None)
+        return self._prices.cost(provider, model, self.answer.usage)
 
     def _since_asked(self, time_ns: int | None) -> float | None:
         if time_ns is None or self._asked_ns is None or time_ns < self._asked_ns:

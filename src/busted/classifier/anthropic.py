@@ -1,14 +1,18 @@
 """Anthropic's messages, also spoken by DeepSeek, Z.ai, Moonshot and others for Claude Code.
 
 Tool results travel inside user turns here; they are told as turns of the role `tool`, as in
-every other dialect, so that nobody takes them for what the user said.
-Left out: citations, and the results of tools that Anthropic itself runs.
-Source: https://docs.anthropic.com/en/api/messages and .../messages-streaming
+every other dialect, so that nobody takes them for what the user said. Tools that Anthropic
+itself runs are called and answered within one answer.
+Left out: citations, and the signatures of thoughts.
+Source: https://docs.anthropic.com/en/api/messages, .../messages-streaming and
+.../messages-count-tokens
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+
+import msgspec
 
 from busted.classifier.assembly import Answer, error_of
 from busted.classifier.chat import (
@@ -16,6 +20,8 @@ from busted.classifier.chat import (
     MAX_NAME_CHARS,
     MAX_TEXT_CHARS,
     ModelRequest,
+    described,
+    encoded_size,
     is_conversation,
     last_user_text,
     params_of,
@@ -34,6 +40,8 @@ _EVENTS = (
     "message_delta",
     "message_stop",
 )
+# Blocks that ask for a tool, and whether the provider runs it: as such, through MCP, or not.
+_CALLS = {"tool_use": False, "server_tool_use": True, "mcp_tool_use": True}
 
 
 def is_request(body: Mapping[str, object]) -> bool:
@@ -76,13 +84,32 @@ def read_request(body: Mapping[str, object]) -> ModelRequest:
     )
 
 
+def is_count_request(body: Mapping[str, object]) -> bool:
+    """Tell whether a body sent to the path of counting, at an unknown host, is a conversation."""
+    return is_conversation(body.get("messages")) and isinstance(body.get("model", ""), str)
+
+
+def read_count_request(body: Mapping[str, object]) -> ModelRequest:
+    """Return what a request to count says; its results are told when they are really sent."""
+    return msgspec.structs.replace(read_request(body), results=())
+
+
+def read_count(answer: Answer, body: Mapping[str, object]) -> None:
+    """Read how many tokens a request would have: {"input_tokens": 2095}."""
+    answer.error = error_of(body)
+    answer.usage = _usage(None, body)
+    answer.finished = True
+
+
 def is_answer(body: Mapping[str, object]) -> bool:
     """Tell whether a body or stream event of unknown origin is a message."""
     kind = body.get("type")
     if kind == "message":
         return body.get("role") == "assistant" and isinstance(body.get("content"), list)
     if kind == "error":
-        return isinstance(mapping(body.get("error")).get("type"), str)
+        # OpenAI's messages over a WebSocket are alike, but have codes.
+        told = mapping(body.get("error"))
+        return isinstance(told.get("type"), str) and "code" not in told
     return kind in _EVENTS
 
 
@@ -128,10 +155,41 @@ def _block(answer: Answer, index: int, block: Mapping[str, object]) -> None:
             answer.say(block.get("text"))
         case "thinking":
             answer.think(block.get("thinking"))
-        case "tool_use" | "server_tool_use" | "mcp_tool_use":
-            answer.call(index, block.get("id"), block.get("name"))
+        case "redacted_thinking":
+            data = string(block.get("data")) or ""
+            answer.think(described("redacted thinking", encoded_size(data)))
+        case str(kind) if kind in _CALLS:
+            answer.call(index, block.get("id"), block.get("name"), server_side=_CALLS[kind])
             if given := mapping(block.get("input")):
                 answer.argue(index, to_json(given, MAX_TEXT_CHARS)[0])
+        case str(kind) if kind.endswith("_tool_result"):
+            called = block.get("tool_use_id")
+            content, failed = _returned(block.get("content"))
+            failed = failed or block.get("is_error") is True
+            answer.result(called, answer.call_name(called), content, is_error=failed)
+
+
+def _returned(content: object) -> tuple[str, bool]:
+    """Return what a tool of Anthropic's returned, as text, and whether it failed."""
+    # {"type": "web_search_tool_result_error", "error_code": "max_uses_exceeded"}
+    if error := string(mapping(content).get("error_code"), MAX_NAME_CHARS):
+        return error, True
+    parts = [_found(part) for part in items(content) or (content,)]
+    return "\n".join(filter(None, parts)), False
+
+
+def _found(part: object) -> str:
+    found = mapping(part)
+    match found.get("type"):
+        case "web_search_result":
+            told = [found.get("title"), found.get("url")]
+        case "web_fetch_result":
+            told = [found.get("url"), text_of(found.get("content"))]
+        case "code_execution_result" | "bash_code_execution_result":
+            told = [found.get("stdout"), found.get("stderr")]
+        case _:
+            return text_of(part)
+    return "\n".join(filter(None, map(string, told)))
 
 
 def _delta(answer: Answer, index: int, delta: Mapping[str, object]) -> None:
@@ -152,6 +210,8 @@ def _usage(known: Usage | None, usage: Mapping[str, object]) -> Usage | None:
     told = integer(usage.get("input_tokens"))
     cached = integer(usage.get("cache_read_input_tokens"))
     created = integer(usage.get("cache_creation_input_tokens"))
+    cached = known.cached if cached is None else cached
+    created = known.cache_written if created is None else created
     # "Total input tokens ... is the summation of input_tokens, cache_creation_input_tokens,
     # and cache_read_input_tokens": here `input` is that total, as `Usage` says.
     total = None if told is None else told + (cached or 0) + (created or 0)
@@ -161,8 +221,9 @@ def _usage(known: Usage | None, usage: Mapping[str, object]) -> Usage | None:
     return Usage(
         input=known.input if total is None else total,
         output=known.output if output is None else output,
-        cached=known.cached if cached is None else cached,
+        cached=cached,
         reasoning=known.reasoning if reasoning is None else reasoning,
+        cache_written=created,
     )
 
 
@@ -175,7 +236,10 @@ def _messages(turn: Mapping[str, object]) -> Iterator[ChatMessage]:
         match mapping(part).get("type"):
             case "tool_result":
                 yield ChatMessage(role="tool", content=text_of(mapping(part).get("content")))
-            case "tool_use":
+            case str(kind) if kind.endswith("_tool_result"):
+                returned, _ = _returned(mapping(part).get("content"))
+                yield ChatMessage(role="tool", content=returned)
+            case str(kind) if kind in _CALLS:
                 name = str(mapping(part).get("name"))[:MAX_NAME_CHARS]
                 said.append(f"[tool call: {name}]")
             case _:

@@ -47,6 +47,19 @@ PARAMS = (
     "store",
     "dimensions",
     "encoding_format",
+    "previous_response_id",
+    "background",
+    "truncation",
+    "max_tokens_to_sample",
+    "voice",
+    "language",
+    "speed",
+    "size",
+    "quality",
+    "output_format",
+    "purpose",
+    "endpoint",
+    "completion_window",
 )
 
 Param = bool | int | float | str
@@ -80,31 +93,49 @@ def text_of(content: object) -> str:
 
 
 def _part(part: Mapping[str, object]) -> str:
-    for key in ("text", "refusal", "content"):
+    for key in ("text", "refusal", "transcript", "content"):
         if isinstance(part.get(key), str | list):
             return text_of(part[key])
     kind = string(part.get("type"), MAX_NAME_CHARS) or "unknown"
     # OpenAI: {"type": "image_url", "image_url": {"url": "data:image/png;base64,..."}},
     # {"type": "input_audio", "input_audio": {"data": ..., "format": "wav"}},
-    # {"type": "file", "file": {"filename": ..., "file_data": ...}}; Anthropic:
+    # {"type": "file", "file": {"filename": ..., "file_data": ...}}, and in responses
+    # {"type": "input_image", "image_url": "data:..."}; Anthropic:
     # {"type": "image", "source": {"type": "base64", "media_type": ..., "data": ...}}.
-    inner = mapping(part.get("source")) or mapping(part.get(kind))
-    data = next((v for v in map(inner.get, ("data", "url", "file_data")) if string(v)), None)
+    source = mapping(part.get("source"))
+    inner = source or mapping(part.get(kind)) or part
+    data = next(filter(None, map(string, map(inner.get, _DATA))), None)
+    if source.get("type") == "text":  # Anthropic's documents of plain text
+        return data or ""
     name = inner.get("media_type") or inner.get("filename") or kind.removesuffix("_url")
-    if not isinstance(data, str):
-        return f"[{str(name)[:MAX_NAME_CHARS]}]"
+    if data is None:
+        return described(str(name))
     if data.startswith("data:"):
         media_type, _, data = data[5:].partition(";base64,")
         name = media_type
-    elif inner.get("type") == "url" or "url" in inner:
-        return f"[{str(name)[:MAX_NAME_CHARS]}]"
-    return f"[{str(name)[:MAX_NAME_CHARS]}, {_size(len(data) * 3 // 4)}]"
+    elif data.startswith(("https://", "http://")):
+        return described(str(name))
+    return described(str(name), encoded_size(data))
 
 
-def _size(count: int) -> str:
-    if count < 1024:
-        return f"{count} B"
-    return f"{count // 1024} KB" if count < 1 << 20 else f"{count / (1 << 20):.1f} MB"
+_DATA = ("data", "url", "file_data", "image_url")
+
+
+def described(name: str, size: int | None = None) -> str:
+    """Return what stands for data that is not shown, as in `[image/png, 12 KB]`."""
+    name = name[:MAX_NAME_CHARS]
+    if size is None:
+        return f"[{name}]"
+    if size < 1024:
+        return f"[{name}, {size} B]"
+    if size < 1 << 20:
+        return f"[{name}, {size // 1024} KB]"
+    return f"[{name}, {size / (1 << 20):.1f} MB]"
+
+
+def encoded_size(data: str) -> int:
+    """Return how many bytes stand in this Base64 text, padding aside."""
+    return len(data) * 3 // 4
 
 
 def params_of(body: Mapping[str, object]) -> dict[str, Param]:

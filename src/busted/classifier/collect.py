@@ -58,6 +58,11 @@ class BodyStore:
         return bytes(self._tail)
 
     @property
+    def kept(self) -> int:
+        """How many bytes it holds."""
+        return self._kept + len(self._tail)
+
+    @property
     def truncated(self) -> bool:
         """Whether bytes of the body were not passed on."""
         decoder = self._decoder

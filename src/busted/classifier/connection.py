@@ -1,62 +1,74 @@
 """The two byte streams of one connection, turned into actions as they become complete.
 
-Strategy: one parser a direction. Requests wait in order for their responses, so keep-alive and
-pipelining pair rightly; when a gap may have taken responses, those that wait give way to the
-next request. Only a client's side is reported; a server's is the mirror of its clients'.
+Strategy: in HTTP/1 requests wait in order for their responses, so keep-alive and pipelining
+pair rightly; when a gap may have taken responses, those that wait give way to the next
+request. In HTTP/2 the stream's number pairs them, however they interleave. Only a client's
+side is reported; a server's is the mirror of its clients'.
 
-Left out: HTTP/2 and WebSocket. They are recognised (`protocol`) and their bytes dropped, so
-that their readers can take over there.
+Left out: what the messages of a WebSocket say to one another. Each is judged by itself.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable
 
-from busted.classifier import mcp, providers
+from busted.classifier import requests, websocket
 from busted.classifier.answers import NANOSECONDS
 from busted.classifier.direction import Direction
 from busted.classifier.exchange import Exchange, Observed
+from busted.classifier.framing import Framing, Protocol, Read, Role
 from busted.classifier.interest import Interest, Verdict
-from busted.classifier.opening import Opening, Protocol, Role
+from busted.classifier.mcp_memory import Memory, Pending
+from busted.classifier.options import DEFAULT_OPTIONS, Options
 from busted.protocols.http import (
     HttpBody,
     HttpEnd,
     HttpMessage,
     HttpRequest,
     HttpResponse,
-    HttpUpgrade,
-    header,
 )
-from busted.protocols.http1 import Http1Parser
+from busted.protocols.websocket import WebSocketMessage
 
 __all__ = ["ConnectionReader", "Observed"]
 
 # Models think for minutes, but once they answer they stream, or send pings.
 IDLE_SECONDS = 300
-# No AI client was seen to pipeline; one that does has few requests under way.
-MAX_WAITING = 64
+# Servers of HTTP/2 allow 100 to 250 requests at a time; no client of HTTP/1 was seen to pipeline.
+MAX_WAITING = 256
+# One body may take four megabytes. Only HTTP/2 has many under way at once, and few are long.
+MAX_KEPT_BYTES = 64 << 20
 
 
 class ConnectionReader:
     """Feed it what the process writes and reads; it returns the actions that completes.
 
     `time_ns` is any clock's, in nanoseconds, the same one in all calls. Nothing in the bytes
-    makes it raise, and what it holds is bounded: by the limits of `collect` and `chat` for the
-    exchange under way, and little for those that wait. After the verdict "not_ai" it is silent,
-    unless `name` tells that the host is one of models.
+    makes it raise, and what it holds is bounded: by the limits of `collect` and `chat` for
+    each exchange under way, by `max_kept_bytes` for all of them, and little for those that
+    wait. After the verdict "not_ai" it is silent, unless `name` tells that the host is one
+    of models.
     """
 
-    def __init__(self, sni: str | None = None) -> None:
+    def __init__(
+        self,
+        sni: str | None = None,
+        options: Options = DEFAULT_OPTIONS,
+        memory: Memory | None = None,
+        *,
+        max_kept_bytes: int = MAX_KEPT_BYTES,
+    ) -> None:
+        """Share `memory` among the connections of a host."""
         self._sni: str | None = None
-        self._opening = Opening()
+        self._options = options
+        self._max_kept = max_kept_bytes
+        self._framing = Framing()
         self._interest = Interest()
-        self._parsers = _new_parsers()
-        self._waiting: deque[Exchange] = deque(maxlen=MAX_WAITING)
-        self._asking: Exchange | None = None
-        self._answering: Exchange | None = None
+        # All by stream, in the order they began; in HTTP/1 a request waits under its own number.
+        self._waiting: dict[int, Exchange] = {}
+        self._asking: dict[int, Exchange] = {}
+        self._answering: dict[int, Exchange] = {}
         self._in_doubt = False
-        self._pending = mcp.Pending()
+        self._pending = Pending(memory)
         self._count = 0
         if sni is not None:
             self.name(sni)
@@ -64,12 +76,12 @@ class ConnectionReader:
     @property
     def role(self) -> Role | None:
         """On which side of the connection the process is: a client writes requests."""
-        return self._opening.role
+        return self._framing.role
 
     @property
     def protocol(self) -> Protocol:
-        """What the connection speaks; only "http1" is read."""
-        return self._opening.protocol
+        """What the connection speaks; "other" is not read."""
+        return self._framing.protocol
 
     @property
     def verdict(self) -> Verdict:
@@ -85,21 +97,22 @@ class ConnectionReader:
         """Tell the name of the server, when the TLS library learns it."""
         self._sni = sni
         was_muted = self._is_muted()
-        self._interest.host(providers.find(sni))
+        provider = self._options.providers.find(sni)
+        # A host that serves more, a data warehouse say, is judged by what is asked of it.
+        if provider and not provider.paths:
+            self._interest.host(provider)
         if was_muted and not self._is_muted():
-            self._parsers = _new_parsers()  # nobody knows how much went by meanwhile
+            self._framing.restart()  # nobody knows how much went by meanwhile
 
     def feed(self, direction: Direction, data: bytes, time_ns: int) -> list[Observed]:
         """Consume the next bytes of a direction."""
         if self._is_muted():
             return []
-        messages: list[HttpMessage] = []
-        if self.protocol == "http1" and (fresh := self._opening.feed(direction, data)):
-            messages = self._parsers[direction].feed(fresh)
-        observed = self._read(direction, messages, time_ns)
+        observed = self._read(self._framing.feed(direction, data), time_ns)
+        observed += self._end_oldest(time_ns)
         if self.role == "server":
             self._interest.mute()
-        elif self.role is None or self.protocol != "http1":
+        elif self.protocol == "other" or (self.role is None and self.protocol == "http1"):
             self._interest.unread(data)
         if self._is_muted():
             self._forget()
@@ -107,12 +120,10 @@ class ConnectionReader:
 
     def gap(self, direction: Direction, missing: int, time_ns: int) -> list[Observed]:
         """Tell that the next `missing` bytes of a direction were never seen."""
-        if self._is_muted() or self.protocol != "http1":
+        if self._is_muted():
             return []
-        observed = self._release(direction, time_ns)
-        self._opening.gap(direction, missing)
-        observed += self._read(direction, self._parsers[direction].gap(missing), time_ns)
-        if direction is Direction.READ and self._answering is None:
+        observed = self._read(self._framing.gap(direction, missing), time_ns)
+        if direction is Direction.READ and not self._answering:
             self._in_doubt = True
         return observed
 
@@ -120,10 +131,7 @@ class ConnectionReader:
         """The connection is over: report what is unfinished as truncated."""
         if self._is_muted():
             return []
-        observed: list[Observed] = []
-        for direction in Direction:
-            observed += self._release(direction, time_ns)
-            observed += self._read(direction, self._parsers[direction].close(), time_ns)
+        observed = self._read(self._framing.close(), time_ns)
         self._forget()
         return observed
 
@@ -131,12 +139,12 @@ class ConnectionReader:
         """Report as truncated what has begun and was idle for `IDLE_SECONDS`."""
         oldest = now_ns - IDLE_SECONDS * NANOSECONDS
         observed: list[Observed] = []
-        if self._asking and self._asking.last_ns < oldest:
-            observed += self._asking.end_request(True, now_ns)
-            self._asking = None
-        if self._answering and self._answering.last_ns < oldest:
-            observed += self._answering.end_response(True, now_ns)
-            self._answering = None
+        for stream, asking in list(self._asking.items()):
+            if asking.last_ns < oldest:
+                observed += self._asking.pop(stream).end_request(True, now_ns)
+        for stream, answering in list(self._answering.items()):
+            if answering.last_ns < oldest:
+                observed += self._answering.pop(stream).end_response(True, now_ns)
         return observed
 
     def _is_muted(self) -> bool:
@@ -144,76 +152,114 @@ class ConnectionReader:
 
     def _forget(self) -> None:
         self._waiting.clear()
-        self._asking = self._answering = None
+        self._asking.clear()
+        self._answering.clear()
 
-    def _release(self, direction: Direction, time_ns: int) -> list[Observed]:
-        """Read what was held back because it could have been the beginning of HTTP/2."""
-        held = self._opening.release(direction)
-        return self._read(direction, self._parsers[direction].feed(held), time_ns)
-
-    def _read(
-        self, direction: Direction, messages: Iterable[HttpMessage], time_ns: int
-    ) -> list[Observed]:
-        read = self._request if direction is Direction.WRITE else self._response
+    def _end_oldest(self, time_ns: int) -> list[Observed]:
+        """Report as truncated what began first, while all that is under way takes too much."""
         observed: list[Observed] = []
-        for message in messages:
-            if isinstance(message, HttpRequest | HttpResponse):
-                self._opening.decide("client")
-            elif isinstance(message, HttpUpgrade):
-                known = message.protocol == "websocket"
-                self._opening.protocol = "websocket" if known else "other"
-                break
+        if len(self._asking) + len(self._answering) <= 1:
+            return observed
+        kept = sum(e.kept for e in (*self._asking.values(), *self._answering.values()))
+        while kept > self._max_kept and self._asking:
+            asking = self._asking.pop(next(iter(self._asking)))
+            kept -= asking.kept
+            observed += asking.end_request(True, time_ns)
+        while kept > self._max_kept and self._answering:
+            answering = self._answering.pop(next(iter(self._answering)))
+            kept -= answering.kept
+            observed += answering.end_response(True, time_ns)
+        return observed
+
+    def _read(self, messages: Iterable[Read], time_ns: int) -> list[Observed]:
+        observed: list[Observed] = []
+        for direction, message in messages:
             if self.role == "server" or self._is_muted():
                 break
-            observed += read(message, time_ns)
+            if isinstance(message, WebSocketMessage):
+                observed += self._websocket(direction, message, time_ns)
+            elif direction is Direction.WRITE:
+                observed += self._request(message, time_ns)
+            else:
+                observed += self._response(message, time_ns)
         return observed
 
     def _request(self, message: HttpMessage, time_ns: int) -> list[Observed]:
+        stream = message.stream_id
         if isinstance(message, HttpRequest):
-            self._asking = self._ask(message)
-        asking = self._asking
+            self._asking[stream] = self._ask(message)
+        asking = self._asking.get(stream)
         if asking is None:
             return []
         observed = asking.request(message, time_ns)
         if isinstance(message, HttpEnd):
-            self._asking = None
+            del self._asking[stream]
             self._judge(asking, 0, complete=False)
         return observed
 
     def _ask(self, head: HttpRequest) -> Exchange:
         """A request begins, and from now on waits for its response."""
-        if self._in_doubt:
+        if self._in_doubt and not head.stream_id:
             # A gap may have taken what the others wait for: this one was sent after that.
             self._waiting.clear()
-            self._in_doubt = False
+        self._in_doubt = False
         exchange = self._begin(head)
-        self._waiting.append(exchange)
-        self._parsers[Direction.READ].expect(head.method)
-        if self._sni is None:
-            self._interest.host(providers.find(header(head.headers, "host")))
+        self._waiting[head.stream_id or self._count] = exchange
+        if len(self._waiting) > MAX_WAITING:
+            del self._waiting[next(iter(self._waiting))]
+        self._framing.expect(head.method)
+        provider = requests.serving(head, self._sni, self._options)
+        if provider and not provider.local_ports:
+            self._interest.host(provider)
         return exchange
 
     def _response(self, message: HttpMessage, time_ns: int) -> list[Observed]:
+        stream = message.stream_id
         observed: list[Observed] = []
         if isinstance(message, HttpResponse):
-            self._answering = self._waiting.popleft() if self._waiting else self._begin(message)
-            observed = self._answering.begin_response(message, time_ns)
-            if self._answering is self._asking:
-                self._asking = None
-        answering = self._answering
-        if answering is None:
+            answering = self._awaited(message)
+            self._answering[stream] = answering
+            observed = answering.begin_response(message, time_ns)
+            if answering is self._asking.get(stream):
+                del self._asking[stream]
+        if stream not in self._answering:
             return observed
+        answering = self._answering[stream]
         observed += answering.response(message, time_ns)
         complete = isinstance(message, HttpEnd)
         if complete:
-            self._answering = None
+            del self._answering[stream]
         size = len(message.data) if isinstance(message, HttpBody) else 0
         self._judge(answering, size, complete=complete)
         return observed
 
+    def _awaited(self, head: HttpResponse) -> Exchange:
+        """Return the exchange that a response belongs to, a new one if nobody saw its request."""
+        key = head.stream_id or next(iter(self._waiting), 0)
+        return self._waiting.pop(key, None) or self._begin(head)
+
+    def _websocket(
+        self, direction: Direction, message: WebSocketMessage, time_ns: int
+    ) -> list[Observed]:
+        self._count += 1
+        observed = websocket.read(
+            message,
+            direction,
+            sni=self._sni,
+            pending=self._pending,
+            options=self._options,
+            time_ns=time_ns,
+            number=self._count,
+        )
+        if observed:
+            self._interest.ai(self._options.providers.find(self._sni))
+        else:
+            self._interest.other(len(message.data))
+        return observed
+
     def _begin(self, head: HttpRequest | HttpResponse) -> Exchange:
         self._count += 1
-        return Exchange(self._count, head, self._sni, self._pending)
+        return Exchange(self._count, head, self._sni, self._pending, self._options)
 
     def _judge(self, exchange: Exchange, size: int, *, complete: bool) -> None:
         """Let `size` more bytes of an exchange count for or against the connection."""
@@ -221,7 +267,3 @@ class ConnectionReader:
             self._interest.ai(exchange.provider)
         else:
             self._interest.other(size, complete=complete)
-
-
-def _new_parsers() -> dict[Direction, Http1Parser]:
-    return {Direction.WRITE: Http1Parser("request"), Direction.READ: Http1Parser("response")}

@@ -10,10 +10,12 @@ from collections.abc import Iterable
 
 import msgspec
 
-from busted.classifier import mcp, pii, providers, requests
+from busted.classifier import pii, requests
 from busted.classifier.answers import AnswerReader
 from busted.classifier.collect import BodyStore
 from busted.classifier.direction import Direction
+from busted.classifier.mcp_memory import Pending
+from busted.classifier.options import Options
 from busted.classifier.providers import Provider
 from busted.classifier.requests import Request
 from busted.events import Action
@@ -25,6 +27,7 @@ from busted.protocols.http import (
     HttpRequest,
     HttpResponse,
 )
+from busted.protocols.http2_headers import UNKNOWN
 
 
 class Observed(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,7 +48,8 @@ class Exchange:
         number: int,
         head: HttpRequest | HttpResponse,
         sni: str | None,
-        pending: mcp.Pending,
+        pending: Pending,
+        options: Options,
     ) -> None:
         self.last_ns = 0
         """When something of it was last seen."""
@@ -54,10 +58,13 @@ class Exchange:
         self._stream_id = head.stream_id or None
         self._sni = sni
         self._pending = pending
-        self._head = head if isinstance(head, HttpRequest) else None
+        self._options = options
+        self._head: HttpRequest | None = None
         self._body: BodyStore | None = None
         if isinstance(head, HttpRequest):
             self._body = requests.body_store(head)
+            # A head that was not seen is none: the body is judged by itself.
+            self._head = None if head.target == UNKNOWN else head
         self._request: Request | None = None
         self._asked_ns: int | None = None
         self._answer: AnswerReader | None = None
@@ -69,9 +76,17 @@ class Exchange:
         return asked or (self._answer is not None and self._answer.is_ai)
 
     @property
+    def kept(self) -> int:
+        """How many bytes of bodies it holds."""
+        body = self._body.kept if self._body else 0
+        return body + (self._answer.kept if self._answer else 0)
+
+    @property
     def provider(self) -> Provider | None:
         """Who serves it, if anyone knows."""
-        return self._request.provider if self._request else providers.find(self._sni)
+        if self._request:
+            return self._request.provider
+        return self._options.providers.find(self._sni)
 
     def request(self, message: HttpMessage, time_ns: int) -> list[Observed]:
         """Consume what follows the head of the request."""
@@ -95,7 +110,7 @@ class Exchange:
             sni=self._sni,
             truncated=truncated,
             pending=self._pending,
-            direction=Direction.WRITE,
+            options=self._options,
         )
         # What was said goes into the actions; to read the answer, the rest is enough.
         self._request = msgspec.structs.replace(request, asked=None, rpc=(), actions=())
@@ -112,7 +127,7 @@ class Exchange:
             self._request,
             self.provider,
             pending=self._pending,
-            direction=Direction.READ,
+            options=self._options,
             asked_ns=self._asked_ns,
         )
         return observed

@@ -1,25 +1,32 @@
-"""Which client library or agent speaks, as its own headers say, and the shape of what it asks.
+"""Which client library and which agent speak, as their own headers say, and the shape of what
+they ask.
 
-Headers can be forged and are: this is what the client claims. Agents that wrap an SDK come
-before it. Spellings are those that real clients sent (REACH and FACTS of the survey); names
-like `openai-python` are ours and occur in no User-Agent.
+Headers can be forged and are: this is what the client claims. An agent often wraps a library
+and both have headers of their own, so the two are told apart. Spellings are those that real
+clients sent; names like `openai-python` are ours and occur in no User-Agent.
 
 A signature is a hash of which keys and tools a request has, never of their values, so that
 two requests of one program are alike whatever is said in them.
+
+Left out: `X-App: cli` (Claude Code's, but others' too), `ChatGPT-Account-ID`, `session-id` and
+`thread-id` (of whoever uses that backend), `X-Title` (free text).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from busted.events import Sdk
 from busted.protocols.http import Headers, header
 
 MAX_AGENT_CHARS = 512
 MAX_VERSION_CHARS = 40
+# Claude Code sends about ten.
+MAX_BETAS = 32
+MAX_BETA_CHARS = 100
 
-# What starts the User-Agent, up to and with the slash before the version.
+# The name of a product in a User-Agent (before the slash, in lower case): the agent.
 _AGENTS = {
     "claude-cli": "claude-code",
     "claude-code": "claude-code",
@@ -29,59 +36,127 @@ _AGENTS = {
     "codex_sdk_ts": "codex",
     "codex-tui": "codex",
     "geminicli": "gemini-cli",
-    "google-genai-sdk": "google-genai",
-    "litellm": "litellm",
+    "qwencode": "qwen-code",
     "aider": "aider",
-    "pydantic-ai": "pydantic-ai",
     "opencode": "opencode",
-    "ai": "vercel-ai",
-    "ai-sdk": "vercel-ai",
     "grok-shell": "grok-build",
     "grok-pager": "grok-build",
     "githubcopilotchat": "copilot-chat",
-    "boto3": "boto3",
 }
 
-# Headers that one agent alone sends; the value is its name and where its version stands.
-_COMPANIONS = {
-    "x-claude-code-session-id": "claude-code",
-    "x-qwen-code-session-id": "qwen-code",
+# The same for client libraries. The Agent SDK stands in the comment of Claude Code, which it runs.
+_LIBRARIES = {
+    "agent-sdk": "claude-agent-sdk",
+    "google-genai-sdk": "google-genai",
+    "litellm": "litellm",
+    "pydantic-ai": "pydantic-ai",
+    "ai": "vercel-ai",
+    "ai-sdk": "vercel-ai",
+    "boto3": "boto3",
+    "botocore": "botocore",
 }
+
+# A header that one agent alone sends, what its value begins with, and the agent. They go
+# before the User-Agent, which agents often leave to a library.
+_COMPANIONS = (
+    ("x-claude-code-session-id", "", "claude-code"),
+    ("x-claude-code-agent-id", "", "claude-code"),
+    ("x-qwen-code-session-id", "", "qwen-code"),
+    ("originator", "codex", "codex"),
+    ("copilot-integration-id", "vscode", "copilot-chat"),
+    ("copilot-integration-id", "", "copilot"),
+)
+# Where the version of a companion's agent stands if not in the User-Agent: `copilot-chat/0.30`.
+_PLUGIN_VERSION = "editor-plugin-version"
+
+# Headers that name the version of the API; Azure has it in the query.
+_API_VERSIONS = ("anthropic-version", "x-github-api-version")
+_API_VERSION_QUERY = re.compile(r"[?&]api-version=([\w.-]{1,40})(?:[&#]|$)")
+_BETAS = ("anthropic-beta", "openai-beta")
 
 _PRODUCT = re.compile(r"([A-Za-z][\w.-]{0,39})/v?(\d[\w.+-]{0,39})?")
+_PRODUCTS = re.compile(r"(?<![\w./-])" + _PRODUCT.pattern)
+# `ai-sdk/provider-utils/3.0.1`: the version is that of a part.
+_PART_VERSION = re.compile(r"/(\d[\w.+-]{0,39})")
 # Stainless, which generates the SDKs of OpenAI, Anthropic, Groq and others, writes
 # `{client class}/{language} {version}`: https://www.stainless.com
 _STAINLESS = re.compile(r"(?:Async)?([A-Za-z]{1,40})/(Python|JS) (\d[\w.+-]{0,39})")
+# Classes of these SDKs that are named after who serves the model.
+_VENDORS = {
+    "azureopenai": "openai",
+    "anthropicbedrock": "anthropic",
+    "anthropicbedrockmantle": "anthropic",
+    "anthropicvertex": "anthropic",
+    "anthropicfoundry": "anthropic",
+}
+
+
+def agent(headers: Headers) -> Sdk | None:
+    """Return the agent, an application for people, that a request's headers name, or None."""
+    told = dict(reversed(headers))  # of several, the first one counts
+    named = _product(told.get("user-agent"), _AGENTS)
+    for name, start, client in _COMPANIONS:
+        if name not in told or not told[name].startswith(start):
+            continue
+        if named and named.name == client:
+            return named
+        plugin = _PRODUCT.match(told.get(_PLUGIN_VERSION, "")[:MAX_AGENT_CHARS])
+        known = plugin is not None and plugin[1].lower() == client
+        return Sdk(name=client, version=plugin[2] if plugin and known else None)
+    return named
 
 
 def sdk(headers: Headers) -> Sdk | None:
-    """Return the client library or agent that a request's headers name, or None."""
-    agent = (header(headers, "user-agent") or "")[:MAX_AGENT_CHARS]
-    named = _from_agent(agent)
-    for name, client in _COMPANIONS.items():
-        if header(headers, name) is not None:
-            return named if named and named.name == client else Sdk(name=client)
-    # The agent names itself here whatever its User-Agent says.
-    if (header(headers, "originator") or "").startswith("codex"):
-        return named if named and named.name == "codex" else Sdk(name="codex")
-    return named or _from_stainless(headers)
-
-
-def _from_agent(agent: str) -> Sdk | None:
-    if match := _STAINLESS.match(agent):
+    """Return the client library that a request's headers name, else the agent, or None."""
+    text = (header(headers, "user-agent") or "")[:MAX_AGENT_CHARS]
+    if match := _STAINLESS.match(text):
         return Sdk(name=_stainless_name(match[1], match[2].lower()), version=match[3])
-    match = _PRODUCT.match(agent)
+    return (
+        _product(text, _LIBRARIES)
+        or _product(header(headers, "x-goog-api-client"), _LIBRARIES)
+        or _from_stainless(headers)
+        or agent(headers)
+        or _unknown_product(text)
+    )
+
+
+def api_version(headers: Headers, target: str) -> str | None:
+    """Return the version of the API that a request asks for in a header or in its query."""
+    for name in _API_VERSIONS:
+        if value := header(headers, name):
+            return value[:MAX_VERSION_CHARS]
+    match = _API_VERSION_QUERY.search(target)
+    return match[1] if match else None
+
+
+def betas(headers: Headers) -> tuple[str, ...]:
+    """Return the unfinished features that a request asks for, such as `context-1m-2025-08-07`."""
+    told = ",".join(value for name, value in headers if name in _BETAS)
+    found = (beta.strip()[:MAX_BETA_CHARS] for beta in told.split(",", MAX_BETAS)[:MAX_BETAS])
+    return tuple(beta for beta in found if beta)
+
+
+def _product(text: str | None, known: Mapping[str, str]) -> Sdk | None:
+    """Return the first product in a User-Agent, or what is written like one, that is known."""
     # Browsers and whoever poses as one begin with Mozilla, which names nobody.
-    if match is None or match[1] == "Mozilla":
+    if not text or text.startswith("Mozilla/"):
         return None
-    known = _AGENTS.get(match[1].lower())
-    version = match[2]
-    if known == "vercel-ai" and not version:  # ai-sdk/provider-utils/3.0.1
-        found = re.search(r"/(\d[\w.+-]{0,39})", agent)
-        version = found[1] if found else None
-    if known is None and version is None:
+    text = text[:MAX_AGENT_CHARS]
+    for match in _PRODUCTS.finditer(text):
+        name = known.get(match[1].lower())
+        if name is not None:
+            version = match[2]
+            if version is None and (part := _PART_VERSION.search(text, match.end())):
+                version = part[1]
+            return Sdk(name=name, version=version)
+    return None
+
+
+def _unknown_product(text: str) -> Sdk | None:
+    match = _PRODUCT.match(text)
+    if match is None or match[2] is None or match[1] == "Mozilla":
         return None
-    return Sdk(name=known or match[1].lower(), version=version)
+    return Sdk(name=match[1].lower(), version=match[2])
 
 
 def _from_stainless(headers: Headers) -> Sdk | None:
@@ -97,10 +172,7 @@ def _from_stainless(headers: Headers) -> Sdk | None:
 
 
 def _stainless_name(client: str, language: str) -> str:
-    vendor = client.lower()
-    for known in ("openai", "anthropic"):  # AzureOpenAI, AnthropicBedrock, AnthropicVertex
-        if known in vendor:
-            vendor = known
+    vendor = _VENDORS.get(client.lower(), client.lower())
     if (vendor, language) == ("openai", "js"):
         return "openai-node"  # the name of its repository
     return f"{vendor}-{language}"

@@ -1,6 +1,7 @@
 """Whether a connection is worth watching further, so that the kernel can mute the others.
 
-Strategy: a host of models is always watched. Any other connection has a few exchanges and
+Strategy: a host of models is always watched, one that serves more from the moment a path of
+models is asked for. Any other connection has a few exchanges and
 a few bytes to show that an AI agent speaks on it. What a server writes and reads is the
 mirror of what its clients do, and is not watched.
 """
@@ -34,9 +35,9 @@ class Interest:
         self._exchanges = self._bytes = 0
         self._unread = {"binary": 0, "text": 0}
 
-    def host(self, provider: Provider | None) -> None:
-        """Tell who serves the host, None when nobody knows."""
-        if provider is not None and not self._muted:
+    def host(self, provider: Provider) -> None:
+        """Tell who serves models at the host."""
+        if not self._muted:
             self.provider = provider.id
             self.verdict = "ai"
 

@@ -1,6 +1,7 @@
 """OpenAI's chat completions, the dialect that most providers and local servers speak.
 
-Left out: audio answers (counted, not shown), log probabilities, and choices after the first.
+Each deviation is named where it is read. Of spoken answers the transcript is told.
+Left out: log probabilities, citations, and choices after the first.
 Source: https://platform.openai.com/docs/api-reference/chat
 """
 
@@ -8,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from busted.classifier.assembly import Answer, error_of
+from busted.classifier.assembly import MAX_ERROR_CHARS, Answer, error_of
 from busted.classifier.chat import (
     MAX_MESSAGES,
     MAX_NAME_CHARS,
@@ -59,19 +60,6 @@ def read_request(body: Mapping[str, object]) -> ModelRequest:
     )
 
 
-def read_plain_request(body: Mapping[str, object]) -> ModelRequest:
-    """Return what a request without a conversation says: completions, embeddings, responses."""
-    asked = text_of(body.get("prompt") or body.get("input"))[:MAX_TEXT_CHARS]
-    return ModelRequest(
-        model=string(body.get("model"), MAX_NAME_CHARS),
-        system_prompt=string(body.get("instructions"), MAX_TEXT_CHARS),
-        user_message=asked or None,
-        tools=tools_of(body),
-        stream=body.get("stream") is True,
-        params=params_of(body),
-    )
-
-
 def is_answer(body: Mapping[str, object]) -> bool:
     """Tell whether a body or stream event of unknown origin is a chat completion."""
     choices = items(body.get("choices"))
@@ -99,8 +87,8 @@ def read_event(answer: Answer, data: str, body: Mapping[str, object]) -> None:
 
 def _read(answer: Answer, body: Mapping[str, object], key: str) -> None:
     answer.model = answer.model or string(body.get("model"), MAX_NAME_CHARS)
-    answer.error = answer.error or error_of(body)
-    answer.usage = _usage(body) or answer.usage
+    answer.error = answer.error or error_of(body) or _error(body)
+    answer.usage = usage_of(body) or answer.usage
     for choice in map(mapping, items(body.get("choices"))):
         if choice.get("index", 0) != 0:
             continue
@@ -110,14 +98,38 @@ def _read(answer: Answer, body: Mapping[str, object], key: str) -> None:
 
 
 def _say(answer: Answer, said: Mapping[str, object]) -> None:
-    answer.say(text_of(said.get("content")))
+    thought, spoken = _parts(said.get("content"))
+    answer.say(text_of(spoken))
     answer.say(said.get("refusal"))
-    # DeepSeek and vLLM say `reasoning_content`, OpenRouter and Groq `reasoning`.
-    answer.think(said.get("reasoning_content") or said.get("reasoning"))
+    # https://platform.openai.com/docs/guides/audio: {"audio": {"data", "transcript"}}
+    answer.say(mapping(said.get("audio")).get("transcript"))
+    answer.say(text_of(said.get("images")))  # OpenRouter: parts of the type image_url
+    # DeepSeek and vLLM say `reasoning_content`, OpenRouter and Groq `reasoning`, Mistral parts.
+    answer.think(said.get("reasoning_content") or said.get("reasoning") or text_of(thought))
     for place, call in enumerate(map(mapping, items(said.get("tool_calls")))):
         _call(answer, place, call)
     if legacy := mapping(said.get("function_call")):
         _call(answer, 0, {"function": legacy})
+
+
+def _parts(content: object) -> tuple[object, object]:
+    """Split content in what is thought and what is said.
+
+    Mistral: [{"type": "thinking", "thinking": [{"type": "text", "text": ...}]}, ...]
+    https://docs.mistral.ai/capabilities/reasoning
+    """
+    thoughts = [p for p in map(mapping, items(content)) if p.get("type") == "thinking"]
+    if not thoughts:
+        return None, content
+    said = [part for part in items(content) if mapping(part).get("type") != "thinking"]
+    return [part.get("thinking") for part in thoughts], said
+
+
+def _error(body: Mapping[str, object]) -> str | None:
+    # MiniMax answers 200 with {"base_resp": {"status_code": 1004, "status_msg": "login fail"}}.
+    told = mapping(body.get("base_resp"))
+    code = integer(told.get("status_code"))
+    return f"{code}: {string(told.get('status_msg'), MAX_ERROR_CHARS) or ''}" if code else None
 
 
 def _call(answer: Answer, place: int, call: Mapping[str, object]) -> None:
@@ -136,21 +148,37 @@ def _call(answer: Answer, place: int, call: Mapping[str, object]) -> None:
     answer.argue(index, arguments)
 
 
-def _usage(body: Mapping[str, object]) -> Usage | None:
-    # Groq puts the usage of a stream in `x_groq`.
+def usage_of(body: Mapping[str, object]) -> Usage | None:
+    """Return the tokens that an answer, or an event of it, counts."""
+    # Groq puts the usage of a stream in `x_groq`, Moonshot in the choice.
     usage = mapping(body.get("usage")) or mapping(mapping(body.get("x_groq")).get("usage"))
+    for choice in items(body.get("choices"))[:1]:
+        usage = usage or mapping(mapping(choice).get("usage"))
     if not usage:
         return None
-    cached = mapping(usage.get("prompt_tokens_details")).get("cached_tokens")
-    if cached is None:
-        cached = usage.get("prompt_cache_hit_tokens")  # DeepSeek
-    reasoning = mapping(usage.get("completion_tokens_details")).get("reasoning_tokens")
+    asked = integer(usage.get("prompt_tokens"))
+    output = integer(usage.get("completion_tokens"))
+    details = mapping(usage.get("prompt_tokens_details"))
+    # DeepSeek, Moonshot.
+    alternatives = (usage.get("prompt_cache_hit_tokens"), usage.get("cached_tokens"))
+    cached = _first(details.get("cached_tokens"), *alternatives)
+    thought = mapping(usage.get("completion_tokens_details")).get("reasoning_tokens")
+    reasoning = _first(thought, usage.get("reasoning_tokens"))  # Perplexity
+    if asked is not None and output is not None and reasoning:
+        # xAI counts what was thought beside the completion; its total tells.
+        beside = usage.get("total_tokens") == asked + output + reasoning
+        output += reasoning if beside else 0
     return Usage(
-        input=integer(usage.get("prompt_tokens")),
-        output=integer(usage.get("completion_tokens")),
-        cached=integer(cached),
-        reasoning=integer(reasoning),
+        input=asked,
+        output=output,
+        cached=cached,
+        cache_written=integer(details.get("cache_write_tokens")),  # OpenRouter
+        reasoning=reasoning,
     )
+
+
+def _first(*values: object) -> int | None:
+    return next((number for number in map(integer, values) if number is not None), None)
 
 
 def _message(turn: Mapping[str, object]) -> ChatMessage:

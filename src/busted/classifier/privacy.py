@@ -13,7 +13,7 @@ from busted.protocols.http import Headers
 REDACTED = "<redacted>"
 
 # OpenAI and most (authorization), Anthropic (x-api-key), Azure (api-key), Google, AWS's
-# session token, and what browsers and proxies send.
+# session token, and what browsers and proxies send. Who knows the id of an MCP session is in it.
 SECRET_HEADERS = frozenset(
     (
         "authorization",
@@ -27,12 +27,13 @@ SECRET_HEADERS = frozenset(
         "x-portkey-api-key",
         "cookie",
         "set-cookie",
+        "mcp-session-id",
     )
 )
 
 # Google takes its key in the query; the others are how URLs are signed or carry tokens.
 _SECRET_QUERY = re.compile(
-    r"(?i)([?&](?:key|api[-_]?key|token|access_token|auth|sig|signature|secret|password|code"
+    r"(?i)([?&](?:key|api[-_]?key|token|access_token|auth|sig|signature|secret|password|code|session_?id"
     r"|x-amz-signature|x-amz-security-token|x-amz-credential)=)[^&#]*"
 )
 _SCHEME = re.compile(r"(Basic|Bearer|Digest|Negotiate|AWS4-HMAC-SHA256|Token|ApiKey) ", re.I)
@@ -61,6 +62,15 @@ def path_of(target: str) -> str:
     if "://" in target[:16]:
         target = "/" + target.partition("://")[2].partition("/")[2]
     return target.partition("?")[0].partition("#")[0]
+
+
+def scheme_of(value: str) -> tuple[str, str]:
+    """Split an Authorization header in its scheme, lower case and empty if unknown, and the rest.
+
+    What stands where a scheme should is told only if it is one: it may be the secret.
+    """
+    match = _SCHEME.match(value)
+    return (match[1].lower(), value[match.end() :].strip()) if match else ("", value)
 
 
 def _scheme(value: str) -> str:

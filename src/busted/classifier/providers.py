@@ -1,100 +1,56 @@
-"""Who serves a model, by the name of the host: one table.
+"""Who serves a model, by the name of the host.
 
 A host matches on label boundaries only, so neither `notopenai.com` nor
 `openai.com.evil.example` is OpenAI. A name is the only evidence: an address says nothing,
-since many share one behind a content network, and a port is no more than a hint, taken
-where a local server's own port is asked for on this very host.
+since many share one behind a content network. A local server's port is a hint, taken on this
+very host only and together with a path; `requests` wants the body's shape with it.
 
-Names and paths: FACTS of the survey (LiteLLM's constants, the SDKs' base URLs). Identifiers
-are OpenTelemetry's `gen_ai.provider.name` where it has one, else a lower-case slug:
-https://github.com/open-telemetry/semantic-conventions-genai
+The rows stand in `providers_table`; an operator's come before them. They are found by a
+look-up for each label of the name, however many rows there are.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from typing import Annotated
+
 import msgspec
+from msgspec import Meta
+
+# RFC 1035 section 2.3.4: "names 255 octets or less".
+MAX_HOST_CHARS = 255
+
+ProviderId = Annotated[str, Meta(pattern=r"^[a-z0-9]+([._-][a-z0-9]+)*$", max_length=64)]
+# A name in lower case, in which one label may have a star; the last one may not.
+HostPattern = Annotated[
+    str,
+    Meta(
+        pattern=r"^([a-z0-9_-]+\.)*([a-z0-9_-]*\*[a-z0-9_-]*\.)?([a-z0-9_-]+\.)*[a-z0-9_-]+$",
+        max_length=MAX_HOST_CHARS,
+    ),
+]
+PathStart = Annotated[str, Meta(pattern="^/", max_length=256)]
+Port = Annotated[int, Meta(ge=1, le=65535)]
 
 
-class Provider(msgspec.Struct, frozen=True):
+class Provider(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One row. `*.example.com` is any host below it, `a-*.example.com` one label by its start.
 
     `paths` are the beginnings of what belongs to its models, where the host serves more than
-    that; `api` is the dialect to assume where nothing else tells it.
+    that; `api` is the dialect to assume where nothing else tells it. A local server has
+    `local_ports` instead of hosts: where it listens on this host unless told otherwise.
     """
 
-    id: str
+    id: ProviderId
     name: str
-    hosts: tuple[str, ...]
+    hosts: tuple[HostPattern, ...] = ()
     api: str | None = "openai.chat"
-    paths: tuple[str, ...] = ()
-    local_port: int | None = None
+    paths: tuple[PathStart, ...] = ()
+    local_ports: tuple[Port, ...] = ()
 
 
-PROVIDERS = (
-    Provider("openai", "OpenAI", ("api.openai.com", "*.api.openai.com")),
-    Provider("openai", "OpenAI", ("chatgpt.com",), "openai.responses", ("/backend-api/codex",)),
-    Provider(
-        "azure.ai.openai",
-        "Azure OpenAI",
-        ("*.openai.azure.com", "*.cognitiveservices.azure.com"),
-    ),
-    Provider(
-        "azure.ai.inference",
-        "Azure AI Foundry",
-        ("*.services.ai.azure.com", "models.inference.ai.azure.com"),
-    ),
-    Provider("anthropic", "Anthropic", ("api.anthropic.com",), "anthropic.messages"),
-    Provider("gcp.gemini", "Google Gemini", ("generativelanguage.googleapis.com",), None),
-    Provider(
-        "gcp.vertex_ai",
-        "Google Vertex AI",
-        ("aiplatform.googleapis.com", "*-aiplatform.googleapis.com"),
-        None,
-    ),
-    Provider(
-        "aws.bedrock",
-        "AWS Bedrock",
-        (
-            "bedrock-runtime.*.amazonaws.com",
-            "bedrock-runtime-fips.*.amazonaws.com",
-            "bedrock-agent-runtime.*.amazonaws.com",
-            "bedrock-mantle.*.api.aws",
-        ),
-        None,
-    ),
-    Provider("cohere", "Cohere", ("api.cohere.com", "api.cohere.ai"), None),
-    Provider("mistral_ai", "Mistral AI", ("api.mistral.ai", "codestral.mistral.ai")),
-    Provider("groq", "Groq", ("api.groq.com",)),
-    Provider("together", "Together AI", ("api.together.xyz", "api.together.ai")),
-    Provider("deepseek", "DeepSeek", ("api.deepseek.com",)),
-    Provider("perplexity", "Perplexity", ("api.perplexity.ai",)),
-    Provider("x_ai", "xAI", ("api.x.ai", "*.api.x.ai")),
-    Provider("openrouter", "OpenRouter", ("openrouter.ai",), paths=("/api/",)),
-    Provider(
-        "huggingface",
-        "Hugging Face",
-        (
-            "router.huggingface.co",
-            "api-inference.huggingface.co",
-            "*.endpoints.huggingface.cloud",
-        ),
-    ),
-    Provider("fireworks", "Fireworks AI", ("api.fireworks.ai",), paths=("/inference/",)),
-    Provider("cerebras", "Cerebras", ("api.cerebras.ai",)),
-    Provider(
-        "github.copilot",
-        "GitHub Copilot",
-        (
-            "api.githubcopilot.com",
-            "api.*.githubcopilot.com",
-            "copilot-proxy.githubusercontent.com",
-        ),
-    ),
-    Provider("github.models", "GitHub Models", ("models.github.ai",), paths=("/inference/",)),
-    Provider("ollama", "Ollama", ("ollama.com",), paths=("/api/", "/v1/"), local_port=11434),
-)
-
-_LOOPBACK = frozenset(("localhost", "127.0.0.1", "::1"))
+LOOPBACK = frozenset(("localhost", "127.0.0.1", "::1"))
 
 
 def host_name(host: str) -> tuple[str, int | None]:
@@ -109,37 +65,57 @@ def host_name(host: str) -> tuple[str, int | None]:
     return name.removesuffix("."), number
 
 
-def find(host: str | None, path: str | None = None) -> Provider | None:
-    """Return who serves `path` at `host`, or None; without a path, who may be meant."""
-    if not host:
-        return None
-    name, port = host_name(host)
-    return next(
-        (
-            row
-            for row in PROVIDERS
-            if _serves(row, name, port)
-            and (path is None or not row.paths or path.startswith(row.paths))
-        ),
-        None,
-    )
+class Providers:
+    """The rows, ready to be searched; where several fit, the first one wins."""
 
+    def __init__(self, rows: Iterable[Provider]) -> None:
+        """Index the rows by what of their hosts is fixed."""
+        self._by_name: defaultdict[str, list[tuple[int, Provider]]] = defaultdict(list)
+        self._by_end: defaultdict[str, list[tuple[int, str, Provider]]] = defaultdict(list)
+        self._by_port: defaultdict[int, list[tuple[int, Provider]]] = defaultdict(list)
+        self._names: dict[str, str] = {}
+        for rank, row in enumerate(rows):
+            self._names.setdefault(row.id, row.name)
+            for host in row.hosts:
+                if "*" in host:
+                    _, _, end = host.partition("*")
+                    self._by_end[end.partition(".")[2]].append((rank, host, row))
+                else:
+                    self._by_name[host].append((rank, row))
+            for port in row.local_ports:
+                self._by_port[port].append((rank, row))
 
-def name(provider_id: str | None) -> str | None:
-    """Return the display name of a provider."""
-    return next((row.name for row in PROVIDERS if row.id == provider_id), None)
+    def find(self, host: str | None, path: str | None = None) -> Provider | None:
+        """Return who serves `path` at `host`, or None; without a path, who may be meant."""
+        if not host or len(host) > MAX_HOST_CHARS:
+            return None
+        name, port = host_name(host)
+        found = [
+            (rank, row)
+            for rank, row in self._at(name)
+            if path is None or not row.paths or path.startswith(row.paths)
+        ]
+        if name in LOOPBACK and port is not None and path is not None:
+            local = self._by_port.get(port, ())
+            found += [entry for entry in local if path.startswith(entry[1].paths)]
+        return min(found, key=lambda entry: entry[0])[1] if found else None
 
+    def name(self, provider_id: str | None) -> str | None:
+        """Return the display name of a provider."""
+        return self._names.get(provider_id) if provider_id else None
 
-def _serves(row: Provider, name: str, port: int | None) -> bool:
-    if row.local_port is not None and port == row.local_port and name in _LOOPBACK:
-        return True
-    return any(_matches(name, pattern) for pattern in row.hosts)
+    def _at(self, name: str) -> Iterator[tuple[int, Provider]]:
+        yield from self._by_name.get(name, ())
+        end = name
+        while end:
+            _, _, end = end.partition(".")
+            for rank, pattern, row in self._by_end.get(end, ()):
+                if _matches(name, pattern):
+                    yield rank, row
 
 
 def _matches(name: str, pattern: str) -> bool:
-    before, star, after = pattern.partition("*")
-    if not star:
-        return name == pattern
+    before, _, after = pattern.partition("*")
     middle = name[len(before) : len(name) - len(after)]
     return (
         len(name) > len(before) + len(after)

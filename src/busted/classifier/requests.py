@@ -13,16 +13,19 @@ from typing import Literal
 
 import msgspec
 
-from busted.classifier import a2a, dialects, fingerprint, mcp, providers
-from busted.classifier.chat import MAX_NAME_CHARS, ModelRequest
+from busted.classifier import a2a, dialects, fingerprint, mcp, mcp_http, routes
+from busted.classifier.chat import MAX_NAME_CHARS, ModelRequest, described
 from busted.classifier.collect import BodyStore
+from busted.classifier.credential import credential
 from busted.classifier.dialects import Dialect
-from busted.classifier.direction import Direction
 from busted.classifier.foreign import mapping, string
+from busted.classifier.mcp_http import Carrier
+from busted.classifier.mcp_memory import Pending
+from busted.classifier.options import Options
 from busted.classifier.privacy import path_of
 from busted.classifier.providers import Provider
 from busted.events import Action, Prompt, Sdk
-from busted.protocols import jsonrpc, partial_json
+from busted.protocols import jsonrpc, multipart, partial_json
 from busted.protocols.http import HttpRequest, header
 from busted.protocols.jsonrpc import JsonRpc
 
@@ -50,10 +53,13 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     confidence: float = 0.0
     provider: Provider | None = None
     dialect: Dialect | None = None
+    model: str | None = None
     asked: ModelRequest | None = None
     sdk: Sdk | None = None
+    agent: Sdk | None = None
     signature: str | None = None
     rpc: tuple[JsonRpc, ...] = ()
+    carrier: Carrier = Carrier()
     actions: tuple[Action, ...] = ()
 
     @property
@@ -62,10 +68,10 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
         return self.content_class in AI_CLASSES
 
 
-def serving(head: HttpRequest | None, sni: str | None) -> Provider | None:
+def serving(head: HttpRequest | None, sni: str | None, options: Options) -> Provider | None:
     """Return who serves a request: the server name that TLS checked goes before the Host header."""
     host = sni or (header(head.headers, "host") if head else None)
-    return providers.find(host, path_of(head.target) if head else None)
+    return options.providers.find(host, path_of(head.target) if head else None)
 
 
 def body_store(head: HttpRequest) -> BodyStore:
@@ -86,33 +92,75 @@ def read(
     *,
     sni: str | None,
     truncated: bool,
-    pending: mcp.Pending,
-    direction: Direction,
+    pending: Pending,
+    options: Options,
 ) -> Request:
     """Judge a request, whole or as far as it was seen, and return its actions with it.
 
     Without a head, the body is judged by itself and `sni`.
     """
     truncated = truncated or body.truncated
-    provider = serving(head, sni)
+    served_by = serving(head, sni, options)
+    # A port of this host is a hint: it names nobody until the body has the shape as well.
+    provider = None if served_by and served_by.local_ports else served_by
+    carrier = mcp_http.carrier(head, sni) if head else Carrier()
     raw = body.decoded
     if b'"jsonrpc"' in raw:
         messages = jsonrpc.read(raw)
         if messages:
-            return _rpc(head, body, messages, provider, pending, direction)
+            return _rpc(head, body, messages, provider, carrier, pending)
     if head is not None:
-        if mcp.has_headers(head.headers):
-            return Request(content_class="mcp", confidence=0.8, provider=provider)
+        if carrier.declared:
+            return Request(content_class="mcp", confidence=0.8, provider=provider, carrier=carrier)
         if a2a.is_a2a_request(path_of(head.target), head.headers):
             return Request(content_class="a2a", confidence=0.8, provider=provider)
-    parsed = partial_json.parse(raw) if raw else None
-    value = mapping(parsed.value) if parsed and parsed.ok else {}
-    truncated = truncated or bool(parsed and (parsed.truncated or not parsed.ok))
+    value, cut = _value(head, body)
+    truncated = truncated or cut
+    route = routes.find(path_of(head.target)) if head else None
+    if route and route.model and (value or provider):
+        value = {"model": route.model, **value}
     dialect, confidence = _dialect(head, value, provider, bool(raw), truncated)
     if dialect is None:
         kind: ContentClass = "http" if head else "none"
-        return Request(content_class=kind, confidence=float(head is not None), provider=provider)
-    return _prompt(head, body, value, provider, dialect, confidence, truncated)
+        return Request(
+            content_class=kind,
+            confidence=float(head is not None),
+            provider=provider,
+            carrier=carrier,
+        )
+    who = served_by if value else provider
+    key = options.credential_key
+    return _prompt(head, body, value, who, dialect, confidence, truncated, key)
+
+
+def _value(head: HttpRequest | None, body: BodyStore) -> tuple[dialects.Body, bool]:
+    """Return what a body says by its names, and whether some of it is missing."""
+    raw = body.decoded
+    if head and (boundary := _boundary(head)):
+        value = _form(multipart.read(raw, boundary))
+        # Clients that put the file first have its settings in what was kept of the end.
+        return _form(multipart.read(body.tail, boundary)) | value, False
+    if not raw:
+        return {}, False
+    parsed = partial_json.parse(raw)
+    return (mapping(parsed.value) if parsed.ok else {}), parsed.truncated or not parsed.ok
+
+
+def _boundary(head: HttpRequest) -> bytes | None:
+    return multipart.boundary(header(head.headers, "content-type") or "")
+
+
+def _form(fields: tuple[multipart.FormField, ...]) -> dict[str, object]:
+    """Return a form as JSON would say it; files are described, a repeated field is one text."""
+    value: dict[str, object] = {}
+    for field in fields:
+        name = field.name.removesuffix("[]")
+        told = field.data.decode("utf-8", "replace")
+        if field.filename is not None:
+            told = described(field.filename, None if field.truncated else len(field.data))
+        before = value.get(name)
+        value[name] = told if before is None else f"{before}\n{told}"
+    return value
 
 
 def _dialect(
@@ -131,12 +179,12 @@ def _dialect(
         if dialect is None:
             return None, 0.0
         return dialect, _CONFIDENCE[1 + hosted]
-    dialect = dialects.by_path(path_of(head.target))
+    dialect = dialects.of_request(path_of(head.target), value, provider.api if provider else None)
     if dialect is None or head.method != "POST":
         return None, 0.0
     # A body cut before its messages still names a model; one not seen at all says nothing.
     shaped = dialect.is_request(value) or (truncated and string(value.get("model")) is not None)
-    unseen = truncated and not has_body
+    unseen = truncated and not has_body and not dialect.common_paths
     if not (hosted or shaped or unseen):
         return None, 0.0
     return dialect, _CONFIDENCE[1 + hosted + shaped]
@@ -150,13 +198,18 @@ def _prompt(
     dialect: Dialect,
     confidence: float,
     truncated: bool,
+    credential_key: bytes,
 ) -> Request:
     asked = dialect.read_request(value)
-    if body.tail:
+    if body.tail and not (head and _boundary(head)):
         asked = _with_tail(asked, body.tail)
-    sdk = fingerprint.sdk(head.headers) if head else None
+    if head and (route := routes.find(path_of(head.target))) and route.stream:
+        asked = msgspec.structs.replace(asked, stream=True)
+    headers, target = (head.headers, head.target) if head else ((), "")
+    sdk, agent = fingerprint.sdk(headers), fingerprint.agent(headers)
+    client = agent or sdk
     signature = fingerprint.signature(
-        dialect.api, sdk.name if sdk else None, value.keys(), asked.tools
+        dialect.api, client.name if client else None, value.keys(), asked.tools
     )
     provider_id = provider.id if provider else None
     prompt = Prompt(
@@ -172,6 +225,10 @@ def _prompt(
         stream=asked.stream,
         params=asked.params,
         sdk=sdk,
+        agent=agent,
+        api_version=fingerprint.api_version(headers, target),
+        betas=fingerprint.betas(headers),
+        credential=credential(headers, target, credential_key),
         fingerprint=signature,
         bytes=body.size,
         truncated=truncated or asked.truncated,
@@ -188,8 +245,10 @@ def _prompt(
         confidence=confidence,
         provider=provider,
         dialect=dialect,
+        model=asked.model,
         asked=asked,
         sdk=sdk,
+        agent=agent,
         signature=signature,
         # A head alone, at a host that nobody knows, is not yet a prompt.
         actions=(prompt, *results) if value or provider else (),
@@ -212,24 +271,23 @@ def _rpc(
     body: BodyStore,
     messages: tuple[JsonRpc, ...],
     provider: Provider | None,
-    pending: mcp.Pending,
-    direction: Direction,
+    carrier: Carrier,
+    pending: Pending,
 ) -> Request:
-    headers = head.headers if head else ()
-    declared = mcp.has_headers(headers)
-    actions = mcp.actions(messages, pending, direction, body.size, declared=declared)
+    actions = mcp.actions(messages, carrier, pending, "client", body.size)
     kind: ContentClass = "json_rpc"
     confidence = 1.0
     if actions:
         kind = "mcp"
         known = any(mcp.category(message.method) for message in messages)
-        confidence = _CONFIDENCE[1 + known + declared]
-    elif any(map(a2a.is_a2a, messages)) or (head and a2a.is_a2a_request("", headers)):
+        confidence = _CONFIDENCE[1 + known + carrier.declared]
+    elif any(map(a2a.is_a2a, messages)) or (head and a2a.is_a2a_request("", head.headers)):
         kind, confidence = "a2a", 0.8
     return Request(
         content_class=kind,
         confidence=confidence,
         provider=provider,
         rpc=messages,
+        carrier=carrier,
         actions=actions,
     )

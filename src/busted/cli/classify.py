@@ -23,6 +23,8 @@ from busted.agent.content import ContentFilter, Level
 from busted.agent.pipeline import Origin
 from busted.agent.replay import connection_events
 from busted.classifier import Direction
+from busted.classifier.options import Options
+from busted.cli.configuration import config_option
 from busted.cli.output import content_option, output_error, shown, standard_output
 from busted.sinks.writer import deliver
 
@@ -49,7 +51,10 @@ class Line(msgspec.Struct, frozen=True):
 @click.option("--read", type=click.Path(path_type=Path), metavar="FILE", help="Bytes read.")
 @click.option("--sni", metavar="HOST", help="The server's name, with --write and --read.")
 @content_option
-def classify(write: Path | None, read: Path | None, sni: str | None, content: str) -> None:
+@config_option
+def classify(
+    write: Path | None, read: Path | None, sni: str | None, content: str, options: Options
+) -> None:
     """Say what bytes mean, without a kernel.
 
     Answers each line of standard input, such as {"id": 1, "payload_b64": "...", "direction":
@@ -67,12 +72,13 @@ def classify(write: Path | None, read: Path | None, sni: str | None, content: st
         if write or read:
             show = shown("json", content)
             origin = Origin(socket.gethostname(), _now(), os.urandom(16))
-            for event in connection_events(_pieces(write), _pieces(read), sni, origin):
+            written, answered = _pieces(write), _pieces(read)
+            for event in connection_events(written, answered, sni, origin, options):
                 deliver(out, show(event))
         else:
             allowed = ContentFilter(cast(Level, content), os.urandom(32))
             for line in _lines():
-                answer = _answer(line, allowed)
+                answer = _answer(line, allowed, options)
                 bad_lines += "error" in answer
                 deliver(out, msgspec.json.encode(answer) + b"\n")
     except BrokenPipeError:
@@ -116,7 +122,7 @@ def _lines() -> Iterator[bytes]:
         raise ClassifyError(f"cannot read standard input: {error.strerror}") from error
 
 
-def _answer(line: bytes, allowed: ContentFilter) -> dict[str, Any]:
+def _answer(line: bytes, allowed: ContentFilter, options: Options) -> dict[str, Any]:
     known: dict[str, Any] = {}
     try:
         given = msgspec.json.decode(line)
@@ -125,5 +131,5 @@ def _answer(line: bytes, allowed: ContentFilter) -> dict[str, Any]:
         asked = msgspec.convert(given, Line)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         return known | {"error": str(error)}
-    found = classifier.classify(asked.payload_b64, asked.direction, asked.sni)
+    found = classifier.classify(asked.payload_b64, asked.direction, asked.sni, options)
     return known | msgspec.structs.asdict(allowed(found))

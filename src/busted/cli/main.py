@@ -29,6 +29,7 @@ COMMANDS = {
 
 # Named, not imported: an error can only come from a module that is already there.
 EXIT_CODES = {
+    "busted.agent.config.ConfigError": USAGE,
     "busted.agent.recording.RecordingError": FAILED,
     "busted.cli.classify.ClassifyError": FAILED,
     "busted.cli.output.OutputError": FAILED,

@@ -18,6 +18,8 @@ from busted.agent.config import (
     Settings,
 )
 from busted.agent.monitor import Monitor
+from busted.classifier.options import Options
+from busted.cli.configuration import config_option
 from busted.cli.output import Output, content_option, format_option
 
 INTERRUPTED = 130
@@ -32,6 +34,7 @@ def _power_of_two(_: click.Context, __: click.Parameter, value: int) -> int:
 @click.command()
 @format_option
 @content_option
+@config_option
 @click.option(
     "--duration",
     type=click.FloatRange(min=0, min_open=True),
@@ -71,6 +74,7 @@ def _power_of_two(_: click.Context, __: click.Parameter, value: int) -> int:
 def monitor(
     format: str,
     content: str,
+    options: Options,
     duration: float | None,
     pids: tuple[int, ...],
     names: tuple[str, ...],
@@ -88,6 +92,7 @@ def monitor(
         duration=duration,
         selection=Selection(frozenset(pids), frozenset(names)),
         record=record,
+        options=options,
     )
     if record:
         click.echo(f"busted: {record} will hold prompts and keys in plain text", err=True)

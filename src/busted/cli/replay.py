@@ -8,6 +8,8 @@ import click
 
 from busted.agent.recording import read
 from busted.agent.replay import Replay
+from busted.classifier.options import Options
+from busted.cli.configuration import config_option
 from busted.cli.output import (
     content_option,
     format_option,
@@ -22,10 +24,11 @@ from busted.sinks.writer import deliver
 @click.argument("file", type=click.Path(path_type=Path))
 @format_option
 @content_option
-def replay(file: Path, format: str, content: str) -> None:
+@config_option
+def replay(file: Path, format: str, content: str, options: Options) -> None:
     """Print the events of a recording made with `busted monitor --record FILE`."""
     header, frames = read(file)
-    replay = Replay(header)
+    replay = Replay(header, options)
     show, out = shown(format, content), standard_output()
     try:
         for event in replay.events(frames):

@@ -30,8 +30,9 @@ _RECORD_LOST, _RECORD_MMAP2 = 2, 10
 _MMAP2_RECORD = struct.Struct("<IIQQQIIQQII")
 _LOST_RECORD = struct.Struct("<QQ")
 
-# A program start maps about six files, 130 bytes each: room for 80 starts between two looks.
-BUFFER_BYTES = 64 << 10
+# A small program maps about six files, Python with its extensions sixty, 150 bytes each: room
+# for some thirty starts of Python on one CPU between two looks.
+BUFFER_BYTES = 256 << 10
 # A record with the longest path, PATH_MAX. The kernel tells of one that found no room only with
 # the next that does, so a buffer without room for this much may have lost some already.
 _MAX_RECORD = 4096 + 128

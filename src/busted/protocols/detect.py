@@ -14,6 +14,7 @@ import codecs
 import re
 from typing import Literal
 
+from busted.protocols import http2_frames
 from busted.protocols.http1 import METHODS
 
 Protocol = Literal[
@@ -65,24 +66,6 @@ _JSON = re.compile(
 # Control characters that text has: tab, line feed, form feed, carriage return, escape.
 _NOT_TEXT = re.compile(r"[\x00-\x08\x0b\x0e-\x1a\x1c-\x1f\x7f]")
 
-# RFC 9113 section 6: per frame type the flags that are defined, whether the stream is zero (a
-# connection's frame), not zero (a stream's) or either, and the length where it is fixed.
-_HTTP2_FRAMES: dict[int, tuple[int, bool | None, int | None]] = {
-    0x0: (0x09, False, None),  # DATA
-    0x1: (0x2D, False, None),  # HEADERS
-    0x2: (0x00, False, 5),  # PRIORITY
-    0x3: (0x00, False, 4),  # RST_STREAM
-    0x4: (0x01, True, None),  # SETTINGS
-    0x5: (0x0C, False, None),  # PUSH_PROMISE
-    0x6: (0x01, True, 8),  # PING
-    0x7: (0x00, True, None),  # GOAWAY
-    0x8: (0x00, None, 4),  # WINDOW_UPDATE
-    0x9: (0x04, False, None),  # CONTINUATION
-}
-_HTTP2_HEADER = 9
-# RFC 9113 section 4.2: larger frames need a setting that no LLM client or provider uses.
-_HTTP2_MAX_FRAME = 1 << 14
-
 
 def detect(data: bytes) -> Protocol:
     """Return what `data` looks like; "unknown" when it is empty or blank."""
@@ -126,29 +109,14 @@ def _is_sse(start: bytes) -> bool:
 
 def _is_http2(data: bytes) -> bool:
     """Whether a frame begins here, and another one where it ends."""
-    end = _http2_frame_end(data, 0)
+    end = http2_frames.frame_end(data, 0)
     if end is None:
         return False
-    return len(data) - end < _HTTP2_HEADER or _http2_frame_end(data, end) is not None
-
-
-def _http2_frame_end(data: bytes, begin: int) -> int | None:
-    """Return where the frame at `begin` ends, None when there is no plausible frame header."""
-    head = data[begin : begin + _HTTP2_HEADER]
-    if len(head) < _HTTP2_HEADER or head[3] not in _HTTP2_FRAMES:
-        return None
-    length = int.from_bytes(head[:3], "big")
-    flags, on_connection, fixed_length = _HTTP2_FRAMES[head[3]]
-    stream = int.from_bytes(head[5:], "big")
-    if length > _HTTP2_MAX_FRAME or stream >> 31 or head[4] & ~flags:
-        return None
-    if on_connection is not None and on_connection != (stream == 0):
-        return None
-    if fixed_length is not None and length != fixed_length:
-        return None
-    if head[3] == 0x4 and length % 6:  # a setting has six bytes
-        return None
-    return begin + _HTTP2_HEADER + length
+    # A larger frame would have had to be agreed on, and fills many buffers.
+    if end > http2_frames.HEADER_BYTES + http2_frames.DEFAULT_MAX_FRAME:
+        return False
+    rest = len(data) - end
+    return rest < http2_frames.HEADER_BYTES or http2_frames.frame_end(data, end) is not None
 
 
 def _is_websocket(data: bytes) -> bool:

@@ -40,6 +40,7 @@ TEXT_LINES = 3
 MAX_WORD = 40
 
 _INDENT = "    "
+_ARROWS = {"client": ">>>", "server": "<<<"}
 _UNDER_THE_TIME = " " * len("HH:MM:SS.mmm ")
 # Spaces wider or narrower than the usual one are common in answers, and joiners are part of
 # emoji and of Persian and Indic words; a terminal does nothing odd with them.
@@ -187,7 +188,8 @@ def _what(action: Action) -> Iterator[str]:
             yield f">>> {_model(action)}"
             yield "stream" if action.stream else ""
             yield f"{action.bytes:,} bytes"
-            yield word(f"{action.sdk.name}/{action.sdk.version or '?'}") if action.sdk else ""
+            client = action.agent or action.sdk
+            yield word(f"{client.name}/{client.version or '?'}") if client else ""
         case Response():
             yield f"<<< {_model(action)} {action.status}"
             yield from _measured(action)
@@ -197,11 +199,13 @@ def _what(action: Action) -> Iterator[str]:
             yield f"~> {word(action.name or action.id or 'tool')}"
             yield "error" if action.is_error else ""
         case McpRequest():
-            yield f">>> MCP {word(action.method)}"
+            yield f"{_ARROWS[action.sender]} MCP {word(action.method)}"
             yield word(action.tool or "")
+            yield "headers say otherwise" if action.mismatch else ""
         case McpResponse():
-            yield f"<<< MCP {word(action.method or '')}"
-            yield "error" if action.error else ""
+            yield f"{_ARROWS[action.sender]} MCP {word(action.method or '')}"
+            yield _failure(action)
+            yield from (f"changed: {word(tool.name)}" for tool in action.tools if tool.changed)
         case PiiDetected():
             way = "sent" if action.direction == "write" else "received"
             kinds = ", ".join(word(kind) for kind in action.kinds)
@@ -210,6 +214,12 @@ def _what(action: Action) -> Iterator[str]:
             yield f"--- {_coverage(action)}"
     if getattr(action, "truncated", False):
         yield "truncated"
+
+
+def _failure(action: McpResponse) -> str:
+    if action.error_code is None and not action.error:
+        return ""
+    return f"error {action.error_name or action.error_code or ''}".rstrip()
 
 
 def _model(action: Prompt | Response) -> str:

@@ -8,6 +8,7 @@ from busted.events import (
     CONTENT_FIELDS,
     ChatMessage,
     Connection,
+    Credential,
     Event,
     Finding,
     McpRequest,
@@ -73,6 +74,10 @@ def everywhere(text: str) -> Event:
             tools=(text,),
             params={text: text, "n": 2},
             sdk=Sdk(name=text, version=text),
+            agent=Sdk(name=text, version=text),
+            api_version=text,
+            betas=(text,),
+            credential=Credential(scheme=text, hash="35f1c0de35f1c0de"),
             pii=(Finding(kind="api_key", start=3, end=9, where="user_message"),),
             stream=True,
             bytes=12,
@@ -137,8 +142,11 @@ def test_every_content_field_can_be_left_out(kind: type[Value]) -> None:
 def test_our_identifiers_and_times_stay(level: Level) -> None:
     # Sixteen digits that pass as a card number must not cost an event its identity.
     number = "4111" + "1111" * 3
+    credential = Credential(scheme="bearer", hash=number)
+    prompt = everywhere("word").action
     said = msgspec.structs.replace(
         everywhere("word"),
+        action=msgspec.structs.replace(prompt, credential=credential),
         id=number,
         exchange_id=number,
         connection=Connection(id=number),
@@ -149,7 +157,9 @@ def test_our_identifiers_and_times_stay(level: Level) -> None:
 
     assert (shown.id, shown.exchange_id, shown.process) == (number, number, said.process)
     assert shown.connection == said.connection
-    assert OURS.keys() == {Event, Process, Connection}
+    assert isinstance(shown.action, Prompt)
+    assert shown.action.credential == credential
+    assert OURS.keys() == {Event, Process, Connection, Credential}
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,10 @@ import pytest
 from busted.agent import pipeline as pipeline_module
 from busted.agent.clock import Clock
 from busted.agent.pipeline import Origin, Outside, Pipeline, event_id
+from busted.agent.replay import connection_events
 from busted.classifier.connection import ConnectionReader, Observed
 from busted.classifier.direction import Direction as ClassifierDirection
-from busted.events import Coverage, Event, Library, Process, Prompt, Response
+from busted.events import Coverage, Credential, Event, Library, Process, Prompt, Response
 from busted.records import (
     ConnectionKey,
     Direction,
@@ -180,6 +181,20 @@ def test_a_connection_whose_opening_was_lost_is_reported_with_what_is_known() ->
     (prompt,) = host.write(host.key(), REQUEST)
     assert (prompt.process.pid, prompt.process.name, prompt.process.uid) == (7, "", None)
     assert prompt.process.start_time == "2020-09-13T12:26:40.000000070Z"
+
+
+def test_the_hash_of_a_credential_is_of_one_run() -> None:
+    def credential(origin: Origin) -> Credential | None:
+        asked = REQUEST.replace(b"\r\n", b"\r\nX-Api-Key: abc\r\n", 1)
+        told = list(connection_events([asked], [], "api.openai.com", origin))
+        assert isinstance(told[0].action, Prompt)
+        return told[0].action.credential
+
+    one = credential(ORIGIN)
+    assert one is not None
+    assert one.scheme == "x-api-key"
+    assert one == credential(ORIGIN)
+    assert one != credential(msgspec.structs.replace(ORIGIN, seed=b"another run"))
 
 
 def test_connections_of_different_processes_at_one_address_are_apart() -> None:

@@ -1,13 +1,15 @@
 import pytest
 
-from busted.classifier import mcp, providers
 from busted.classifier.answers import AnswerReader
 from busted.classifier.dialects import by_name
+from busted.classifier.mcp_memory import Pending
+from busted.classifier.options import DEFAULT_OPTIONS
 from busted.classifier.requests import Request
 from busted.events import Action, McpResponse, Response
 from busted.protocols.http import HttpResponse
 from tests.unit.classifier.wire import CHUNKS, COMPLETION, as_json, sse
 
+PROVIDER = DEFAULT_OPTIONS.providers.find("api.openai.com")
 ASKED = Request(content_class="llm_request", dialect=by_name("openai.chat"))
 STREAM = (("content-type", "text/event-stream"),)
 JSON = (("content-type", "application/json"),)
@@ -16,9 +18,13 @@ JSON = (("content-type", "application/json"),)
 def reader(
     status: int = 200, headers: tuple[tuple[str, str], ...] = JSON, asked: Request | None = ASKED
 ) -> AnswerReader:
-    provider = providers.find("api.openai.com")
     return AnswerReader(
-        HttpResponse(status, headers), asked, provider, pending=mcp.Pending(), asked_ns=0
+        HttpResponse(status, headers),
+        asked,
+        PROVIDER,
+        pending=Pending(),
+        options=DEFAULT_OPTIONS,
+        asked_ns=0,
     )
 
 
@@ -88,9 +94,13 @@ def test_the_answer_to_what_is_not_ours_is_not_read() -> None:
 
 
 def test_a_clock_that_goes_back_gives_no_latency() -> None:
-    provider = providers.find("api.openai.com")
     answer = AnswerReader(
-        HttpResponse(200, JSON), ASKED, provider, pending=mcp.Pending(), asked_ns=100
+        HttpResponse(200, JSON),
+        ASKED,
+        PROVIDER,
+        pending=Pending(),
+        options=DEFAULT_OPTIONS,
+        asked_ns=100,
     )
     answer.feed(as_json(COMPLETION), 50)
 

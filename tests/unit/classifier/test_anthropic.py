@@ -119,7 +119,12 @@ def test_a_whole_answer_is_read() -> None:
             {"type": "tool_use", "id": "t", "name": "f", "input": {"x": 1}},
         ],
         "stop_reason": "tool_use",
-        "usage": {"input_tokens": 3, "output_tokens": 4, "cache_read_input_tokens": 7},
+        "usage": {
+            "input_tokens": 3,
+            "output_tokens": 4,
+            "cache_read_input_tokens": 7,
+            "cache_creation_input_tokens": 5,
+        },
     }
     answer = Answer()
     anthropic.read_answer(answer, body)
@@ -127,14 +132,19 @@ def test_a_whole_answer_is_read() -> None:
     assert anthropic.is_answer(body)
     assert (answer.model, answer.text, answer.reasoning) == ("claude", "Hello", "hm")
     assert answer.finish_reason == "tool_use"
-    assert answer.usage == Usage(input=10, output=4, cached=7)
+    assert answer.usage == Usage(input=15, output=4, cached=7, cache_written=5)
     (call,) = answer.tool_calls("anthropic", truncated=False)
     assert (call.id, call.name, call.arguments) == ("t", "f", '{"x":1}')
 
 
 def test_a_stream_is_assembled() -> None:
     answer = streamed(
-        start(input_tokens=3, cache_read_input_tokens=7, output_tokens=1),
+        start(
+            input_tokens=3,
+            cache_read_input_tokens=7,
+            cache_creation_input_tokens=5,
+            output_tokens=1,
+        ),
         block(0, type="thinking", thinking=""),
         delta(0, "thinking_delta", thinking="hm"),
         {"type": "ping"},
@@ -152,7 +162,7 @@ def test_a_stream_is_assembled() -> None:
     )
 
     assert (answer.text, answer.reasoning, answer.finish_reason) == ("Hello", "hm", "tool_use")
-    assert answer.usage == Usage(input=10, output=9, cached=7)
+    assert answer.usage == Usage(input=15, output=9, cached=7, cache_written=5)
     assert not answer.finished
     anthropic.read_event(answer, "", {"type": "message_stop"})
     assert answer.finished
@@ -185,3 +195,128 @@ def test_a_strange_event_is_survived(event: dict[str, object]) -> None:
     answer = streamed(event, delta(0, "text_delta", text="fine"))
 
     assert answer.text == "fine"
+
+
+SEARCHED: list[dict[str, object]] = [
+    {
+        "type": "server_tool_use",
+        "id": "srvtoolu_1",
+        "name": "web_search",
+        "input": {"query": "otters"},
+    },
+    {
+        "type": "web_search_tool_result",
+        "tool_use_id": "srvtoolu_1",
+        "content": [
+            {
+                "type": "web_search_result",
+                "url": "https://a.example/otters",
+                "title": "Otters",
+                "encrypted_content": "EqgfCioIARgB",
+                "page_age": "April 30, 2025",
+            }
+        ],
+    },
+    {"type": "text", "text": "They swim."},
+]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_tools_that_the_provider_runs_tell_what_they_returned(stream: bool) -> None:
+    answer = Answer()
+    if stream:
+        answer = streamed(*(block(index, **content) for index, content in enumerate(SEARCHED)))
+    else:
+        anthropic.read_answer(answer, {"content": SEARCHED})
+
+    (call,) = answer.tool_calls("anthropic", truncated=False)
+    assert (call.name, call.arguments, call.server_side) == (
+        "web_search",
+        '{"query":"otters"}',
+        True,
+    )
+    assert answer.tool_results("anthropic", truncated=False) == (
+        ToolResult(
+            id="srvtoolu_1",
+            name="web_search",
+            content="Otters\nhttps://a.example/otters",
+            provider="anthropic",
+            server_side=True,
+            truncated=False,
+        ),
+    )
+    assert answer.text == "They swim."
+
+
+@pytest.mark.parametrize(
+    ("content", "told", "is_error"),
+    [
+        ({"type": "web_search_tool_result_error", "error_code": "max_uses"}, "max_uses", True),
+        (
+            {
+                "type": "web_fetch_result",
+                "url": "https://a.example",
+                "content": {
+                    "type": "document",
+                    "source": {"type": "text", "media_type": "text/plain", "data": "Full text"},
+                },
+            },
+            "https://a.example\nFull text",
+            False,
+        ),
+        (
+            {"type": "bash_code_execution_result", "stdout": "1\n", "stderr": "", "return_code": 0},
+            "1\n",
+            False,
+        ),
+        ([{"type": "text", "text": "from a server"}], "from a server", False),
+        ("from a server", "from a server", False),
+        (None, "", False),
+        (7, "7", False),
+    ],
+)
+def test_what_a_tool_returned_is_text(content: object, told: str, is_error: bool) -> None:
+    answer = streamed(block(0, type="x_tool_result", tool_use_id="t", content=content))
+
+    (result,) = answer.tool_results(None, truncated=False)
+    assert (result.content, result.is_error) == (told, is_error)
+
+
+def test_tools_that_the_provider_ran_stay_in_the_conversation() -> None:
+    asked = anthropic.read_request({"messages": [{"role": "assistant", "content": SEARCHED}]})
+
+    assert [(m.role, m.content) for m in asked.messages] == [
+        ("tool", "Otters\nhttps://a.example/otters"),
+        ("assistant", "[tool call: web_search]\nThey swim."),
+    ]
+
+
+def test_hidden_thoughts_are_described() -> None:
+    answer = streamed(block(0, type="redacted_thinking", data="A" * 4096))
+
+    assert answer.reasoning == "[redacted thinking, 3 KB]"
+
+
+def test_what_is_written_to_the_cache_counts_as_input() -> None:
+    answer = streamed(
+        start(
+            input_tokens=3,
+            cache_creation_input_tokens=100,
+            cache_read_input_tokens=50,
+            output_tokens=1,
+        ),
+        {"type": "message_delta", "delta": {}, "usage": {"input_tokens": 3, "output_tokens": 9}},
+    )
+
+    assert answer.usage == Usage(input=153, output=9, cached=50, cache_written=100)
+
+
+def test_counting_tells_what_was_sent_and_no_results() -> None:
+    body: dict[str, object] = {"model": "claude", "messages": TURNS}
+    answer = Answer()
+    anthropic.read_count(answer, {"input_tokens": 2095})
+
+    assert anthropic.is_count_request(body)
+    assert anthropic.read_count_request(body).user_message == "and?"
+    assert anthropic.read_count_request(body).results == ()
+    assert (answer.usage, answer.text, answer.finished) == (Usage(input=2095), None, True)

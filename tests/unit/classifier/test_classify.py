@@ -6,6 +6,7 @@ import pytest
 
 from busted.classifier import Classification, Direction, McpInfo, classify
 from busted.events import McpRequest, PiiDetected, Prompt, Response, Sdk, ToolCall
+from tests import http2_wire
 from tests.unit.classifier.wire import (
     CHAT,
     CHUNKS,
@@ -18,6 +19,55 @@ from tests.unit.classifier.wire import (
 )
 
 WRITE, READ = Direction.WRITE, Direction.READ
+A2A_SAID = {"message": {"messageId": "m", "role": "user", "parts": [{"text": "hi"}]}}
+ASKED = (
+    (":method", "POST"),
+    (":path", "/v1/chat/completions"),
+    (":authority", "api.openai.com"),
+    ("user-agent", "OpenAI/Python 3.54.0"),
+)
+
+
+@pytest.mark.parametrize("direction", [WRITE, READ])
+@pytest.mark.parametrize("opening", [b"", http2_wire.PREFACE + http2_wire.settings()])
+def test_a_request_in_http2(direction: Direction, opening: bytes) -> None:
+    sender = http2_wire.Sender()
+    sent = sender.headers(1, ASKED) + http2_wire.data(1, as_json(CHAT), last=True)
+    sent += sender.headers(3, ASKED) + http2_wire.data(3, b"another one")
+
+    found = classify(opening + sent, direction)
+
+    assert (found.protocol, found.content_class) == ("http2", "llm_request")
+    assert (found.provider, found.endpoint) == ("openai", "/v1/chat/completions")
+    assert found.model == "gpt-4o"
+    assert found.sdk == Sdk(name="openai-python", version="3.54.0")
+    assert [type(action) for action in found.actions] == [Prompt]
+
+
+def test_an_answer_in_http2() -> None:
+    fields = ((":status", "200"), ("content-type", "application/json"))
+    sent = http2_wire.Sender().headers(1, fields)
+    sent += http2_wire.data(1, as_json(COMPLETION), last=True)
+
+    found = classify(sent, READ, "api.openai.com")
+
+    assert (found.protocol, found.content_class) == ("http2", "llm_response")
+    assert found.http is not None
+    assert found.http.status == 200
+    assert [type(action) for action in found.actions] == [Response]
+
+
+def test_a_body_in_http2_without_its_head_is_judged_by_itself() -> None:
+    found = classify(http2_wire.data(1, as_json(CHAT), last=True), WRITE, "api.openai.com")
+
+    assert (found.protocol, found.content_class) == ("http2", "llm_request")
+    assert (found.http, found.endpoint) == (None, None)
+
+
+def test_frames_of_http2_without_a_message_are_nothing() -> None:
+    found = classify(http2_wire.settings((3, 100)), READ)
+
+    assert (found.protocol, found.content_class, found.actions) == ("http2", "none", ())
 
 
 def test_a_request_to_a_known_host() -> None:
@@ -254,9 +304,11 @@ def test_an_mcp_answer_needs_mcps_headers() -> None:
     "payload",
     [
         request(None, path="/.well-known/agent-card.json", method="GET", host="agent.example"),
-        request({"jsonrpc": "2.0", "id": 1, "method": "SendMessage", "params": {}}, path="/a"),
+        request(
+            {"jsonrpc": "2.0", "id": 1, "method": "SendMessage", "params": A2A_SAID}, path="/a"
+        ),
         request({"message": {}}, path="/message:send", headers={"A2A-Version": "1.0"}),
-        as_json({"jsonrpc": "2.0", "id": 1, "method": "message/stream", "params": {}}),
+        as_json({"jsonrpc": "2.0", "id": 1, "method": "message/stream", "params": A2A_SAID}),
     ],
 )
 def test_a2a_is_recognised(payload: bytes) -> None:

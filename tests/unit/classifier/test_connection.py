@@ -1,5 +1,3 @@
-from itertools import pairwise
-
 import pytest
 
 from busted.classifier.connection import IDLE_SECONDS, ConnectionReader, Observed
@@ -20,6 +18,8 @@ from busted.events import (
     ToolResult,
     Usage,
 )
+from tests import http2_wire, websocket_wire
+from tests.http2_wire import PREFACE, Sender
 from tests.unit.classifier.wire import (
     CHAT,
     CHUNKS,
@@ -38,6 +38,10 @@ SECOND = 1_000_000_000
 SNI = "api.openai.com"
 OTHER = "gateway.example"
 EVENTS = sse(CHUNKS)
+PATH = "/v1/chat/completions"
+OPENING = PREFACE + http2_wire.settings()
+UPGRADE = {"Connection": "Upgrade", "Upgrade": "websocket"}
+SWITCHING = b"HTTP/1.1 101 Switching\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n"
 
 
 def run(
@@ -392,22 +396,230 @@ def test_a_server_is_muted_whatever_host_it_is_asked_for() -> None:
     assert reader.verdict == "not_ai"
 
 
-def test_http2_and_upgrades_are_named_and_a_known_host_stays() -> None:
-    http2 = ConnectionReader(SNI)
-    for a, b in pairwise(range(25)):
-        http2.feed(WRITE, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"[a:b], 0)
-    http2.feed(WRITE, bytes(100_000), 0)
-    websocket = ConnectionReader(SNI)
-    websocket.feed(WRITE, request(None, method="GET", path="/v1/responses"), 0)
-    websocket.feed(
-        READ,
-        b"HTTP/1.1 101 Switching\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n\x81\x02hi",
-        0,
-    )
+def test_a_websocket_is_named_and_a_known_host_stays() -> None:
+    reader = ConnectionReader(SNI)
+    reader.feed(WRITE, request(None, method="GET", path="/v1/responses"), 0)
+    reader.feed(READ, SWITCHING + b"\x81\x02hi", 0)
 
-    assert (http2.protocol, http2.verdict) == ("http2", "ai")
-    assert (websocket.protocol, websocket.verdict) == ("websocket", "ai")
-    assert http2.close(0) == websocket.close(0) == []
+    assert (reader.protocol, reader.verdict) == ("websocket", "ai")
+    assert reader.close(0) == []
+
+
+def test_messages_of_a_websocket_are_judged_one_by_one() -> None:
+    asked = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "f"}}
+    seen = run(
+        (WRITE, request(None, method="GET", headers=UPGRADE, path="/v1/responses")),
+        (READ, SWITCHING),
+        (WRITE, websocket_wire.frame(1, as_json(asked), mask=b"abcd")),
+        (WRITE, websocket_wire.frame(1, as_json({"type": "response.create"}), mask=b"abcd")),
+        (READ, websocket_wire.frame(1, as_json({"type": "response.created"}))),
+        (READ, websocket_wire.frame(1, as_json({"jsonrpc": "2.0", "id": 1, "result": {}}))),
+    )
+    assert [type(action) for action in actions(seen)] == [McpRequest, McpResponse]
+    assert [observed.time_ns for observed in seen] == [3 * SECOND, 6 * SECOND]
+
+
+def test_a_response_of_openai_over_a_websocket_is_read() -> None:
+    asked = {"type": "response.create", "model": "gpt-5", "input": "hi"}
+    answer = {
+        "type": "message",
+        "role": "assistant",
+        "content": [{"type": "output_text", "text": "Hello"}],
+    }
+    completed = {
+        "type": "response.completed",
+        "response": {
+            "object": "response",
+            "model": "gpt-5",
+            "status": "completed",
+            "output": [answer],
+        },
+    }
+    delta = {"type": "response.output_text.delta", "delta": "Hel"}
+    seen = run(
+        (WRITE, request(None, method="GET", headers=UPGRADE, path="/v1/responses")),
+        (READ, SWITCHING),
+        (WRITE, websocket_wire.frame(1, as_json(asked), mask=b"abcd")),
+        (READ, websocket_wire.frame(1, as_json(delta))),
+        (READ, websocket_wire.frame(1, as_json(completed))),
+    )
+    prompt, response_ = prompt_of(seen), response_of(seen)
+    assert (prompt.api, prompt.user_message) == ("openai.responses", "hi")
+    assert (response_.api, response_.text) == ("openai.responses", "Hello")
+
+
+def test_a_websocket_of_an_unknown_host_is_muted_in_the_end() -> None:
+    reader = ConnectionReader(OTHER)
+    reader.feed(WRITE, request(None, method="GET", headers=UPGRADE, host=OTHER), 0)
+    reader.feed(READ, SWITCHING, 0)
+    for _ in range(MAX_OTHER_BYTES // 100_000 + 1):
+        reader.feed(READ, websocket_wire.frame(2, bytes(100_000)), 0)
+
+    assert reader.verdict == "not_ai"
+
+
+def h2_head(sender: Sender, stream: int, path: str = PATH) -> bytes:
+    fields = (
+        (":method", "POST"),
+        (":path", path),
+        (":authority", SNI),
+        ("content-type", "application/json"),
+        ("user-agent", "OpenAI/Python 3.54.0"),
+    )
+    return sender.headers(stream, fields)
+
+
+def h2_request(sender: Sender, stream: int, body: object, path: str = PATH) -> bytes:
+    return h2_head(sender, stream, path) + http2_wire.data(stream, as_json(body), last=True)
+
+
+def h2_response(sender: Sender, stream: int, body: object, *, last: bool = True) -> bytes:
+    is_stream = isinstance(body, bytes)
+    kind = "text/event-stream" if is_stream else "application/json"
+    content = body if isinstance(body, bytes) else as_json(body)
+    head = sender.headers(stream, ((":status", "200"), ("content-type", kind)))
+    return head + http2_wire.data(stream, content, last=last)
+
+
+def test_http2_gives_the_actions_of_http1_with_version_and_stream() -> None:
+    seen = run(
+        (WRITE, OPENING + h2_request(Sender(), 1, CHAT)),
+        (READ, http2_wire.settings() + h2_response(Sender(), 1, EVENTS)),
+    )
+    headers = {"User-Agent": "OpenAI/Python 3.54.0"}
+    expected = run(
+        (WRITE, request(CHAT, headers=headers)),
+        (READ, response(EVENTS, kind="text/event-stream")),
+    )
+    assert actions(seen) == actions(expected)
+    assert {(o.http_version, o.stream_id, o.exchange) for o in seen} == {("2", 1, 1)}
+
+
+def test_many_streams_are_paired_by_their_number_however_they_interleave() -> None:
+    asking, answering = Sender(), Sender()
+    questions = [{**CHAT, "messages": [{"role": "user", "content": str(n)}]} for n in range(40)]
+    steps = [(WRITE, OPENING), (READ, http2_wire.settings())]
+    steps += [(WRITE, h2_request(asking, 2 * n + 1, body)) for n, body in enumerate(questions)]
+    opened = [answering.headers(s, ((":status", "200"),)) for s in range(79, 0, -2)]
+    steps += [(READ, head) for head in opened]
+    for n in range(40):
+        answer = {**COMPLETION, "model": f"m{n}"}
+        steps.append((READ, http2_wire.data(2 * n + 1, as_json(answer), last=True)))
+    seen = run(*steps)
+
+    asked = {o.exchange: o for o in seen if isinstance(o.action, Prompt)}
+    answered = {o.exchange: o for o in seen if isinstance(o.action, Response)}
+    assert len(asked) == len(answered) == 40
+    for number, observed in answered.items():
+        assert isinstance(observed.action, Response)
+        question = asked[number].action
+        assert isinstance(question, Prompt)
+        assert observed.action.model == f"m{question.user_message}"
+        assert observed.action.latency is not None
+        assert observed.stream_id == asked[number].stream_id
+
+
+def test_an_answer_that_the_client_resets_is_told_as_truncated() -> None:
+    cut = sse(CHUNKS[:2], done=False)
+    reset = http2_wire.frame(http2_wire.RST_STREAM, 0, 1, b"\0\0\0\x08")
+    seen = run(
+        (WRITE, OPENING + h2_request(Sender(), 1, CHAT)),
+        (READ, http2_wire.settings() + h2_response(Sender(), 1, cut, last=False)),
+        (WRITE, reset),
+        close=False,
+    )
+    answer = only(seen, Response)
+    assert answer.time_ns == 3 * SECOND
+    assert response_of(seen).truncated
+
+
+def test_joined_late_http2_is_read_by_what_the_bodies_say() -> None:
+    asking, answering = Sender(), Sender()
+    h2_request(asking, 1, CHAT)
+    h2_response(answering, 1, EVENTS)
+    ping = http2_wire.frame(http2_wire.PING, 0, 0, bytes(8))
+    seen = run(
+        (WRITE, b"rest of a frame" + h2_request(asking, 3, CHAT) + ping),
+        (READ, b"rest of a frame" + h2_response(answering, 3, EVENTS) + ping),
+    )
+    prompt, answer = prompt_of(seen), response_of(seen)
+    assert (prompt.api, prompt.user_message, prompt.endpoint) == ("openai.chat", "hi", None)
+    assert answer.text == "Hello"
+    assert {(o.http_version, o.stream_id, o.exchange) for o in seen} == {("2", 3, 1)}
+
+
+def test_a_gap_over_frames_truncates_what_is_under_way_and_no_more() -> None:
+    asking, answering = Sender(), Sender()
+    reader = ConnectionReader(SNI)
+    reader.feed(WRITE, OPENING + h2_request(asking, 1, CHAT) + h2_request(asking, 3, CHAT), 0)
+    reader.feed(READ, http2_wire.settings() + h2_response(answering, 1, EVENTS[:99], last=False), 0)
+    reader.gap(READ, 1000, 0)
+    seen = reader.feed(READ, h2_response(Sender(), 3, EVENTS) + http2_wire.settings(), 0)
+    assert [(o.stream_id, getattr(o.action, "truncated", None)) for o in seen] == [(3, False)]
+
+    closed = reader.close(0)
+    assert [(o.stream_id, getattr(o.action, "truncated", None)) for o in closed] == [(1, True)]
+
+
+def test_http2_that_is_not_ai_is_muted_and_a_server_at_once() -> None:
+    sender = Sender()
+    client = ConnectionReader(OTHER)
+    client.feed(WRITE, OPENING, 0)
+    answering = Sender()
+    for n in range(MAX_OTHER_EXCHANGES):
+        client.feed(WRITE, h2_request(sender, 2 * n + 1, {"q": 1}, "/graphql"), 0)
+        client.feed(READ, h2_response(answering, 2 * n + 1, {"data": 1}), 0)
+    server = ConnectionReader(SNI)
+    assert server.feed(READ, OPENING + h2_request(Sender(), 1, CHAT), 0) == []
+
+    assert (client.protocol, client.verdict) == ("http2", "not_ai")
+    assert (server.protocol, server.role, server.verdict) == ("http2", "server", "not_ai")
+
+
+def test_a_server_whose_beginning_was_not_seen_shows_by_what_its_heads_say() -> None:
+    server = ConnectionReader()
+    server.feed(READ, h2_request(Sender(), 1, CHAT), 0)
+    assert (server.role, server.verdict) == ("server", "not_ai")
+
+
+def test_bodies_under_way_are_bounded_together() -> None:
+    reader, sender = ConnectionReader(SNI, max_kept_bytes=1000), Sender()
+    reader.feed(WRITE, OPENING, 0)
+    seen: list[Observed] = []
+    for stream in range(1, 41, 2):
+        body = as_json({**CHAT, "x": "y" * 200})[:-1]
+        wire = h2_head(sender, stream) + http2_wire.data(stream, body)
+        seen += reader.feed(WRITE, wire, 0)
+        assert sum(e.kept for e in reader._asking.values()) <= 1000
+    assert len(seen) == 20 - len(reader._asking)
+    assert all(isinstance(o.action, Prompt) and o.action.truncated for o in seen)
+
+
+def test_what_http2_holds_for_long_is_told_as_truncated() -> None:
+    reader = ConnectionReader(SNI)
+    reader.feed(WRITE, OPENING + h2_request(Sender(), 1, CHAT), 0)
+    cut = sse(CHUNKS[:2], done=False)
+    reader.feed(READ, http2_wire.settings() + h2_response(Sender(), 1, cut, last=False), 0)
+
+    assert reader.expire(IDLE_SECONDS * SECOND) == []
+    assert response_of(reader.expire(IDLE_SECONDS * SECOND + 1)).truncated
+
+
+def test_after_it_was_muted_http2_is_joined_late() -> None:
+    asking, answering = Sender(), Sender()
+    reader = ConnectionReader()
+    reader.feed(WRITE, OPENING, 0)
+    for n in range(MAX_OTHER_EXCHANGES):
+        reader.feed(WRITE, sender_get(asking, 2 * n + 1), 0)
+        reader.feed(READ, h2_response(answering, 2 * n + 1, {"data": 1}), 0)
+    assert reader.verdict == "not_ai"
+    reader.name(SNI)
+    seen = reader.feed(WRITE, h2_request(asking, 99, CHAT) + http2_wire.settings(), 0)
+    assert prompt_of(seen).provider == "openai"
+
+
+def sender_get(sender: Sender, stream: int) -> bytes:
+    return sender.headers(stream, ((":method", "GET"), (":path", "/")), last=True)
 
 
 def test_a_gap_in_a_request_is_told() -> None:
@@ -539,3 +751,34 @@ def test_an_answer_without_a_type_is_read_by_its_opening() -> None:
     for body in (EVENTS, as_json(COMPLETION)):
         whole = response(body, kind="text/plain")
         assert response_of(run((WRITE, request(CHAT)), (READ, whole))).text == "Hello"
+
+
+def test_a_host_that_serves_more_is_watched_once_a_path_of_models_is_asked_for() -> None:
+    reader = ConnectionReader("acme.snowflakecomputing.com")
+    verdicts = [reader.verdict]
+    for path in ("/queries/v1/query-request", "/api/v2/cortex/inference:complete"):
+        reader.feed(WRITE, request({"x": 1}, path=path), SECOND)
+        verdicts.append(reader.verdict)
+
+    assert verdicts == ["undecided", "undecided", "ai"]
+    assert reader.provider == "snowflake"
+
+
+def test_a_warehouse_is_muted_as_any_other_host() -> None:
+    reader = ConnectionReader("acme.snowflakecomputing.com")
+    for _ in range(MAX_OTHER_EXCHANGES):
+        reader.feed(WRITE, request({"sql": 1}, path="/queries/v1/query-request"), SECOND)
+        reader.feed(READ, response({"rows": 1}), SECOND)
+
+    assert reader.verdict == "not_ai"
+
+
+def test_a_local_port_is_no_verdict_until_a_prompt_is_seen() -> None:
+    reader = ConnectionReader()
+    verdicts = []
+    for body in ({"x": 1}, CHAT):
+        reader.feed(WRITE, request(body, host="localhost:8000"), SECOND)
+        verdicts.append(reader.verdict)
+
+    assert verdicts == ["undecided", "ai"]
+    assert reader.provider == "vllm"

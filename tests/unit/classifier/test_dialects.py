@@ -1,7 +1,7 @@
 import pytest
 
 from busted.classifier import dialects
-from busted.classifier.providers import PROVIDERS
+from busted.classifier.providers_table import PROVIDERS
 from tests.unit.classifier.wire import CHAT, COMPLETION, MESSAGES
 
 
@@ -17,7 +17,16 @@ from tests.unit.classifier.wire import CHAT, COMPLETION, MESSAGES
         ("/v1/completions", "openai.completions"),
         ("/v1/embeddings", "openai.embeddings"),
         ("/backend-api/codex/responses", "openai.responses"),
-        ("/v1/messages/count_tokens", None),
+        ("/v1/messages/count_tokens", "anthropic.messages.count_tokens"),
+        ("/api/chat", "ollama.chat"),
+        ("/api/embeddings", "ollama.embed"),
+        ("/api/generate", "ollama.generate"),
+        ("/v2/chat", "cohere.chat"),
+        ("/v1/rerank", "cohere.rerank"),
+        ("/v1beta/models/g:generateContent", "google.generate_content"),
+        ("/v1beta/openai/chat/completions", "openai.chat"),
+        ("/v1/projects/p/locations/l/endpoints/openapi/chat/completions", "openai.chat"),
+        ("/model/m/converse", "bedrock.converse"),
         ("/v1/models", None),
         ("/api/v1/messages2", None),
         ("/", None),

@@ -1,68 +1,199 @@
+from typing import Any
+
 import pytest
 
-from busted.classifier.fingerprint import fnv1a, sdk, signature
+from busted.classifier import Direction, classify
+from busted.classifier.fingerprint import (
+    MAX_BETAS,
+    agent,
+    api_version,
+    betas,
+    fnv1a,
+    sdk,
+    signature,
+)
 from busted.events import Sdk
+from tests.unit.classifier.wire import CHAT, request
+
+# User-Agent: library, agent.
+CLIENTS: list[tuple[str, tuple[str, str] | None, tuple[str, str] | None]] = [
+    ("OpenAI/Python 3.54.0", ("openai-python", "3.54.0"), None),
+    ("AsyncOpenAI/Python 1.109.1", ("openai-python", "1.109.1"), None),
+    ("AzureOpenAI/Python 1.0.0", ("openai-python", "1.0.0"), None),
+    ("AsyncAzureOpenAI/Python 1.0.0", ("openai-python", "1.0.0"), None),
+    ("OpenAI/JS 6.49.0", ("openai-node", "6.49.0"), None),
+    ("Anthropic/Python 2.12.0", ("anthropic-python", "2.12.0"), None),
+    ("AsyncAnthropic/Python 2.12.0", ("anthropic-python", "2.12.0"), None),
+    ("AnthropicBedrock/Python 2.0", ("anthropic-python", "2.0"), None),
+    ("Anthropic/JS 1.12.0", ("anthropic-js", "1.12.0"), None),
+    ("Groq/Python 1.7.0", ("groq-python", "1.7.0"), None),
+    ("claude-cli/2.1.197 (external, cli)", None, ("claude-code", "2.1.197")),
+    ("claude-cli/2.1.0 (external, sdk-py)", None, ("claude-code", "2.1.0")),
+    (
+        "claude-cli/2.1.0 (external, sdk-py, agent-sdk/0.1.3)",
+        ("claude-agent-sdk", "0.1.3"),
+        ("claude-code", "2.1.0"),
+    ),
+    ("claude-code/2.1.0", None, ("claude-code", "2.1.0")),
+    ("codex_cli_rs/0.169.0 (Debian 12; x86_64) xterm", None, ("codex", "0.169.0")),
+    ("codex_vscode/0.1.0", None, ("codex", "0.1.0")),
+    ("codex_exec/0.1.0", None, ("codex", "0.1.0")),
+    ("codex_sdk_ts/0.1.0", None, ("codex", "0.1.0")),
+    ("GeminiCLI/0.61.0/gemini-2.5-pro (linux; x64)", None, ("gemini-cli", "0.61.0")),
+    ("google-genai-sdk/3.4.0 gl-python/3.11.7", ("google-genai", "3.4.0"), None),
+    ("litellm/1.83.0", ("litellm", "1.83.0"), None),
+    ("aider/0.86.1", None, ("aider", "0.86.1")),
+    ("pydantic-ai/2.68.0", ("pydantic-ai", "2.68.0"), None),
+    ("ai/6.0.1 ai-sdk/openai/2.0.1 runtime/node.js/20", ("vercel-ai", "6.0.1"), None),
+    ("ai-sdk/provider-utils/3.0.1 runtime/node.js/20", ("vercel-ai", "3.0.1"), None),
+    (
+        "opencode/1.18.33 ai-sdk/provider-utils/3.0.1 runtime/bun/1.3.14",
+        ("vercel-ai", "3.0.1"),
+        ("opencode", "1.18.33"),
+    ),
+    ("grok-shell/0.1.2", None, ("grok-build", "0.1.2")),
+    ("grok-pager/0.1.2", None, ("grok-build", "0.1.2")),
+    ("QwenCode/0.2.1 (linux; x64)", None, ("qwen-code", "0.2.1")),
+    ("GitHubCopilotChat/0.30.0", None, ("copilot-chat", "0.30.0")),
+    ("Boto3/1.44.0 md/Botocore#1.44.0", ("boto3", "1.44.0"), None),
+    ("Botocore/1.44.0 ua/2.1", ("botocore", "1.44.0"), None),
+    ("curl/7.88.1", ("curl", "7.88.1"), None),
+    ("python-requests/2.32.3", ("python-requests", "2.32.3"), None),
+]
+
+
+def named(told: tuple[str, str] | None) -> Sdk | None:
+    return Sdk(name=told[0], version=told[1]) if told else None
+
+
+@pytest.mark.parametrize(("text", "library", "application"), CLIENTS)
+def test_user_agents_of_real_clients(
+    text: str, library: tuple[str, str] | None, application: tuple[str, str] | None
+) -> None:
+    headers = (("user-agent", text),)
+
+    assert agent(headers) == named(application)
+    assert sdk(headers) == named(library or application)
+
+
+def product(text: str) -> str:
+    """The first product of a User-Agent that names its client."""
+    return text if "/Python " in text or "/JS " in text else text.split()[0]
+
+
+@pytest.mark.parametrize("text", [product(text) for text, _, _ in CLIENTS])
+def test_what_only_looks_like_a_client_is_not_taken_for_it(text: str) -> None:
+    def names(text: str) -> set[str]:
+        headers = (("user-agent", text),)
+        return {told.name for told in (sdk(headers), agent(headers)) if told}
+
+    assert len(names(text)) == 1
+    for near in (f"not{text}", f"my-{text}", f"x.{text}", f"x/{text}", text.replace("/", " ")):
+        assert names(near) & names(text) == set(), near
 
 
 @pytest.mark.parametrize(
-    ("agent", "name", "version"),
+    "text", ["", "Mozilla/5.0 (X11; Linux) ai/6.0", "just words", "/1.0", "é/1.0", "node"]
+)
+def test_other_user_agents_name_nobody(text: str) -> None:
+    assert sdk((("user-agent", text),)) is None
+    assert agent((("user-agent", text),)) is None
+
+
+@pytest.mark.parametrize(
+    ("header", "value", "name"),
     [
-        ("OpenAI/Python 3.54.0", "openai-python", "3.54.0"),
-        ("AsyncOpenAI/Python 1.109.1", "openai-python", "1.109.1"),
-        ("AzureOpenAI/Python 1.0.0", "openai-python", "1.0.0"),
-        ("AsyncAzureOpenAI/Python 1.0.0", "openai-python", "1.0.0"),
-        ("OpenAI/JS 6.49.0", "openai-node", "6.49.0"),
-        ("Anthropic/Python 2.12.0", "anthropic-python", "2.12.0"),
-        ("AsyncAnthropic/Python 2.12.0", "anthropic-python", "2.12.0"),
-        ("AnthropicBedrock/Python 2.0", "anthropic-python", "2.0"),
-        ("Anthropic/JS 1.12.0", "anthropic-js", "1.12.0"),
-        ("Groq/Python 1.7.0", "groq-python", "1.7.0"),
-        ("claude-cli/2.1.197 (external, cli)", "claude-code", "2.1.197"),
-        ("claude-cli/2.1.0 (external, sdk-py, agent-sdk/0.1)", "claude-code", "2.1.0"),
-        ("claude-code/2.1.0", "claude-code", "2.1.0"),
-        ("codex_cli_rs/0.169.0 (Debian 12; x86_64) xterm", "codex", "0.169.0"),
-        ("codex_vscode/0.1.0", "codex", "0.1.0"),
-        ("codex_exec/0.1.0", "codex", "0.1.0"),
-        ("codex_sdk_ts/0.1.0", "codex", "0.1.0"),
-        ("GeminiCLI/0.61.0/gemini-2.5-pro (linux; x64)", "gemini-cli", "0.61.0"),
-        ("google-genai-sdk/3.4.0 gl-python/3.11.7", "google-genai", "3.4.0"),
-        ("litellm/1.83.0", "litellm", "1.83.0"),
-        ("aider/0.86.1", "aider", "0.86.1"),
-        ("pydantic-ai/2.68.0", "pydantic-ai", "2.68.0"),
-        ("ai/6.0.1 ai-sdk/openai/2.0.1 runtime/node.js/20", "vercel-ai", "6.0.1"),
-        ("ai-sdk/provider-utils/3.0.1 runtime/node.js/20", "vercel-ai", "3.0.1"),
-        (
-            "opencode/1.18.33 ai-sdk/provider-utils/3.0.1 runtime/bun/1.3.14",
-            "opencode",
-            "1.18.33",
-        ),
-        ("grok-shell/0.1.2", "grok-build", "0.1.2"),
-        ("grok-pager/0.1.2", "grok-build", "0.1.2"),
-        ("GitHubCopilotChat/0.30.0", "copilot-chat", "0.30.0"),
-        ("Boto3/1.44.0 md/Botocore#1.44.0", "boto3", "1.44.0"),
-        ("curl/7.88.1", "curl", "7.88.1"),
-        ("python-requests/2.32.3", "python-requests", "2.32.3"),
+        ("x-claude-code-session-id", "s", "claude-code"),
+        ("x-claude-code-agent-id", "a", "claude-code"),
+        ("x-qwen-code-session-id", "s", "qwen-code"),
+        ("originator", "codex_cli_rs", "codex"),
+        ("originator", "codex_exec", "codex"),
+        ("copilot-integration-id", "vscode-chat", "copilot-chat"),
+        ("copilot-integration-id", "copilot-developer-cli", "copilot"),
     ],
 )
-def test_user_agents_of_real_clients(agent: str, name: str, version: str) -> None:
-    assert sdk((("user-agent", agent),)) == Sdk(name=name, version=version)
+def test_agents_name_themselves_in_companion_headers(header: str, value: str, name: str) -> None:
+    library = ("user-agent", "Anthropic/JS 1.12.0")
+    headers = (library, (header, value))
+
+    assert agent(headers) == Sdk(name=name)
+    assert sdk(headers) == Sdk(name="anthropic-js", version="1.12.0")
+    assert agent((library, (f"{header}-x", value))) is None
+    assert agent((library, (f"x-{header}", value))) is None
+
+
+def test_a_companion_takes_the_version_from_where_its_agent_says_it() -> None:
+    codex = (("user-agent", "codex_exec/1.0"), ("originator", "codex_exec"))
+    assert agent(codex) == Sdk(name="codex", version="1.0")
+    copilot = (("copilot-integration-id", "vscode-chat"),)
+    plugin = ("editor-plugin-version", "copilot-chat/0.30.0")
+    assert agent((*copilot, plugin)) == Sdk(name="copilot-chat", version="0.30.0")
+    assert agent((*copilot, ("editor-plugin-version", "x/1"))) == Sdk(name="copilot-chat")
+    assert agent((("originator", "opencode"),)) is None
+
+
+def test_an_agent_and_the_library_it_wraps_are_told_apart() -> None:
+    claude = (
+        ("user-agent", "claude-cli/2.1.197 (external, cli)"),
+        ("x-stainless-lang", "js"),
+        ("x-stainless-package-version", "0.70.0"),
+        ("anthropic-version", "2023-06-01"),
+    )
+    gemini = (
+        ("user-agent", "GeminiCLI/0.61.0/gemini-2.5-pro (linux; x64)"),
+        ("x-goog-api-client", "google-genai-sdk/2.32.0 gl-node/v20"),
+    )
+
+    assert agent(claude) == Sdk(name="claude-code", version="2.1.197")
+    assert sdk(claude) == Sdk(name="anthropic-js", version="0.70.0")
+    assert agent(gemini) == Sdk(name="gemini-cli", version="0.61.0")
+    assert sdk(gemini) == Sdk(name="google-genai", version="2.32.0")
 
 
 @pytest.mark.parametrize(
-    "agent", ["", "Mozilla/5.0 (X11; Linux) Chrome/140", "just words", "/1.0", "é/1.0", "node"]
+    ("headers", "target", "version"),
+    [
+        ({"anthropic-version": "2023-06-01"}, "/v1/messages", "2023-06-01"),
+        ({"x-github-api-version": "2025-05-01"}, "/chat/completions", "2025-05-01"),
+        ({}, "/openai/deployments/d/chat/completions?api-version=2024-10-21", "2024-10-21"),
+        ({}, "/openai/x?a=1&api-version=2024-10-21-preview&b=2", "2024-10-21-preview"),
+        ({}, "/x?my-api-version=1", None),
+        ({}, "/x?api-version=", None),
+        ({}, "/api-version=1", None),
+        ({"anthropic-version": "v" * 100}, "/x", "v" * 40),
+    ],
 )
-def test_other_user_agents_name_nobody(agent: str) -> None:
-    assert sdk((("user-agent", agent),)) is None
+def test_the_version_of_the_api(headers: dict[str, str], target: str, version: str | None) -> None:
+    assert api_version(tuple(headers.items()), target) == version
 
 
-def test_agents_name_themselves_in_companion_headers() -> None:
-    wrapped = ("user-agent", "Anthropic/JS 1.12.0")
-
-    assert sdk((wrapped, ("x-claude-code-session-id", "s"))) == Sdk(name="claude-code")
-    assert sdk((("user-agent", "node"), ("originator", "codex_cli_rs"))) == Sdk(name="codex")
-    assert sdk((("user-agent", "codex_exec/1.0"), ("originator", "codex_exec"))) == Sdk(
-        name="codex", version="1.0"
+def test_betas_are_listed_whichever_header_asks_for_them() -> None:
+    headers = (
+        ("anthropic-beta", "context-1m-2025-08-07, oauth-2025-04-20,,"),
+        ("openai-beta", "responses=v1"),
+        ("x-beta", "no"),
     )
+
+    assert betas(headers) == ("context-1m-2025-08-07", "oauth-2025-04-20", "responses=v1")
+    assert betas(()) == ()
+    assert betas((("anthropic-beta", "a," * 1_000),)) == ("a",) * MAX_BETAS
+
+
+def test_a_prompt_tells_agent_library_and_versions() -> None:
+    headers = {
+        "User-Agent": "opencode/1.18.33 ai-sdk/provider-utils/3.0.1",
+        "OpenAI-Beta": "x=1",
+    }
+    found = classify(
+        request(CHAT, path="/v1/chat/completions?api-version=7", headers=headers),
+        Direction.WRITE,
+        "api.openai.com",
+    )
+
+    prompt: Any = found.actions[0]
+    assert found.agent == prompt.agent == Sdk(name="opencode", version="1.18.33")
+    assert found.sdk == prompt.sdk == Sdk(name="vercel-ai", version="3.0.1")
+    assert (prompt.api_version, prompt.betas) == ("7", ("x=1",))
 
 
 def test_stainless_headers_name_what_no_user_agent_does() -> None:

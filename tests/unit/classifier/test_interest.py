@@ -5,9 +5,9 @@ from busted.classifier.interest import (
     MAX_TEXT_BYTES,
     Interest,
 )
-from busted.classifier.providers import find
+from busted.classifier.providers import Provider
 
-OPENAI = find("api.openai.com")
+OPENAI = Provider("openai", "OpenAI", ("api.openai.com",))
 
 
 def test_other_exchanges_count_in_a_row() -> None:

@@ -219,7 +219,76 @@ def test_a_strange_event_is_survived(event: dict[str, object]) -> None:
     assert streamed(event, delta({"content": "fine"})).text in ("fine", "5fine")
 
 
-def test_requests_without_a_conversation_tell_what_was_asked() -> None:
-    asked = openai.read_plain_request({"model": "e", "input": ["a", "b"], "dimensions": 3})
+@pytest.mark.parametrize(
+    ("usage", "read"),
+    [
+        # Moonshot, Perplexity, OpenRouter, xAI (which counts thoughts beside the completion)
+        (
+            {"prompt_tokens": 9, "completion_tokens": 4, "cached_tokens": 8},
+            Usage(input=9, output=4, cached=8),
+        ),
+        (
+            {"prompt_tokens": 9, "completion_tokens": 4, "reasoning_tokens": 3},
+            Usage(input=9, output=4, reasoning=3),
+        ),
+        (
+            {
+                "prompt_tokens": 9,
+                "completion_tokens": 4,
+                "prompt_tokens_details": {"cached_tokens": 1, "cache_write_tokens": 7},
+                "cost": 0.01,
+            },
+            Usage(input=9, output=4, cached=1, cache_written=7),
+        ),
+        (
+            {
+                "prompt_tokens": 32,
+                "completion_tokens": 9,
+                "total_tokens": 135,
+                "completion_tokens_details": {"reasoning_tokens": 94},
+            },
+            Usage(input=32, output=103, reasoning=94),
+        ),
+    ],
+)
+def test_each_provider_counts_in_its_own_way(usage: dict[str, object], read: Usage) -> None:
+    assert streamed({"choices": [], "usage": usage}).usage == read
+    assert streamed({"choices": [], "x_groq": {"usage": usage}}).usage == read
+    assert streamed({"choices": [{"delta": {}, "usage": usage}]}).usage == read
 
-    assert (asked.model, asked.user_message, asked.params) == ("e", "a\nb", {"dimensions": 3})
+
+def test_mistrals_thoughts_are_not_what_it_says() -> None:
+    thought = {"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}
+
+    answer = streamed(
+        delta({"content": [thought]}),
+        delta({"content": [{"type": "text", "text": "Hel"}]}),
+        delta({"content": "lo"}),
+    )
+
+    assert (answer.reasoning, answer.text) == ("hm", "Hello")
+
+
+def test_of_a_spoken_answer_the_transcript_is_told() -> None:
+    answer = streamed(
+        delta({"audio": {"id": "audio_1", "transcript": "Hel"}}),
+        delta({"audio": {"transcript": "lo", "data": "AAAA"}}),
+    )
+
+    assert answer.text == "Hello"
+
+
+def test_an_image_in_an_answer_is_described() -> None:
+    image = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 4096}}
+
+    assert streamed(delta({"content": "", "images": [image]})).text == "[image/png, 3 KB]"
+
+
+def test_an_error_with_a_good_status_is_told() -> None:
+    failed: dict[str, object] = {
+        "base_resp": {"status_code": 1004, "status_msg": "login fail"},
+        "choices": None,
+    }
+
+    assert streamed(failed).error == "1004: login fail"
+    assert streamed({"base_resp": {"status_code": 0, "status_msg": ""}}).error is None

@@ -1,8 +1,9 @@
 import pytest
 
-from busted.classifier import mcp, requests
+from busted.classifier import requests
 from busted.classifier.collect import BodyStore
-from busted.classifier.direction import Direction
+from busted.classifier.mcp_memory import Pending
+from busted.classifier.options import DEFAULT_OPTIONS
 from busted.classifier.requests import Request, body_store, serving
 from busted.events import Prompt
 from busted.protocols.http import HttpRequest
@@ -19,8 +20,8 @@ def read(store: BodyStore, *, sni: str | None = None, truncated: bool = False) -
         store,
         sni=sni,
         truncated=truncated,
-        pending=mcp.Pending(),
-        direction=Direction.WRITE,
+        pending=Pending(),
+        options=DEFAULT_OPTIONS,
     )
 
 
@@ -47,11 +48,11 @@ def test_bodies_that_cannot_be_ours_are_only_counted(path: str, kind: str, kept:
 def test_the_checked_name_goes_before_the_claimed_one() -> None:
     claimed = HttpRequest("POST", "/v1/x", (("host", "api.openai.com"),))
 
-    assert serving(claimed, "evil.example") is None
-    assert (found := serving(claimed, None)) is not None
+    assert serving(claimed, "evil.example", DEFAULT_OPTIONS) is None
+    assert (found := serving(claimed, None, DEFAULT_OPTIONS)) is not None
     assert found.id == "openai"
-    assert serving(None, "api.groq.com") is not None
-    assert serving(None, None) is None
+    assert serving(None, "api.groq.com", DEFAULT_OPTIONS) is not None
+    assert serving(None, None, DEFAULT_OPTIONS) is None
 
 
 @pytest.mark.parametrize(

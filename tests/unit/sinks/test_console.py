@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from busted.events import Action, ChatMessage, Coverage, Event, Prompt, Response
+from busted.events import Action, ChatMessage, Coverage, Event, Prompt, Response, Sdk
 from busted.sinks.console import Console, cut, excerpt, head, visible
 from tests.unit.sinks.samples import (
     ACTIONS,
@@ -97,6 +97,12 @@ def test_an_unknown_provider_is_shown_by_its_dialect() -> None:
     bare = Response(api="openai.chat", status=200, stream=False, bytes=1, truncated=False)
 
     assert text(bare) == "14:03:22.117 python3(41213) <<< openai.chat 200\n"
+
+
+def test_an_agent_is_shown_rather_than_the_library_it_wraps() -> None:
+    said = msgspec.structs.replace(PROMPT, agent=Sdk(name="opencode", version="1.18.33"))
+
+    assert head(event(said)).endswith(" opencode/1.18.33")
 
 
 def test_a_long_text_is_cut_and_says_so() -> None:

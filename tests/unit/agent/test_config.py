@@ -1,0 +1,119 @@
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from busted.agent import config
+from busted.agent.config import ConfigError, read_options
+from busted.events import Usage
+from tests.requirements import ROOT
+
+PROVIDER = """
+[[providers]]
+id = "acme"
+name = "Acme"
+hosts = ["llm.acme.example"]
+"""
+
+
+def written(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "busted.toml"
+    path.write_text(text)
+    return path
+
+
+def test_the_example_in_the_documentation_is_read(tmp_path: Path) -> None:
+    document = (ROOT / "docs" / "cli.md").read_text()
+    example = document.split("```toml\n")[1].split("```")[0]
+
+    options = read_options(written(tmp_path, example))
+
+    acme = options.providers.find("a.llm.acme.example", "/v1/x")
+    assert acme is not None
+    assert (acme.id, acme.name, acme.api) == ("acme", "Acme gateway", "openai.chat")
+    nim = options.providers.find("localhost:8000", "/v1/x")
+    assert nim is not None
+    assert nim.id == "nim"
+    usage = Usage(input=1_000_000, output=0)
+    assert options.prices.cost("acme", "acme-large-latest", usage) == 1.5
+
+
+def test_rows_of_an_operator_win_over_ours(tmp_path: Path) -> None:
+    path = written(
+        tmp_path,
+        """
+        providers = [{id = "mine", name = "Mine", hosts = ["*.openai.com"]}]
+        prices = [{provider = "openai", models = ["gpt-4o"], input = 1, output = 1}]
+        """,
+    )
+    options = read_options(path)
+
+    found = options.providers.find("api.openai.com", "/v1/x")
+    assert found is not None
+    assert found.id == "mine"
+    usage = Usage(input=1_000_000, output=0)
+    assert options.prices.cost("openai", "gpt-4o", usage) == 1.0
+    assert options.prices.cost("openai", "gpt-4o-mini", usage) == 0.15
+
+
+def test_an_empty_file_changes_nothing(tmp_path: Path) -> None:
+    assert read_options(written(tmp_path, "")).providers.find("api.openai.com") is not None
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("providers = 1", "providers is no list of tables: begin each with [[providers]]"),
+        ("[provider]", "nothing is called 'provider'; there are providers, prices"),
+        ("= 1", "is no TOML: "),
+        ("a = " + "[" * 5_000, "is no TOML: "),
+        (PROVIDER + PROVIDER.replace("id =", "ID ="), "row 2 of providers: Object "),
+        (PROVIDER.replace('"acme"', '"Acme"'), "row 1 of providers: Expected `str` matching"),
+        (PROVIDER.replace("llm.acme.example", "*"), "row 1 of providers: Expected `str` matching"),
+        (PROVIDER + "hostnames = []", "row 1 of providers: Object contains unknown field"),
+        (PROVIDER + "local_ports = [1]", "row 1 of providers: it needs either hosts or local_p"),
+        (
+            PROVIDER.replace("hosts = [", "local_ports = [1]\n# "),
+            "row 1 of providers: local_ports need paths: a port alone tells nothing",
+        ),
+        (PROVIDER + 'api = "openai"', "row 1 of providers: no api is called 'openai'; there are "),
+        ("prices = [1]", "row 1 of prices: Expected `object`, got `int`"),
+        (
+            "[[prices]]\nprovider = 'x'\nmodels = ['m']\ninput = -1\noutput = 1",
+            "row 1 of prices: Expected `float` >= 0.0 - at `$.input`",
+        ),
+    ],
+)
+def test_a_row_that_makes_no_sense_is_named(tmp_path: Path, text: str, told: str) -> None:
+    path = written(tmp_path, text)
+
+    with pytest.raises(ConfigError) as raised:
+        read_options(path)
+    assert str(raised.value).startswith(str(path))
+    assert told in str(raised.value)
+
+
+def test_files_that_cannot_be_read_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ConfigError, match=r"cannot read .*: No such file"):
+        read_options(tmp_path / "none")
+    with pytest.raises(ConfigError, match=r"cannot read .*: Is a directory"):
+        read_options(tmp_path)
+    monkeypatch.setattr(config, "MAX_FILE_BYTES", 10)
+    with pytest.raises(ConfigError, match="more than 10 bytes"):
+        read_options(written(tmp_path, "#" * 11))
+
+
+@given(content=st.binary(max_size=100) | st.text("[]{}=.,\"' \nproviders1", max_size=100))
+def test_any_file_is_read_or_refused(
+    tmp_path_factory: pytest.TempPathFactory, content: bytes | str
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "any.toml"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    try:
+        options = read_options(path)
+    except ConfigError:
+        return
+    assert options.providers.find("api.openai.com") is not None

@@ -1,0 +1,133 @@
+from itertools import pairwise
+
+import pytest
+
+from busted.classifier.direction import Direction
+from busted.classifier.framing import Framing, Protocol, Read, Role
+from busted.protocols.http import HttpBody, HttpEnd, HttpRequest, HttpResponse
+from busted.protocols.websocket import WebSocketMessage
+from tests import websocket_wire
+from tests.http2_wire import (
+    PREFACE,
+    REQUEST,
+    RESPONSE,
+    RST_STREAM,
+    Sender,
+    data,
+    frame,
+    settings,
+)
+from tests.unit.classifier.wire import CHAT, request, response
+
+WRITE, READ = Direction.WRITE, Direction.READ
+UPGRADE = {"Connection": "Upgrade", "Upgrade": "websocket"}
+SWITCHING = (
+    b"HTTP/1.1 101 Switching\r\nConnection: upgrade\r\nUpgrade: websocket\r\n"
+    b"Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("direction", "wire", "protocol", "role"),
+    [
+        (WRITE, PREFACE, "http2", "client"),
+        (READ, PREFACE, "http2", "server"),
+        (READ, settings((3, 100)), "http2", "client"),
+        (WRITE, settings() + Sender().headers(1, RESPONSE), "http2", "server"),
+        (WRITE, request(CHAT), "http1", "client"),
+        (READ, request(CHAT), "http1", "server"),
+        (READ, response({}), "http1", "client"),
+        (WRITE, response({}), "http1", "server"),
+        (WRITE, b"PRI * HTTP/1.1\r\n\r\n", "http1", None),
+        (READ, b"junk " + data(1, b"late") * 2, "http2", None),
+        (READ, data(1, b"late") + Sender().headers(3, RESPONSE), "http2", "client"),
+        (READ, data(1, b"late") + Sender().headers(3, REQUEST), "http2", "server"),
+    ],
+)
+def test_protocol_and_role_show_however_the_beginning_is_cut(
+    direction: Direction, wire: bytes, protocol: Protocol, role: Role | None
+) -> None:
+    for cut in range(len(wire)):
+        framing = Framing()
+        framing.feed(direction, wire[:cut])
+        framing.feed(direction, wire[cut:])
+        assert (framing.protocol, framing.role) == (protocol, role)
+
+
+def test_the_first_to_know_the_role_is_right() -> None:
+    framing = Framing()
+    framing.feed(WRITE, request(CHAT))
+    framing.feed(READ, request(CHAT))
+    assert framing.role == "client"
+
+
+def test_a_reset_of_one_direction_ends_the_message_of_the_other() -> None:
+    framing = Framing()
+    framing.feed(WRITE, PREFACE + settings())
+    framing.feed(READ, settings() + Sender().headers(1, RESPONSE))
+    assert framing.feed(WRITE, frame(RST_STREAM, 0, 1, bytes(4))) == [(READ, HttpEnd(True, 1))]
+
+
+def test_messages_of_a_websocket_come_from_the_byte_after_the_upgrade() -> None:
+    framing = Framing()
+    framing.feed(WRITE, request(None, method="GET", headers=UPGRADE))
+    hello = websocket_wire.frame(
+        websocket_wire.TEXT, websocket_wire.Deflater()(b"hello"), compressed=True
+    )
+    read: list[Read] = []
+    for a, b in pairwise(range(len(SWITCHING + hello) + 1)):
+        read += framing.feed(READ, (SWITCHING + hello)[a:b])
+    assert [type(message) for _, message in read] == [HttpResponse, HttpEnd, WebSocketMessage]
+    assert read[-1] == (READ, WebSocketMessage("text", b"hello"))
+    asked = websocket_wire.frame(websocket_wire.TEXT, b"hi", mask=b"abcd")
+    assert framing.feed(WRITE, asked) == [(WRITE, WebSocketMessage("text", b"hi"))]
+    assert framing.protocol == "websocket"
+
+
+def test_a_gap_in_a_websocket_is_told_by_its_message() -> None:
+    framing = Framing()
+    framing.feed(READ, SWITCHING + websocket_wire.frame(websocket_wire.TEXT, b"hello")[:4])
+    assert framing.gap(READ, 3) == [(READ, WebSocketMessage("text", b"he", truncated=True))]
+
+
+def test_an_upgrade_to_h2c_is_read_as_http2() -> None:
+    framing = Framing()
+    framing.feed(WRITE, request(None, method="GET", headers={**UPGRADE, "Upgrade": "h2c"}))
+    switching = SWITCHING.replace(b"websocket", b"h2c")
+    answer = settings() + Sender().headers(1, RESPONSE) + data(1, b"{}", last=True)
+    read = framing.feed(READ, switching + answer)
+    assert [message for _, message in read[2:]] == [
+        HttpResponse(200, (("content-type", "application/json"),), "2", 1),
+        HttpBody(b"{}", 1),
+        HttpEnd(stream_id=1),
+    ]
+    ((direction, head),) = framing.feed(WRITE, PREFACE + Sender().headers(3, REQUEST))
+    assert direction is WRITE
+    assert isinstance(head, HttpRequest)
+    assert framing.protocol == "http2"
+
+
+def test_what_goes_through_a_tunnel_is_not_read() -> None:
+    framing = Framing()
+    framing.expect("CONNECT")
+    framing.feed(READ, b"HTTP/1.1 200 OK\r\n\r\n\x16\x03")
+    assert framing.protocol == "other"
+    assert framing.feed(READ, response({})) == framing.gap(READ, 1) == framing.close() == []
+
+
+@pytest.mark.parametrize("beginning", [b"", PREFACE + settings()])
+def test_after_a_restart_the_next_messages_are_found(beginning: bytes) -> None:
+    framing = Framing()
+    framing.feed(WRITE, beginning + b"half of somet")
+    framing.restart()
+    wire = Sender().headers(1, REQUEST, last=True) + settings() if beginning else request(CHAT)
+    ((_, head), *_) = framing.feed(WRITE, wire)
+    assert isinstance(head, HttpRequest)
+    assert head.method == "POST"
+
+
+def test_after_a_restart_a_websocket_is_lost() -> None:
+    framing = Framing()
+    framing.feed(READ, SWITCHING + b"\x81")
+    framing.restart()
+    assert framing.feed(READ, websocket_wire.frame(websocket_wire.TEXT, b"a")) == []
