@@ -53,6 +53,11 @@ class Carrier(msgspec.Struct, frozen=True, kw_only=True):
     shared: bool = False
 
 
+def is_declared(headers: Headers) -> bool:
+    """Tell whether a head has a header that is MCP's."""
+    return not _HEADERS.isdisjoint([name for name, _ in headers])
+
+
 def carrier(head: HttpRequest, sni: str | None) -> Carrier:
     """Return what a request's head says; `sni` goes before its Host header."""
     told = {name: value for name, value in head.headers if name in _HEADERS}
@@ -76,7 +81,7 @@ def answering(asked: Carrier, headers: Headers) -> Carrier:
 
     The answer stays in its request's place, where its id was given.
     """
-    if not any(name in _HEADERS for name, _ in headers):
+    if not is_declared(headers):
         return asked
     session = header(headers, "mcp-session-id")
     revision = string(header(headers, "mcp-protocol-version"), MAX_NAME_CHARS)

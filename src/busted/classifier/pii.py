@@ -123,8 +123,7 @@ _FREQUENT_ESCAPES = (rb"\n", rb"\"", rb"\t", rb"\r")
 
 def find(text: str) -> tuple[Finding, ...]:
     """Return what was found in the first `MAX_SCAN_CHARS` of a text, in order, none overlapping."""
-    data = _utf8(text[:MAX_SCAN_CHARS])
-    return _findings(_in_characters(data, _spans(data, _signs(data))))
+    return _findings(_found(text[:MAX_SCAN_CHARS]))
 
 
 def find_in_body(body: bytes) -> tuple[Finding, ...]:
@@ -169,16 +168,7 @@ def examine(action: Action, direction: Direction) -> tuple[Action, ...]:
     """
     if not hasattr(action, "pii"):
         return (action,)
-    texts = tuple(_texts(action))
-    # All at once first: most actions have nothing, however many messages are in them.
-    together = _utf8("\n".join([text for _, text in texts]))
-    if b"@" not in together and not _signs(together):
-        return (action,)
-    findings = [
-        msgspec.structs.replace(finding, where=where)
-        for where, text in texts
-        for finding in find(text)
-    ]
+    findings = _placed(tuple(_texts(action)))
     if not findings:
         return (action,)
     told = PiiDetected(
@@ -188,6 +178,23 @@ def examine(action: Action, direction: Direction) -> tuple[Action, ...]:
         count=len(findings),
     )
     return (msgspec.structs.replace(action, pii=tuple(findings[:MAX_FINDINGS])), told)
+
+
+def _placed(texts: tuple[tuple[str, str], ...]) -> list[Finding]:
+    """Return what is found in named texts, searched together: nothing goes across a line's end."""
+    together = "\n".join([text for _, text in texts])
+    spans = iter(_found(together))
+    findings: list[Finding] = []
+    span = next(spans, None)
+    begin = 0
+    for where, text in texts:
+        stop = begin + len(text)
+        while span and span[0] < stop:
+            start, end, kind = span
+            findings.append(Finding(kind=kind, start=start - begin, end=end - begin, where=where))
+            span = next(spans, None)
+        begin = stop + 1
+    return findings
 
 
 def _texts(action: Value) -> Iterator[tuple[str, str]]:
@@ -201,6 +208,11 @@ def _texts(action: Value) -> Iterator[tuple[str, str]]:
             for place, message in enumerate(value):
                 if isinstance(message, ChatMessage) and message.content not in told:
                     yield f"{field}.{place}", message.content
+
+
+def _found(text: str) -> list[_Span]:
+    data = _utf8(text)
+    return _in_characters(data, _spans(data, _signs(data)))
 
 
 def _utf8(text: str) -> bytes:

@@ -104,14 +104,15 @@ def read(
     served_by = serving(head, sni, options)
     # A port of this host is a hint: it names nobody until the body has the shape as well.
     provider = None if served_by and served_by.local_ports else served_by
-    carrier = mcp_http.carrier(head, sni) if head else Carrier()
     raw = body.decoded
     if b'"jsonrpc"' in raw:
         messages = jsonrpc.read(raw)
         if messages:
+            carrier = mcp_http.carrier(head, sni) if head else Carrier()
             return _rpc(head, body, messages, provider, carrier, pending)
     if head is not None:
-        if carrier.declared:
+        if mcp_http.is_declared(head.headers):
+            carrier = mcp_http.carrier(head, sni)
             return Request(content_class="mcp", confidence=0.8, provider=provider, carrier=carrier)
         if a2a.is_a2a_request(path, head.headers):
             return Request(content_class="a2a", confidence=0.8, provider=provider)
@@ -127,7 +128,8 @@ def read(
             content_class=kind,
             confidence=float(head is not None),
             provider=provider,
-            carrier=carrier,
+            # Its answer may open a stream of MCP.
+            carrier=mcp_http.carrier(head, sni) if head else Carrier(),
         )
     who = served_by if value else provider
     key = options.credential_key
