@@ -320,8 +320,11 @@ def _findings(payload: bytes, body: bytes) -> tuple[Finding, ...]:
     found = pii.find_in_body(body)
     if not found:
         return ()
-    head_end = payload.find(b"\r\n\r\n") if len(body) < len(payload) else 0
-    offset = payload.find(body, head_end) if head_end >= 0 else -1
+    if payload.endswith(body):
+        offset = len(payload) - len(body)
+    else:
+        head_end = payload.find(b"\r\n\r\n")
+        offset = payload.find(body, head_end) if head_end >= 0 else -1
     return tuple(
         msgspec.structs.replace(
             finding,

@@ -8,7 +8,7 @@ HTTP body is never seen.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 
@@ -186,26 +186,24 @@ class AnswerReader:
                 break
         return actions
 
-    def _event(self, event: SseEvent, time_ns: int) -> Iterator[Action]:
+    def _event(self, event: SseEvent, time_ns: int) -> Sequence[Action]:
         if self._may_open:
             self._open(event)
-            return
+            return ()
         raw = event.data.encode("utf-8", "replace")
         if self.dialect is None and b'"jsonrpc"' in raw:
-            yield from self._rpc(raw)
-            return
+            return self._rpc(raw)
         value = mapping(partial_json.parse(raw).value) if raw.startswith(b"{") else {}
         if self.dialect is None and self._request is None:
             self.dialect = dialects.by_answer(value)
         if self.dialect is None:
-            return
+            return ()
         self.content_class = "llm_stream"
         self.dialect.read_event(self.answer, event.data, value)
         self.answer.truncated |= event.truncated
         if self.answer.started and self._first_token_ns is None:
             self._first_token_ns = time_ns
-        if self.answer.finished:
-            yield from self._report(False, time_ns)
+        return self._report(False, time_ns) if self.answer.finished else ()
 
     def _open(self, event: SseEvent) -> None:
         """Read the first event of a stream that may be MCP's; another's is read no further."""
