@@ -53,7 +53,7 @@ def safe_headers(headers: Headers) -> dict[str, str]:
 
 def safe_target(target: str) -> str:
     """Return a request's target without the values of query parameters that are credentials."""
-    return _SECRET_QUERY.sub(rf"\1{REDACTED}", target)
+    return _SECRET_QUERY.sub(rf"\1{REDACTED}", target) if "=" in target else target
 
 
 def path_of(target: str) -> str:

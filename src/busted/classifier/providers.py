@@ -54,9 +54,6 @@ class Provider(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     local_ports: tuple[Port, ...] = ()
 
 
-# Each with its rank: where several rows fit, the first one wins.
-_Rows = tuple[tuple[int, Provider], ...]
-
 LOOPBACK = frozenset(("localhost", "127.0.0.1", "::1"))
 
 
@@ -97,25 +94,26 @@ class Providers:
         """Return who serves `path` at `host`, or None; without a path, who may be meant."""
         if not host or len(host) > MAX_HOST_CHARS:
             return None
-        named, local = self._known(host)
-        found = [
-            (rank, row)
-            for rank, row in named
-            if path is None or not row.paths or path.startswith(row.paths)
-        ]
-        if local and path is not None:
-            found += [entry for entry in local if path.startswith(entry[1].paths)]
-        return min(found, key=lambda entry: entry[0])[1] if found else None
+        for row, is_local in self._known(host):
+            if path is None:
+                if not is_local:
+                    return row
+            elif path.startswith(row.paths) or not (row.paths or is_local):
+                return row
+        return None
 
     def name(self, provider_id: str | None) -> str | None:
         """Return the display name of a provider."""
         return self._names.get(provider_id) if provider_id else None
 
-    def _look_up(self, host: str) -> tuple[_Rows, _Rows]:
-        """Return the rows that the name fits, and those of its port where it is this host's."""
+    def _look_up(self, host: str) -> list[tuple[Provider, bool]]:
+        """Return the rows that fit, the first one first, and whether by a port of this host."""
         name, port = host_name(host)
-        local = self._by_port.get(port) if name in LOOPBACK and port is not None else None
-        return tuple(self._at(name)), tuple(local or ())
+        found = [(rank, row, False) for rank, row in self._at(name)]
+        if name in LOOPBACK and port is not None:
+            found += [(rank, row, True) for rank, row in self._by_port.get(port, ())]
+        found.sort(key=lambda entry: entry[0])
+        return [(row, is_local) for _, row, is_local in found]
 
     def _at(self, name: str) -> Iterator[tuple[int, Provider]]:
         yield from self._by_name.get(name, ())
