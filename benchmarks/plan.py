@@ -1,4 +1,4 @@
-"""How much to measure, and where: what the three questions share."""
+"""How much to measure, and where: what the questions share."""
 
 from __future__ import annotations
 
@@ -23,6 +23,8 @@ class Plan(msgspec.Struct, frozen=True):
     settle_seconds: float = 5.0
     idle_seconds: float = 10.0
     processes: int = 300
+    classify_rounds: int = 15
+    classify_calls: int = 50
 
 
 FULL = Plan()
@@ -38,6 +40,8 @@ QUICK = Plan(
     settle_seconds=0.1,
     idle_seconds=0.1,
     processes=3,
+    classify_rounds=1,
+    classify_calls=1,
 )
 
 

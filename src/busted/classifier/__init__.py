@@ -8,7 +8,6 @@ no clock, and nothing in the input makes it raise.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Literal
 
@@ -97,8 +96,6 @@ class Classification(msgspec.Struct, frozen=True, kw_only=True):
     actions: tuple[Action, ...] = ()
 
 
-# In JSON text an escape such as \n must not read as the letter n of the word that follows.
-_ESCAPES = re.compile(rb"\\(?:u[0-9a-fA-F]{4}|.)", re.DOTALL)
 _UNREADABLE = frozenset(("binary", "websocket", "unknown"))
 
 
@@ -114,7 +111,26 @@ def classify(
     Nothing is remembered from one call to the next.
     """
     protocol = detect(payload)
-    head, body, truncated = _split(payload, protocol, direction)
+    provider = options.providers.find(sni)
+    found = Classification(protocol=protocol, provider=_id(provider))
+    if protocol not in _UNREADABLE:
+        found = _read(payload, direction, sni, options, found)
+    return msgspec.structs.replace(
+        found,
+        interesting=found.content_class in AI_CLASSES or found.provider is not None,
+        provider_name=options.providers.name(found.provider),
+    )
+
+
+def _read(
+    payload: bytes,
+    direction: Direction,
+    sni: str | None,
+    options: Options,
+    found: Classification,
+) -> Classification:
+    """Return what was found, with what can be read added."""
+    head, body, truncated = _split(payload, found.protocol, direction)
     buffer = _Buffer(
         head=head,
         body=body,
@@ -125,14 +141,11 @@ def classify(
         options=options,
     )
     buffer.store.feed(body)
-    provider = options.providers.find(sni)
-    found = _judged(buffer, Classification(protocol=protocol, provider=_id(provider)))
+    judged = _judged(buffer, found)
     return msgspec.structs.replace(
-        found,
-        interesting=found.content_class in AI_CLASSES or found.provider is not None,
-        provider_name=options.providers.name(found.provider),
+        judged,
         pii=_findings(payload, buffer.store.decoded),
-        actions=tuple(told for action in found.actions for told in pii.examine(action, direction)),
+        actions=tuple(told for action in judged.actions for told in pii.examine(action, direction)),
     )
 
 
@@ -152,14 +165,15 @@ def _split(
     payload: bytes, protocol: Protocol, direction: Direction
 ) -> tuple[HttpRequest | HttpResponse | None, bytes, bool]:
     """Return the first HTTP message: its head, its body, and whether it is cut."""
-    if protocol in _UNREADABLE:
-        return None, b"", False
     if protocol == "http2":
         return _first(_read_http2(payload, direction))
     if protocol not in ("http1_request", "http1_response"):
         return None, payload, False
     parser = Http1Parser("request" if protocol == "http1_request" else "response")
-    return _first([*parser.feed(payload), *parser.close()])
+    messages = parser.feed(payload)
+    if not messages or not isinstance(messages[-1], HttpEnd):
+        messages += parser.close()
+    return _first(messages)
 
 
 def _read_http2(payload: bytes, direction: Direction) -> list[HttpMessage]:
@@ -305,8 +319,6 @@ def _findings(payload: bytes, body: bytes) -> tuple[Finding, ...]:
     """Return what is found in the body, placed in the payload if the body stands there as it is."""
     head_end = payload.find(b"\r\n\r\n") if len(body) < len(payload) else 0
     offset = payload.find(body, head_end) if head_end >= 0 else -1
-    # Latin-1 has a character for each byte, so places in the text are places in the bytes.
-    text = _ESCAPES.sub(lambda escape: b" " * len(escape[0]), body).decode("latin-1")
     return tuple(
         msgspec.structs.replace(
             finding,
@@ -314,7 +326,7 @@ def _findings(payload: bytes, body: bytes) -> tuple[Finding, ...]:
             end=finding.end + max(offset, 0),
             where="payload" if offset >= 0 else "body",
         )
-        for finding in pii.find(text)
+        for finding in pii.find_in_body(body)
     )
 
 

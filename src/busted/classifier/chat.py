@@ -141,8 +141,8 @@ def encoded_size(data: str) -> int:
 def params_of(body: Mapping[str, object]) -> dict[str, Param]:
     """Return the settings of a request that hold no content; of an object, its type."""
     found: dict[str, Param] = {}
-    for name in PARAMS:
-        value = body.get(name)
+    for name in [name for name in PARAMS if name in body]:
+        value = body[name]
         if isinstance(value, dict):
             value = value.get("type")
         if isinstance(value, bool | float):

@@ -35,8 +35,9 @@ class BodyStore:
         self.missing = 0
         self.stream = stream
         coded = (encoding or "identity").strip().lower() not in ("identity", "")
-        self._decoder = BodyDecoder(encoding, MAX_STREAM_BYTES if stream else limit)
-        self._coded = coded
+        self._decoder: BodyDecoder | None = None
+        if coded:
+            self._decoder = BodyDecoder(encoding, MAX_STREAM_BYTES if stream else limit)
         self._limit = limit
         self._tail_limit = tail_limit if limit else 0
         self._pieces: list[bytes] = []
@@ -64,12 +65,13 @@ class BodyStore:
     @property
     def truncated(self) -> bool:
         """Whether bytes of the body were not passed on."""
-        return self._cut or (self._coded and (self._decoder.failed or self._decoder.truncated))
+        decoder = self._decoder
+        return self._cut or (decoder is not None and (decoder.failed or decoder.truncated))
 
     def feed(self, data: bytes) -> bytes:
         """Add a piece and return what there is to read of it, its coding undone."""
         self.size += len(data)
-        if self._coded:
+        if self._decoder is not None:
             piece = self._decoder.feed(data)
         elif self.stream:
             return data
@@ -84,7 +86,8 @@ class BodyStore:
         """Tell that the next `missing` bytes were never seen: what follows is only the tail."""
         self.missing += missing
         self._cut = True
-        self._decoder.gap()
+        if self._decoder is not None:
+            self._decoder.gap()
 
     def _head_of(self, data: bytes) -> bytes:
         room = 0 if self.missing else self._limit - self._kept

@@ -383,6 +383,10 @@ DIALECTS = (
 
 
 _ENDINGS = tuple(sorted({path for row in DIALECTS for path in row.paths}, key=len, reverse=True))
+_BY_ENDING = {ending: [row for row in DIALECTS if ending in row.paths] for ending in _ENDINGS}
+_BY_NAME = {row.api: row for row in reversed(DIALECTS)}
+_DISTINCT = tuple(row for row in DIALECTS if row.is_distinct is not _never)
+_ANSWERING = tuple(row for row in DIALECTS if row.is_answer is not _never)
 
 
 def by_path(path: str, spoken: str | None = None) -> Dialect | None:
@@ -396,20 +400,19 @@ def by_path(path: str, spoken: str | None = None) -> Dialect | None:
         return by_name(route.api)
     if not path.endswith(_ENDINGS):
         return None
-    ending = next(filter(path.endswith, _ENDINGS))
-    rows = [row for row in DIALECTS if ending in row.paths]
+    rows = _BY_ENDING[next(filter(path.endswith, _ENDINGS))]
     family = (spoken or "").partition(".")[0]
     return next((row for row in rows if row.api.startswith(f"{family}.")), rows[0])
 
 
 def by_name(api: str | None) -> Dialect | None:
     """Return the dialect of this name."""
-    return next((row for row in DIALECTS if row.api == api), None)
+    return _BY_NAME.get(api) if api else None
 
 
 def by_request(body: Body) -> Dialect | None:
     """Return the dialect that a request's body alone shows."""
-    return next((row for row in DIALECTS if row.is_distinct(body)), None)
+    return next((row for row in _DISTINCT if row.is_distinct(body)), None) if body else None
 
 
 def of_request(path: str, body: Body, spoken: str | None = None) -> Dialect | None:
@@ -422,4 +425,4 @@ def of_request(path: str, body: Body, spoken: str | None = None) -> Dialect | No
 
 def by_answer(body: Body) -> Dialect | None:
     """Return the dialect that an answer's body, or an event of it, shows."""
-    return next((row for row in DIALECTS if row.is_answer(body)), None)
+    return next((row for row in _ANSWERING if row.is_answer(body)), None) if body else None

@@ -14,14 +14,19 @@ Left out: `X-App: cli` (Claude Code's, but others' too), `ChatGPT-Account-ID`, `
 
 from __future__ import annotations
 
+import functools
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from busted.events import Sdk
 from busted.protocols.http import Headers, header
 
 MAX_AGENT_CHARS = 512
 MAX_VERSION_CHARS = 40
+# How many User-Agents, and how many shapes of requests, are remembered: what the programs of a
+# host send, again and again. Longer shapes have many tools; 4 KiB are about a hundred.
+MAX_REMEMBERED = 256
+MAX_REMEMBERED_BYTES = 4096
 # Claude Code sends about ten.
 MAX_BETAS = 32
 MAX_BETA_CHARS = 100
@@ -66,6 +71,7 @@ _COMPANIONS = (
     ("copilot-integration-id", "vscode", "copilot-chat"),
     ("copilot-integration-id", "", "copilot"),
 )
+_COMPANION_HEADERS = frozenset(name for name, _, _ in _COMPANIONS)
 # Where the version of a companion's agent stands if not in the User-Agent: `copilot-chat/0.30`.
 _PLUGIN_VERSION = "editor-plugin-version"
 
@@ -94,7 +100,9 @@ _VENDORS = {
 def agent(headers: Headers) -> Sdk | None:
     """Return the agent, an application for people, that a request's headers name, or None."""
     told = dict(reversed(headers))  # of several, the first one counts
-    named = _product(told.get("user-agent"), _AGENTS)
+    named = _named(told.get("user-agent"), _named_agent)
+    if _COMPANION_HEADERS.isdisjoint(told):
+        return named
     for name, start, client in _COMPANIONS:
         if name not in told or not told[name].startswith(start):
             continue
@@ -112,8 +120,8 @@ def sdk(headers: Headers) -> Sdk | None:
     if match := _STAINLESS.match(text):
         return Sdk(name=_stainless_name(match[1], match[2].lower()), version=match[3])
     return (
-        _product(text, _LIBRARIES)
-        or _product(header(headers, "x-goog-api-client"), _LIBRARIES)
+        _named(text, _named_library)
+        or _named(header(headers, "x-goog-api-client"), _named_library)
         or _from_stainless(headers)
         or agent(headers)
         or _unknown_product(text)
@@ -131,17 +139,30 @@ def api_version(headers: Headers, target: str) -> str | None:
 
 def betas(headers: Headers) -> tuple[str, ...]:
     """Return the unfinished features that a request asks for, such as `context-1m-2025-08-07`."""
-    told = ",".join(value for name, value in headers if name in _BETAS)
+    told = ",".join([value for name, value in headers if name in _BETAS])
+    if not told:
+        return ()
     found = (beta.strip()[:MAX_BETA_CHARS] for beta in told.split(",", MAX_BETAS)[:MAX_BETAS])
     return tuple(beta for beta in found if beta)
 
 
-def _product(text: str | None, known: Mapping[str, str]) -> Sdk | None:
-    """Return the first product in a User-Agent, or what is written like one, that is known."""
+def _named(text: str | None, named: Callable[[str], Sdk | None]) -> Sdk | None:
     # Browsers and whoever poses as one begin with Mozilla, which names nobody.
-    if not text or text.startswith("Mozilla/"):
-        return None
-    text = text[:MAX_AGENT_CHARS]
+    return None if not text or text.startswith("Mozilla/") else named(text[:MAX_AGENT_CHARS])
+
+
+@functools.lru_cache(MAX_REMEMBERED)
+def _named_agent(text: str) -> Sdk | None:
+    return _product(text, _AGENTS)
+
+
+@functools.lru_cache(MAX_REMEMBERED)
+def _named_library(text: str) -> Sdk | None:
+    return _product(text, _LIBRARIES)
+
+
+def _product(text: str, known: Mapping[str, str]) -> Sdk | None:
+    """Return the first product in a User-Agent, or what is written like one, that is known."""
     for match in _PRODUCTS.finditer(text):
         name = known.get(match[1].lower())
         if name is not None:
@@ -183,7 +204,9 @@ def signature(
 ) -> str:
     """Return the shape of a request as 16 hex digits: which keys and tools, not their values."""
     parts = (api or "", client or "", *sorted(set(keys)), "", *sorted(set(tools)))
-    return f"{fnv1a('|'.join(parts).encode('utf-8', 'surrogatepass')):016x}"
+    shape = "|".join(parts).encode("utf-8", "surrogatepass")
+    known = len(shape) <= MAX_REMEMBERED_BYTES
+    return f"{_remembered_fnv1a(shape) if known else fnv1a(shape):016x}"
 
 
 def fnv1a(data: bytes) -> int:
@@ -192,3 +215,6 @@ def fnv1a(data: bytes) -> int:
     for byte in data:
         value = (value ^ byte) * 0x100000001B3 & 0xFFFFFFFFFFFFFFFF
     return value
+
+
+_remembered_fnv1a = functools.lru_cache(MAX_REMEMBERED)(fnv1a)

@@ -1,8 +1,9 @@
 """Personal data and secrets in text: found, and replaced by tokens that say only the kind.
 
-Strategy: each kind has literals that must be there before anything slower looks (most text
-has none), then a pattern whose every repeat is bounded or cannot overlap what follows it,
-so that no text takes more than linear time, then a check (Luhn for cards). A token is a
+Strategy: hyperscan looks once for the certain beginnings of all kinds, and most text has none.
+Where one stands, a pattern reads on whose every repeat is bounded or cannot overlap what
+follows it, so that no text takes more than linear time, and then a check (Luhn for cards). All
+of it works on UTF-8, in which a byte below 128 is nothing but that character. A token is a
 keyed hash, so the same value has the same token everywhere and none can be guessed.
 
 Left out, for later: phones, addresses, national numbers, and high-entropy strings of no
@@ -11,10 +12,12 @@ known maker.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 
+import hyperscan
 import msgspec
 
 from busted.classifier.direction import Direction
@@ -37,22 +40,19 @@ MAX_FINDINGS = 100
 _Span = tuple[int, int, str]
 
 # RFC 5321 section 4.5.3.1: a local part has at most 64 octets. Labels: RFC 1035 section 2.3.4.
-_LOCAL = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._%+-"
-_DOMAIN = re.compile(r"(?:[A-Za-z0-9-]{1,63}\.){1,8}[A-Za-z]{2,24}(?![A-Za-z0-9-])")
+_LOCAL = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._%+-"
+_DOMAIN = re.compile(rb"(?:[A-Za-z0-9-]{1,63}\.){1,8}[A-Za-z]{2,24}(?![A-Za-z0-9-])")
 # Images for dense screens are called `icon@2x.png`.
-_FILE_ENDINGS = (".png", ".jpg", ".jpeg", ".gif", ".webp", ".svg")
-_DOMAIN_CUT = re.compile(r"[A-Za-z0-9.-]{0,253}\Z")
+_FILE_ENDINGS = (b".png", b".jpg", b".jpeg", b".gif", b".webp", b".svg")
+_DOMAIN_CUT = re.compile(rb"[A-Za-z0-9.-]{0,253}\Z")
 
 # Card numbers are written in one piece, or in the groups that are printed on the card. The
-# first digit is any issuer's; only after it comes the look back at what stands before, because
-# the engine can leap to one of some characters but not to a look back.
-_CARD = re.compile(
-    r"[2-6](?<![\w.].)\d{3}(?:\d{9,15}"
-    r"|([ -])(?:\d{4}\1\d{4}\1\d{4}(?:\1\d{3})?|\d{6}\1\d{4,5}))(?![\w]|\.\d)",
-    re.ASCII,
+# first digit is any issuer's.
+_CARD = (
+    rb"(?<![\w.])[2-6]\d{3}(?:\d{9,15}"
+    rb"|([ -])(?:\d{4}\1\d{4}\1\d{4}(?:\1\d{3})?|\d{6}\1\d{4,5}))(?![\w]|\.\d)"
 )
-_CARD_CUT = re.compile(r"(?<![\w.])[2-6](?:[ -]?\d){7,18}[ -]?\Z", re.ASCII)
-_SEPARATORS = str.maketrans("", "", " -")
+_CARD_CUT = re.compile(rb"(?<![\w.])[2-6](?:[ -]?\d){7,18}[ -]?\Z")
 
 # Issuer: beginnings (from, to; as many digits as written) and lengths of its numbers.
 # https://en.wikipedia.org/wiki/Payment_card_number#Issuer_identification_number_(IIN)
@@ -71,48 +71,71 @@ _ISSUERS = (
     (("62", "62"), (16, 17, 18, 19)),  # UnionPay
 )
 
-# Literals of which one must occur, then the pattern; group `value`, where there is one, is
-# the secret. No character may stand before a key that could be part of the same word.
-_KEYS = (
-    # OpenAI, Anthropic, OpenRouter, DeepSeek
-    (("sk-",), r"sk-(?:(?:proj|svcacct|admin|ant|or|lf)-[\w-]{16,}|[A-Za-z0-9]{20,})"),
-    (("AKIA", "ASIA"), r"A[KS]IA[A-Z0-9]{16}(?![A-Za-z0-9])"),
-    (("ghp_", "gho_", "ghu_", "ghs_", "ghr_"), r"gh[pousr]_[A-Za-z0-9]{36,}"),
-    (("github_pat_",), r"github_pat_\w{22,}"),
-    (("AIza",), r"AIza[\w-]{35}"),
-    (("xox",), r"xox[abeoprs]-[A-Za-z0-9-]{10,}"),
-    (("hf_",), r"hf_[A-Za-z0-9]{30,}"),
-    # RFC 6750 section 2.1 gives the characters of a bearer token. Prose says "bearer" too,
-    # but what follows it there is a word: a token is long, or has a digit.
-    (
-        ("earer", "EARER"),
-        r"(?i:bearer)[ \t]{1,4}"
-        r"(?P<value>(?:(?=[A-Za-z._~+/-]{0,64}\d)[\w.~+/-]{16}|[\w.~+/-]{32})[\w.~+/-]*={0,2})",
-    ),
-    (
-        ("uthorization", "UTHORIZATION"),
-        r"""(?i:authorization)["']{0,2}[ \t]{0,4}[:=][ \t]{0,4}["']?"""
-        r"""(?:(?i:bearer|basic|token|apikey)[ \t]{1,4})?(?P<value>[\w.~+/:-]{8,}={0,2})""",
-    ),
+# No character may stand before a key that could be part of the same word. Group `value`,
+# where there is one, is the secret.
+_ALONE = rb"(?<![A-Za-z0-9])"
+# OpenAI, Anthropic, OpenRouter, DeepSeek
+_SK = _ALONE + rb"sk-(?:(?:proj|svcacct|admin|ant|or|lf)-[\w-]{16,}|[A-Za-z0-9]{20,})"
+# RFC 6750 section 2.1 gives the characters of a bearer token. Prose says "bearer" too, but what
+# follows it there is a word: a token is long, or has a digit.
+_BEARER = (
+    _ALONE + rb"(?i:bearer)[ \t]{1,4}"
+    rb"(?P<value>(?:(?=[A-Za-z._~+/-]{0,64}\d)[\w.~+/-]{16}|[\w.~+/-]{32})[\w.~+/-]*={0,2})"
 )
-_KEY_PATTERNS = tuple(
-    (literals, re.compile(r"(?<![A-Za-z0-9])" + pattern, re.ASCII)) for literals, pattern in _KEYS
+_AUTHORIZATION = (
+    _ALONE + rb"""(?i:authorization)["']{0,2}[ \t]{0,4}[:=][ \t]{0,4}["']?"""
+    rb"""(?:(?i:bearer|basic|token|apikey)[ \t]{1,4})?(?P<value>[\w.~+/:-]{8,}={0,2})"""
 )
+
+# What is searched for: how it may begin, the number of bytes from its first one to the last that
+# this matches, its kind, and the pattern of the whole. What stands before a key is looked at only
+# then, since a search for bare words is the fastest, but before a card's number already here:
+# in long numbers one could begin everywhere.
+_SIGNS = (
+    (rb"(?:^|[^0-9])[2-6]\d{12}", 13, "credit_card", _CARD),
+    (rb"(?:^|[^0-9])[2-6]\d{3}[ -]\d{4}", 9, "credit_card", _CARD),
+    # In JSON a digit before it may be the end of an escape.
+    (rb"\\(?:u[0-9a-fA-F]{4}|[0-9])[2-6]\d{12}", 13, "credit_card", _CARD),
+    (rb"\\(?:u[0-9a-fA-F]{4}|[0-9])[2-6]\d{3}[ -]\d{4}", 9, "credit_card", _CARD),
+    (rb"sk-[\w-]{16}", 19, "api_key", _SK),
+    (rb"A[KS]IA", 4, "api_key", _ALONE + rb"A[KS]IA[A-Z0-9]{16}(?![A-Za-z0-9])"),
+    (rb"gh[pousr]_", 4, "api_key", _ALONE + rb"gh[pousr]_[A-Za-z0-9]{36,}"),
+    (rb"github_pat_", 11, "api_key", _ALONE + rb"github_pat_\w{22,}"),
+    (rb"AIza", 4, "api_key", _ALONE + rb"AIza[\w-]{35}"),
+    (rb"xox[abeoprs]-", 5, "api_key", _ALONE + rb"xox[abeoprs]-[A-Za-z0-9-]{10,}"),
+    (rb"hf_", 3, "api_key", _ALONE + rb"hf_[A-Za-z0-9]{30,}"),
+    (rb"(?i)bearer", 6, "api_key", _BEARER),
+    (rb"(?i)authorization", 13, "api_key", _AUTHORIZATION),
+)
+_PATTERNS = tuple((size, kind, re.compile(pattern)) for _, size, kind, pattern in _SIGNS)
+
 _KEY_CUT = re.compile(
-    r"(?<![A-Za-z0-9])(?:(?:sk-|A[KS]IA|gh[pousr]_|github_pat_|AIza|xox[abeoprs]-|hf_)[\w-]{0,200}"
-    r"|(?i:bearer|basic)[ \t]{1,4}(?P<value>[\w.~+/-]{4,200}))\Z",
-    re.ASCII,
+    rb"(?<![A-Za-z0-9])(?:(?:sk-|A[KS]IA|gh[pousr]_|github_pat_|AIza|xox[abeoprs]-|hf_)[\w-]{0,200}"
+    rb"|(?i:bearer|basic)[ \t]{1,4}(?P<value>[\w.~+/-]{4,200}))\Z"
 )
 # How much of the end of a text may be an unfinished secret.
-_CUT_CHARS = 512
+_CUT_BYTES = 512
+
+# In JSON text: all escapes, and the frequent ones, which are undone one by one at C speed.
+_ESCAPE = re.compile(rb"\\(?:u[0-9a-fA-F]{4}|.)", re.DOTALL)
+_FREQUENT_ESCAPES = (rb"\n", rb"\"", rb"\t", rb"\r")
 
 
 def find(text: str) -> tuple[Finding, ...]:
     """Return what was found in the first `MAX_SCAN_CHARS` of a text, in order, none overlapping."""
-    return tuple(
-        Finding(kind=kind, start=start, end=end)
-        for start, end, kind in _spans(text[:MAX_SCAN_CHARS])
-    )
+    data = _utf8(text[:MAX_SCAN_CHARS])
+    return _findings(_in_characters(data, _spans(data, _signs(data))))
+
+
+def find_in_body(body: bytes) -> tuple[Finding, ...]:
+    """Return what was found in the first `MAX_SCAN_CHARS` bytes of a body, placed by its bytes.
+
+    In JSON an escape such as \\n must not read as the letter n of the word that follows, so
+    escapes count as blanks.
+    """
+    body = body[:MAX_SCAN_CHARS]
+    signs = _signs(body)
+    return _findings(_spans(_without_escapes(body), signs)) if signs or b"@" in body else ()
 
 
 def redact(text: str, key: bytes, cut: bool = True) -> str:
@@ -125,10 +148,12 @@ def redact(text: str, key: bytes, cut: bool = True) -> str:
     cut: it may end in a date, which looks like the beginning of a card number.
     """
     scanned = text[:MAX_SCAN_CHARS]
+    data = _utf8(scanned)
     pieces: list[str] = []
     place = 0
-    cut_spans = _cut_spans(scanned) if cut or len(text) > MAX_SCAN_CHARS else ()
-    for start, end, kind in _joined([*_spans(scanned), *cut_spans]):
+    cut_spans = _cut_spans(data) if cut or len(text) > MAX_SCAN_CHARS else ()
+    spans = _joined([*_spans(data, _signs(data)), *cut_spans])
+    for start, end, kind in _in_characters(data, spans):
         pieces += (text[place:start], _token(kind, text[start:end], key))
         place = end
     pieces.append(scanned[place:])
@@ -144,9 +169,14 @@ def examine(action: Action, direction: Direction) -> tuple[Action, ...]:
     """
     if not hasattr(action, "pii"):
         return (action,)
+    texts = tuple(_texts(action))
+    # All at once first: most actions have nothing, however many messages are in them.
+    together = _utf8("\n".join([text for _, text in texts]))
+    if b"@" not in together and not _signs(together):
+        return (action,)
     findings = [
         msgspec.structs.replace(finding, where=where)
-        for where, text in _texts(action)
+        for where, text in texts
         for finding in find(text)
     ]
     if not findings:
@@ -173,31 +203,100 @@ def _texts(action: Value) -> Iterator[tuple[str, str]]:
                     yield f"{field}.{place}", message.content
 
 
-def _spans(text: str) -> list[_Span]:
-    return _joined([span for search in _SEARCHES for span in search(text)])
+def _utf8(text: str) -> bytes:
+    # Half a surrogate pair may come from an escape in JSON.
+    return text.encode("utf-8", "surrogatepass")
 
 
-def _emails(text: str) -> Iterator[_Span]:
-    at = text.find("@")
+@functools.cache
+def _database() -> hyperscan.Database:
+    """Return the beginnings as one search. Making it takes 100 ms and 5 MB, so on first use."""
+    database = hyperscan.Database()
+    database.compile(
+        expressions=[beginning for beginning, _, _, _ in _SIGNS],
+        ids=list(range(len(_SIGNS))),
+        elements=len(_SIGNS),
+        flags=hyperscan.HS_FLAG_DOTALL,
+    )
+    return database
+
+
+def _signs(data: bytes) -> list[tuple[int, int]]:
+    """Return where something may begin, and which row of `_SIGNS` says so."""
+    signs: list[tuple[int, int]] = []
+
+    def add(row: int, _: int, end: int, flags: int, context: object) -> None:
+        signs.append((end - _PATTERNS[row][0], row))
+
+    database = _database()
+    try:
+        database.scan(data, match_event_handler=add)
+    except hyperscan.ScratchInUseError:  # another thread is searching: this one needs its own
+        database.scan(data, match_event_handler=add, scratch=hyperscan.Scratch(database))
+    return signs
+
+
+def _spans(data: bytes, signs: Iterable[tuple[int, int]]) -> list[_Span]:
+    """Return what is found at `signs`, and the e-mail addresses, in order."""
+    spans = list(_emails(data))
+    read_to: dict[re.Pattern[bytes], int] = {}
+    for start, row in signs:
+        _, kind, pattern = _PATTERNS[row]
+        # Also what keeps this linear: a key may be full of what begins one.
+        if start < read_to.get(pattern, 0) or not (match := pattern.match(data, start)):
+            continue
+        read_to[pattern] = match.end()
+        if kind != "credit_card" or _is_card(match[0]):
+            spans.append((*match.span("value" if pattern.groupindex else 0), kind))
+    return _joined(spans)
+
+
+def _in_characters(data: bytes, spans: list[_Span]) -> list[_Span]:
+    """Return spans of UTF-8 as spans of its characters."""
+    if not spans or data.isascii():
+        return spans
+    placed: list[_Span] = []
+    begin = characters = 0
+    for start, end, kind in spans:
+        characters += len(data[begin:start].decode("utf-8", "surrogatepass"))
+        # What is found is ASCII.
+        placed.append((characters, characters + end - start, kind))
+        characters += end - start
+        begin = end
+    return placed
+
+
+def _findings(spans: list[_Span]) -> tuple[Finding, ...]:
+    return tuple([Finding(kind=kind, start=start, end=end) for start, end, kind in spans])
+
+
+def _without_escapes(data: bytes) -> bytes:
+    """Return JSON text with each escape replaced by as many blanks."""
+    if b"\\" not in data:
+        return data
+    # Pairs first, so that every backslash that is left begins an escape.
+    data = data.replace(rb"\\", b"  ")
+    for escape in _FREQUENT_ESCAPES:
+        data = data.replace(escape, b"  ")
+    return _ESCAPE.sub(lambda escape: b" " * len(escape[0]), data) if b"\\" in data else data
+
+
+def _emails(data: bytes) -> Iterator[_Span]:
+    at = data.find(b"@")
     while at >= 0:
-        before = text[max(0, at - 64) : at]
+        before = data[max(0, at - 64) : at]
         start = at - len(before) + len(before.rstrip(_LOCAL))
-        domain = _DOMAIN.match(text, at + 1)
-        while start < at and text[start] in ".%+-":
+        domain = _DOMAIN.match(data, at + 1)
+        while start < at and data[start] in b".%+-":
             start += 1  # punctuation before an address
         named_file = domain is not None and domain[0].endswith(_FILE_ENDINGS)
-        if domain and not named_file and start < at and text[at - 1] != ".":
+        if domain and not named_file and start < at and data[at - 1] != ord("."):
             yield start, domain.end(), "email"
-        at = text.find("@", at + 1)
+        at = data.find(b"@", at + 1)
 
 
-def _cards(text: str) -> Iterator[_Span]:
-    for match in _CARD.finditer(text):
-        if _is_card(match[0].translate(_SEPARATORS)):
-            yield match.start(), match.end(), "credit_card"
-
-
-def _is_card(digits: str) -> bool:
+def _is_card(number: bytes) -> bool:
+    digits = number.translate(None, b" -").decode("ascii")
     issued = any(
         low <= digits[: len(low)] <= high and len(digits) in lengths
         for (low, high), lengths in _ISSUERS
@@ -212,29 +311,18 @@ def _luhn(digits: str) -> bool:
     return total % 10 == 0
 
 
-def _keys(text: str) -> Iterator[_Span]:
-    for literals, pattern in _KEY_PATTERNS:
-        if not any(literal in text for literal in literals):
-            continue
-        for match in pattern.finditer(text):
-            yield *match.span("value" if pattern.groupindex else 0), "api_key"
-
-
-_SEARCHES: tuple[Callable[[str], Iterator[_Span]], ...] = (_emails, _cards, _keys)
-
-
-def _cut_spans(text: str) -> Iterator[_Span]:
+def _cut_spans(data: bytes) -> Iterator[_Span]:
     """Yield what may be the beginning of a secret at the end of the text."""
-    begin = max(0, len(text) - _CUT_CHARS)
-    end = text[begin:]
+    begin = max(0, len(data) - _CUT_BYTES)
+    end = data[begin:]
     if key := _KEY_CUT.search(end):
         start, stop = key.span("value" if key["value"] else 0)
         yield begin + start, begin + stop, "api_key"
     if card := _CARD_CUT.search(end):
-        yield begin + card.start(), len(text), "credit_card"
-    at = end.rfind("@")
+        yield begin + card.start(), len(data), "credit_card"
+    at = end.rfind(b"@")
     if at > 0 and _DOMAIN_CUT.match(end, at + 1):
-        start, stop = len(end[:at].rstrip(_LOCAL)), len(end.rstrip(".-"))
+        start, stop = len(end[:at].rstrip(_LOCAL)), len(end.rstrip(b".-"))
         if start < at:
             yield begin + start, begin + stop, "email"
 

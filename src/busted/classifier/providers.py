@@ -11,6 +11,7 @@ look-up for each label of the name, however many rows there are.
 
 from __future__ import annotations
 
+import functools
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from typing import Annotated
@@ -20,6 +21,9 @@ from msgspec import Meta
 
 # RFC 1035 section 2.3.4: "names 255 octets or less".
 MAX_HOST_CHARS = 255
+
+# A host talks to few names, again and again; a thousand of them take some 300 KB.
+MAX_REMEMBERED = 1000
 
 ProviderId = Annotated[str, Meta(pattern=r"^[a-z0-9]+([._-][a-z0-9]+)*$", max_length=64)]
 # A name in lower case, in which one label may have a star; the last one may not.
@@ -50,6 +54,9 @@ class Provider(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     local_ports: tuple[Port, ...] = ()
 
 
+# Each with its rank: where several rows fit, the first one wins.
+_Rows = tuple[tuple[int, Provider], ...]
+
 LOOPBACK = frozenset(("localhost", "127.0.0.1", "::1"))
 
 
@@ -74,6 +81,7 @@ class Providers:
         self._by_end: defaultdict[str, list[tuple[int, str, Provider]]] = defaultdict(list)
         self._by_port: defaultdict[int, list[tuple[int, Provider]]] = defaultdict(list)
         self._names: dict[str, str] = {}
+        self._known = functools.lru_cache(MAX_REMEMBERED)(self._look_up)
         for rank, row in enumerate(rows):
             self._names.setdefault(row.id, row.name)
             for host in row.hosts:
@@ -89,20 +97,25 @@ class Providers:
         """Return who serves `path` at `host`, or None; without a path, who may be meant."""
         if not host or len(host) > MAX_HOST_CHARS:
             return None
-        name, port = host_name(host)
+        named, local = self._known(host)
         found = [
             (rank, row)
-            for rank, row in self._at(name)
+            for rank, row in named
             if path is None or not row.paths or path.startswith(row.paths)
         ]
-        if name in LOOPBACK and port is not None and path is not None:
-            local = self._by_port.get(port, ())
+        if local and path is not None:
             found += [entry for entry in local if path.startswith(entry[1].paths)]
         return min(found, key=lambda entry: entry[0])[1] if found else None
 
     def name(self, provider_id: str | None) -> str | None:
         """Return the display name of a provider."""
         return self._names.get(provider_id) if provider_id else None
+
+    def _look_up(self, host: str) -> tuple[_Rows, _Rows]:
+        """Return the rows that the name fits, and those of its port where it is this host's."""
+        name, port = host_name(host)
+        local = self._by_port.get(port) if name in LOOPBACK and port is not None else None
+        return tuple(self._at(name)), tuple(local or ())
 
     def _at(self, name: str) -> Iterator[tuple[int, Provider]]:
         yield from self._by_name.get(name, ())

@@ -100,6 +100,7 @@ def read(
     Without a head, the body is judged by itself and `sni`.
     """
     truncated = truncated or body.truncated
+    path = path_of(head.target) if head else ""
     served_by = serving(head, sni, options)
     # A port of this host is a hint: it names nobody until the body has the shape as well.
     provider = None if served_by and served_by.local_ports else served_by
@@ -112,14 +113,14 @@ def read(
     if head is not None:
         if carrier.declared:
             return Request(content_class="mcp", confidence=0.8, provider=provider, carrier=carrier)
-        if a2a.is_a2a_request(path_of(head.target), head.headers):
+        if a2a.is_a2a_request(path, head.headers):
             return Request(content_class="a2a", confidence=0.8, provider=provider)
     value, cut = _value(head, body)
     truncated = truncated or cut
-    route = routes.find(path_of(head.target)) if head else None
+    route = routes.find(path)
     if route and route.model and (value or provider):
         value = {"model": route.model, **value}
-    dialect, confidence = _dialect(head, value, provider, bool(raw), truncated)
+    dialect, confidence = _dialect(head, path, value, provider, bool(raw), truncated)
     if dialect is None:
         kind: ContentClass = "http" if head else "none"
         return Request(
@@ -130,7 +131,7 @@ def read(
         )
     who = served_by if value else provider
     key = options.credential_key
-    return _prompt(head, body, value, who, dialect, confidence, truncated, key)
+    return _prompt(head, body, value, who, dialect, confidence, truncated, key, route)
 
 
 def _value(head: HttpRequest | None, body: BodyStore) -> tuple[dialects.Body, bool]:
@@ -165,6 +166,7 @@ def _form(fields: tuple[multipart.FormField, ...]) -> dict[str, object]:
 
 def _dialect(
     head: HttpRequest | None,
+    path: str,
     value: dialects.Body,
     provider: Provider | None,
     has_body: bool,
@@ -179,7 +181,7 @@ def _dialect(
         if dialect is None:
             return None, 0.0
         return dialect, _CONFIDENCE[1 + hosted]
-    dialect = dialects.of_request(path_of(head.target), value, provider.api if provider else None)
+    dialect = dialects.of_request(path, value, provider.api if provider else None)
     if dialect is None or head.method != "POST":
         return None, 0.0
     # A body cut before its messages still names a model; one not seen at all says nothing.
@@ -199,11 +201,12 @@ def _prompt(
     confidence: float,
     truncated: bool,
     credential_key: bytes,
+    route: routes.Route | None,
 ) -> Request:
     asked = dialect.read_request(value)
     if body.tail and not (head and _boundary(head)):
         asked = _with_tail(asked, body.tail)
-    if head and (route := routes.find(path_of(head.target))) and route.stream:
+    if route and route.stream:
         asked = msgspec.structs.replace(asked, stream=True)
     headers, target = (head.headers, head.target) if head else ((), "")
     sdk, agent = fingerprint.sdk(headers), fingerprint.agent(headers)

@@ -71,7 +71,7 @@ _DEPLOYMENT = re.compile(
 
 def find(path: str) -> Route | None:
     """Return what `path` tells of the model asked, None where it tells nothing."""
-    if match := _GOOGLE.search(path) or _CODE_ASSIST.search(path):
+    if ":" in path and (match := _GOOGLE.search(path) or _CODE_ASSIST.search(path)):
         return _google(match)
     before, _, verb = path.rpartition("/")
     _, _, model = before.partition("/model/")

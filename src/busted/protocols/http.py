@@ -67,4 +67,7 @@ HttpMessage = HttpRequest | HttpResponse | HttpBody | HttpGap | HttpEnd | HttpUp
 
 def header(headers: Headers, name: str) -> str | None:
     """Return the first value of a header, `name` in lower case, or None."""
-    return next((value for key, value in headers if key == name), None)
+    for key, value in headers:
+        if key == name:
+            return value
+    return None

@@ -331,20 +331,24 @@ class Http1Parser:
             self.skipped += line - position
             return self._hold(data, line)
         self.skipped += match.start() - position
-        self._start_line = tuple(part.decode("latin-1") for part in match.groups())
+        self._start_line = tuple([part.decode("latin-1") for part in match.groups()])
         self._start_length = match.end() - match.start()
         self._state = "head"
         return match.start()
 
     def _find_start_line(self, data: bytes, position: int) -> re.Match[bytes] | None:
         """Return the first complete start line, which may begin amid a line of junk."""
+        start_line = _START_LINES[self._side]
+        match = start_line.match(data, position)
+        if match and match.end() - position <= self._max_start_line:
+            return match
         mark = position
         while (mark := data.find(b"HTTP/1.", mark)) >= 0:
             end = data.find(b"\n", mark) + 1
             if not end:
                 return None
             line = max(data.rfind(b"\n", position, mark) + 1, position, end - self._max_start_line)
-            if match := _START_LINES[self._side].search(data, line, end):
+            if match := start_line.search(data, line, end):
                 return match
             mark = end
         return None
@@ -436,7 +440,7 @@ class Http1Parser:
             if self._answers == "CONNECT" and 200 <= status < 300:
                 self._upgrade, bodiless = "connect", True
 
-        codings = ",".join(v for name, v in message.headers if name == "transfer-encoding")
+        codings = ",".join([v for name, v in message.headers if name == "transfer-encoding"])
         length = header(message.headers, "content-length")
         if bodiless:
             self._end(messages)

@@ -58,6 +58,8 @@ _NOTHING = Parsed(ok=False)
 
 def parse(data: bytes) -> Parsed:
     """Return the JSON value that `data` begins with, as far as it goes. It never raises."""
+    if not data:
+        return _NOTHING
     parsed = _read(data)
     if parsed.ok or not _OPENING.match(data):
         return parsed

@@ -1,8 +1,10 @@
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from busted.classifier import pii
 from busted.classifier.direction import Direction
-from busted.classifier.pii import MAX_FINDINGS, MAX_SCAN_CHARS, examine, find, redact
+from busted.classifier.pii import MAX_FINDINGS, MAX_SCAN_CHARS, examine, find, find_in_body, redact
 from busted.events import ChatMessage, PiiDetected, Prompt, Response, ToolCall
 
 KEY = b"k" * 16
@@ -186,6 +188,24 @@ def test_a_hostile_megabyte_is_scanned_to_its_end(unit: str) -> None:
     hostile = unit * ((1 << 20) // len(unit))
 
     assert kinds(hostile + " \nbob@example.com")[-1] == ("email", "bob@example.com")
+
+
+def test_threads_may_search_at_the_same_time() -> None:
+    texts = [f"{SECRETS[0]} " * 20_000] * 8
+
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(find, texts))
+
+    assert [len(findings) for findings in found] == [20_000] * 8
+
+
+def test_a_body_is_searched_as_json_text_and_placed_by_its_bytes() -> None:
+    body = f'{{"a":"é\\n{SECRETS[0]}\\\\n{SECRETS[0]}\\u000abob@example.com"}}'.encode()
+
+    found = [(f.kind, body[f.start : f.end].decode()) for f in find_in_body(body)]
+
+    # The second one stands after a backslash and the letter n.
+    assert found == [("api_key", SECRETS[0]), ("email", "bob@example.com")]
 
 
 def test_an_action_is_followed_by_what_it_reveals() -> None:
