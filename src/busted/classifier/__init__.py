@@ -317,6 +317,9 @@ def _mcp(messages: Sequence[JsonRpc]) -> McpInfo | None:
 
 def _findings(payload: bytes, body: bytes) -> tuple[Finding, ...]:
     """Return what is found in the body, placed in the payload if the body stands there as it is."""
+    found = pii.find_in_body(body)
+    if not found:
+        return ()
     head_end = payload.find(b"\r\n\r\n") if len(body) < len(payload) else 0
     offset = payload.find(body, head_end) if head_end >= 0 else -1
     return tuple(
@@ -326,7 +329,7 @@ def _findings(payload: bytes, body: bytes) -> tuple[Finding, ...]:
             end=finding.end + max(offset, 0),
             where="payload" if offset >= 0 else "body",
         )
-        for finding in pii.find_in_body(body)
+        for finding in found
     )
 
 

@@ -168,6 +168,8 @@ def error_of(value: object) -> str | None:
     """
     body = mapping(value)
     error = body.get("error")
+    if error is None and body.get("object") != "error":
+        return None
     if isinstance(error, str) and error:
         return error[:MAX_ERROR_CHARS]
     found = mapping(error)

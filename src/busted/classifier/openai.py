@@ -98,7 +98,11 @@ def _read(answer: Answer, body: Mapping[str, object], key: str) -> None:
 
 
 def _say(answer: Answer, said: Mapping[str, object]) -> None:
-    thought, spoken = _parts(said.get("content"))
+    content = said.get("content")
+    if isinstance(content, str) and said.keys() <= _PLAIN:  # nearly every event of a stream
+        answer.say(content)
+        return
+    thought, spoken = _parts(content)
     answer.say(text_of(spoken))
     answer.say(said.get("refusal"))
     # https://platform.openai.com/docs/guides/audio: {"audio": {"data", "transcript"}}
@@ -110,6 +114,9 @@ def _say(answer: Answer, said: Mapping[str, object]) -> None:
         _call(answer, place, call)
     if legacy := mapping(said.get("function_call")):
         _call(answer, 0, {"function": legacy})
+
+
+_PLAIN = frozenset(("role", "content"))
 
 
 def _parts(content: object) -> tuple[object, object]:
@@ -127,6 +134,8 @@ def _parts(content: object) -> tuple[object, object]:
 
 def _error(body: Mapping[str, object]) -> str | None:
     # MiniMax answers 200 with {"base_resp": {"status_code": 1004, "status_msg": "login fail"}}.
+    if "base_resp" not in body:
+        return None
     told = mapping(body.get("base_resp"))
     code = integer(told.get("status_code"))
     return f"{code}: {string(told.get('status_msg'), MAX_ERROR_CHARS) or ''}" if code else None
@@ -151,9 +160,11 @@ def _call(answer: Answer, place: int, call: Mapping[str, object]) -> None:
 def usage_of(body: Mapping[str, object]) -> Usage | None:
     """Return the tokens that an answer, or an event of it, counts."""
     # Groq puts the usage of a stream in `x_groq`, Moonshot in the choice.
-    usage = mapping(body.get("usage")) or mapping(mapping(body.get("x_groq")).get("usage"))
-    for choice in items(body.get("choices"))[:1]:
-        usage = usage or mapping(mapping(choice).get("usage"))
+    usage = mapping(body.get("usage"))
+    if not usage and "x_groq" in body:
+        usage = mapping(mapping(body["x_groq"]).get("usage"))
+    if not usage and (choices := items(body.get("choices"))):
+        usage = mapping(mapping(choices[0]).get("usage"))
     if not usage:
         return None
     asked = integer(usage.get("prompt_tokens"))

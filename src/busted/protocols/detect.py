@@ -64,7 +64,7 @@ _JSON = re.compile(
 )
 
 # Control characters that text has: tab, line feed, form feed, carriage return, escape.
-_NOT_TEXT = re.compile(r"[\x00-\x08\x0b\x0e-\x1a\x1c-\x1f\x7f]")
+_NOT_TEXT = bytes({*range(0x20), 0x7F} - set(b"\t\n\f\r\x1b"))
 
 
 def detect(data: bytes) -> Protocol:
@@ -91,12 +91,16 @@ def detect(data: bytes) -> Protocol:
 
 
 def _is_text(start: bytes) -> bool:
+    if len(start.translate(None, _NOT_TEXT)) < len(start):
+        return False
+    if start.isascii():
+        return True
     try:
         # Not final: the last character may be cut.
-        text = codecs.getincrementaldecoder("utf-8")().decode(start)
+        codecs.getincrementaldecoder("utf-8")().decode(start)
     except UnicodeDecodeError:
         return False
-    return not _NOT_TEXT.search(text)
+    return True
 
 
 def _is_sse(start: bytes) -> bool:
