@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from benchmarks.payloads import mix
 from benchmarks.plan import SIZES
 from benchmarks.probe_cost import ways
 from benchmarks.table import Table
@@ -42,12 +43,13 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Report]:
 
 
 def test_every_question_is_answered_for_every_variant(run: tuple[str, Report]) -> None:
-    capacity, live, probes, monitor = run[1].tables
+    capacity, live, probes, kinds, monitor = run[1].tables
     assert [row[0] for row in capacity.rows] == list(SIZES)
     assert [row[0] for row in live.rows] == list(SIZES)
     assert {row[1:3] for row in probes.rows} == {
         (way, size) for way in ways(features.probe()) for size in SIZES
     }
+    assert [row[0] for row in kinds.rows] == [*(payload.kind for payload in mix()), "the mix"]
     assert len(monitor.rows) == 1
     for table in run[1].tables:
         assert all(len(row) == len(table.columns) for row in table.rows)

@@ -54,6 +54,15 @@ def test_protocol_and_role_show_however_the_beginning_is_cut(
         assert (framing.protocol, framing.role) == (protocol, role)
 
 
+@pytest.mark.parametrize("rest", [b"\n", b"\r\n\r\n", b"junk\r\n", b"\0"])
+def test_what_follows_a_servers_first_request_does_not_hide_the_role(rest: bytes) -> None:
+    framing = Framing()
+
+    framing.feed(READ, request(CHAT) + rest)
+
+    assert framing.role == "server"
+
+
 def test_the_first_to_know_the_role_is_right() -> None:
     framing = Framing()
     framing.feed(WRITE, request(CHAT))
