@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ctypes.util
 import functools
+import json
 import os
 import shutil
 import subprocess
@@ -71,9 +72,9 @@ def _bpftool() -> str | None:
 
 
 def _node_packages() -> str | None:
-    if (ROOT / ".cache/node/node_modules/openai").is_dir():
-        return None
-    return "needs the npm package openai: make setup"
+    wanted = json.loads((ROOT / "tests/e2e/clients/package.json").read_text())["dependencies"]
+    away = [n for n in wanted if not (ROOT / ".cache/node/node_modules" / n).is_dir()]
+    return f"needs the npm packages {', '.join(away)}: make setup" if away else None
 
 
 def _openssl() -> str | None:
