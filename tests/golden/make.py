@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePath
 
 import msgspec
@@ -20,8 +20,9 @@ from busted.agent import recording
 from busted.agent.recording import Frame, Header, LibraryFacts, RawRecord, RecordingWriter, Tick
 from busted.enrich.processes import ProcessFacts
 from busted.records import TlsOpen, decode
-from tests.e2e.bed import ANTHROPIC_KEY, CLIENTS, OPENAI_KEY, bed
+from tests.e2e.bed import CLIENTS, KEYS, OPERATIONS, Bed, bed, python
 from tests.e2e.examples import PROMPT
+from tests.e2e.front import AT_FRONT, http2_front
 from tests.e2e.mcp import MODES, mcp_command, mcp_server
 from tests.e2e.monitor import Monitor
 from tests.golden.expected import HERE, RECORDINGS, as_lines, expected, replayed
@@ -40,19 +41,7 @@ def record(directory: Path) -> None:
     """Run each client once under one monitor, and write a recording for each."""
     whole = directory / "whole.rec"
     with bed(directory) as test_bed, Monitor("--record", str(whole)) as monitor:
-        authority = mcp_server(test_bed, directory / "mcp")
-        pids: dict[str, int] = {}
-        for name, client in CLIENTS.items():
-            finished = test_bed.ask(name, PROMPT)
-            assert finished.code == 0, finished.stderr.decode()
-            pids[name] = finished.pid
-            monitor.wait_for(finished.pid, "Response", 2 if client.tools else 1)
-        for mode in MODES:
-            finished = test_bed.sandbox.run(mcp_command(mode, PROMPT), environment=authority)
-            assert finished.code == 0, finished.stderr.decode()
-            pids[f"mcp_{mode}"] = finished.pid
-            # The listing and at least one call.
-            monitor.wait_for(finished.pid, "McpResponse", 2)
+        pids = ask_all(test_bed, monitor, directory)
         monitor.stop()
     for path in RECORDINGS:
         path.unlink()
@@ -67,6 +56,33 @@ def record(directory: Path) -> None:
                 writer.add(frame)
         writer.close()
         (HERE / f"{name}.rec").chmod(0o644)
+
+
+def ask_all(test_bed: Bed, monitor: Monitor, directory: Path) -> dict[str, int]:
+    """Run each client until all is told of it; return their pids by the names of recordings."""
+    pids: dict[str, int] = {}
+
+    def run(
+        name: str, command: list[str], kind: str, count: int, environment: Mapping[str, str] = {}
+    ) -> None:
+        finished = test_bed.sandbox.run(command, environment=environment)
+        assert finished.code == 0, finished.stderr.decode()
+        pids[name] = finished.pid
+        monitor.wait_for(finished.pid, kind, count)
+
+    for name, client in CLIENTS.items():
+        run(name, client.command(PROMPT), "Response", 2 if client.tools else 1)
+    for name, operation in OPERATIONS.items():
+        run(name, operation.command(PROMPT), "Response", 1)
+    with http2_front(test_bed):
+        prompts = [f"{i}: {PROMPT}" for i in range(3)]
+        command = python("openai_http2", "--stream")(*prompts)
+        run("openai_http2", command, "Response", len(prompts), AT_FRONT)
+    authority = mcp_server(test_bed, directory / "mcp")
+    for mode in MODES:
+        # The listing and at least one call.
+        run(f"mcp_{mode}", mcp_command(mode, PROMPT), "McpResponse", 2, authority)
+    return pids
 
 
 def of_process(pid: int, frames: Iterable[Frame]) -> Iterator[Frame]:
@@ -99,7 +115,7 @@ def of_process(pid: int, frames: Iterable[Frame]) -> Iterator[Frame]:
 
 def without_keys(data: bytes) -> bytes:
     """Return bytes with each key replaced by as many dots."""
-    for key in (OPENAI_KEY, ANTHROPIC_KEY):
+    for key in KEYS:
         data = data.replace(key.encode(), b"." * len(key))
     return data
 
