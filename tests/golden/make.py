@@ -9,6 +9,7 @@ Names of this host, paths and keys are replaced, by as many bytes where they are
 
 from __future__ import annotations
 
+import platform
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
@@ -95,7 +96,7 @@ def of_process(pid: int, frames: Iterable[Frame]) -> Iterator[Frame]:
                 libraries[frame.cookie] = frame
             case ProcessFacts() if frame.pid == pid:
                 exe = f"/usr/bin/{PurePath(frame.exe or '').name}"
-                argv = (without_keys(argument.encode()).decode() for argument in frame.argv)
+                argv = (blanked(argument.encode()).decode() for argument in frame.argv)
                 argv = (PurePath(a).name if a.startswith("/") else a for a in argv)
                 yield msgspec.structs.replace(frame, exe=exe, argv=tuple(argv), build_id=None)
             case RawRecord():
@@ -106,17 +107,17 @@ def of_process(pid: int, frames: Iterable[Frame]) -> Iterator[Frame]:
                     path = f"/usr/lib/{PurePath(hooked.library.path).name}"
                     library = msgspec.structs.replace(hooked.library, path=path, processes=1)
                     yield msgspec.structs.replace(hooked, library=library)
-                yield RawRecord(without_keys(frame.raw))
+                yield RawRecord(blanked(frame.raw))
             case Tick():
                 last = frame
     if last is not None:
         yield msgspec.structs.replace(last, last=True)
 
 
-def without_keys(data: bytes) -> bytes:
-    """Return bytes with each key replaced by as many dots."""
-    for key in KEYS:
-        data = data.replace(key.encode(), b"." * len(key))
+def blanked(data: bytes) -> bytes:
+    """Return bytes with each key, and the name of this host's kernel, as so many dots."""
+    for text in (*KEYS, platform.release()):
+        data = data.replace(text.encode(), b"." * len(text))
     return data
 
 
