@@ -59,6 +59,15 @@ def curl(url: str, model: str, *headers: str, stream: bool = False) -> Callable[
     return command
 
 
+def curl_google(prompt: str) -> list[str]:
+    """Return how to ask Gemini with curl, whose answer comes as one growing JSON array."""
+    url = "https://generativelanguage.googleapis.com/v1beta/models/gemini-2.5-flash"
+    body = {"contents": [{"role": "user", "parts": [{"text": prompt}]}]}
+    headers = ("-H", "content-type: application/json", "-H", f"x-goog-api-key: {GOOGLE_KEY}")
+    options = ("--http1.1", "--no-buffer", "-sS", *headers, "-d", json.dumps(body))
+    return ["curl", f"{url}:streamGenerateContent", *options]
+
+
 class Client(NamedTuple):
     """A client: its command for given prompts, and what shall be found of it.
 
@@ -138,6 +147,7 @@ CLIENTS: dict[str, Client] = {
     "curl_anthropic_stream": Client(
         curl(*_CURL_ANTHROPIC, *_X_API_KEY, stream=True), *_ANTHROPIC, sdk="curl", stream=True
     ),
+    "curl_google": Client(curl_google, *_GEMINI, sdk="curl", stream=True),
     "openai_urllib": Client(python("openai_urllib"), *_OPENAI, sdk="python-urllib"),
     "openai_azure": Client(python("openai_azure"), *_AZURE, sdk="openai-python"),
     "openai_responses": Client(python("openai_responses"), *_RESPONSES, sdk="openai-python"),

@@ -1,8 +1,9 @@
-"""Make the golden files anew: `python -m tests.golden.make`, as root, or with `--expect`.
+"""Make the golden files anew: `python -m tests.golden.make [NAME...]`, as root, or `--expect`.
 
 Records what real clients say in the test bed of tests/e2e, then keeps of it, for each client,
-its own records, and the events that they give. `--expect` records nothing: it writes the
-events that the recordings give now, whose difference is then to be looked at.
+its own records, and the events that they give; only of those that are named, if any are.
+`--expect` records nothing: it writes the events that the recordings give now, whose
+difference is then to be looked at.
 
 Names of this host, paths and keys are replaced, by as many bytes where they are in records.
 """
@@ -12,7 +13,7 @@ from __future__ import annotations
 import platform
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePath
 
 import msgspec
@@ -33,19 +34,20 @@ def main() -> None:
     """Do what the command line says."""
     if sys.argv[1:] != ["--expect"]:
         with tempfile.TemporaryDirectory() as directory:
-            record(Path(directory))
+            record(Path(directory), sys.argv[1:])
     for path in sorted(HERE.glob("*.rec")):
         expected(path).write_text(as_lines(replayed(path)))
 
 
-def record(directory: Path) -> None:
+def record(directory: Path, names: Sequence[str]) -> None:
     """Run each client once under one monitor, and write a recording for each."""
     whole = directory / "whole.rec"
     with bed(directory) as test_bed, Monitor("--record", str(whole)) as monitor:
-        pids = ask_all(test_bed, monitor, directory)
+        pids = ask_all(test_bed, monitor, directory, names)
         monitor.stop()
     for path in RECORDINGS:
-        path.unlink()
+        if path.stem in pids or not names:
+            path.unlink()
     for name, pid in pids.items():
         header, frames = recording.read(whole)
         origin = msgspec.structs.replace(header.origin, host="host", seed=b"golden")
@@ -59,13 +61,17 @@ def record(directory: Path) -> None:
         (HERE / f"{name}.rec").chmod(0o644)
 
 
-def ask_all(test_bed: Bed, monitor: Monitor, directory: Path) -> dict[str, int]:
-    """Run each client until all is told of it; return their pids by the names of recordings."""
+def ask_all(
+    test_bed: Bed, monitor: Monitor, directory: Path, names: Sequence[str]
+) -> dict[str, int]:
+    """Run clients until all is told of them; return their pids by the names of recordings."""
     pids: dict[str, int] = {}
 
     def run(
         name: str, command: list[str], kind: str, count: int, environment: Mapping[str, str] = {}
     ) -> None:
+        if names and name not in names:
+            return
         finished = test_bed.sandbox.run(command, environment=environment)
         assert finished.code == 0, finished.stderr.decode()
         pids[name] = finished.pid

@@ -6,13 +6,13 @@ Source: https://ai.google.dev/api/generate-content
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from aiohttp import web
 
 from tests.e2e.answers import Tokens
 from tests.e2e.provider.replies import Json, Reply, pieces, reply_to
-from tests.e2e.provider.sending import data_event, streamed, whole_or_cut
+from tests.e2e.provider.sending import data_event, in_pieces, streamed, whole_or_cut
 
 
 def read(body: Json, model: str) -> Reply:
@@ -63,10 +63,19 @@ def chunks(answer: Reply) -> Iterator[Json]:
     yield chunk(answer, [{"text": ""}], last=True)
 
 
+def growing(told: Iterable[Json]) -> Iterator[bytes]:
+    """Yield a JSON array piece by piece, as streams come to those who do not ask for SSE."""
+    for place, one in enumerate(told):
+        yield f"{',' if place else '['}{json.dumps(one, ensure_ascii=False, indent=2)}\r\n".encode()
+    yield b"]"
+
+
 async def generate(request: web.Request) -> web.StreamResponse:
     """POST .../models/{model}:generateContent or :streamGenerateContent."""
     answer = read(await request.json(), request.match_info["model"])
     if request.match_info["method"] == "generateContent":
         parts = calls(answer) or [{"text": answer.text}]
         return await whole_or_cut(request, answer, chunk(answer, parts, last=True))
-    return await streamed(request, answer, map(data_event, chunks(answer)))
+    if request.query.get("alt") == "sse":
+        return await streamed(request, answer, map(data_event, chunks(answer)))
+    return await in_pieces(request, answer, growing(chunks(answer)), "application/json")
