@@ -57,7 +57,7 @@ class SharedMaps:
             borrower.borrow(name, shared)
 
     def name_agent(self, process: ProcessKey) -> None:
-        """Tell the kernel side that a process is an AI agent, and what it starts from now on too."""
+        """Tell the kernel side that a process is an AI agent; what it starts from now on is too."""
         value = records.AGENT.pack(process.start_ns, process.pid)
         self._maps["agents"].update(struct.pack("<I", process.pid), value)
 
