@@ -116,9 +116,10 @@ _KEY_CUT = re.compile(
 # How much of the end of a text may be an unfinished secret.
 _CUT_BYTES = 512
 
-# The escapes of JSON: those of two characters, which are undone at C speed, and the others.
+# The escapes of JSON: those of two characters, the most frequent ones first, and the others.
+_USUAL_ESCAPES = (b"\\\\", b"\\n", b'\\"')
 _SHORT_ESCAPE = re.compile(rb"\\[^u]")
-_LONG_ESCAPE = re.compile(rb"\\u(?:[0-9a-fA-F]{4})?")
+_LONG_ESCAPE = re.compile(rb"\\u[0-9a-fA-F]{4}")
 
 
 def find(text: str) -> tuple[Finding, ...]:
@@ -166,9 +167,8 @@ def examine(action: Action, direction: Direction) -> tuple[Action, ...]:
 
     The places count in the text of the field that `where` names, e.g. `messages.2`.
     """
-    if not hasattr(action, "pii"):
-        return (action,)
-    findings = _placed(tuple(_texts(action)))
+    texts = _texts(action)
+    findings = _placed(texts) if texts else None
     if not findings:
         return (action,)
     told = PiiDetected(
@@ -180,12 +180,13 @@ def examine(action: Action, direction: Direction) -> tuple[Action, ...]:
     return (msgspec.structs.replace(action, pii=tuple(findings[:MAX_FINDINGS])), told)
 
 
-def _placed(texts: tuple[tuple[str, str], ...]) -> list[Finding]:
+def _placed(texts: list[tuple[str, str]]) -> list[Finding]:
     """Return what is found in named texts, searched together: nothing goes across a line's end."""
-    together = "\n".join([text for _, text in texts])
-    spans = iter(_found(together))
     findings: list[Finding] = []
+    spans = iter(_found("\n".join([text for _, text in texts])))
     span = next(spans, None)
+    if span is None:
+        return findings
     begin = 0
     for where, text in texts:
         stop = begin + len(text)
@@ -197,22 +198,25 @@ def _placed(texts: tuple[tuple[str, str], ...]) -> list[Finding]:
     return findings
 
 
-def _texts(action: Value) -> Iterator[tuple[str, str]]:
-    """Yield the name and text of each field with content, none of them twice."""
-    told = {action.system_prompt, action.user_message} if isinstance(action, Prompt) else set()
+def _texts(action: Value) -> list[tuple[str, str]]:
+    """Return the name and text of each field with content, none of them twice."""
+    texts: list[tuple[str, str]] = []
+    told = (action.system_prompt, action.user_message) if isinstance(action, Prompt) else ()
     for field in CONTENT_FIELDS.get(type(action), ()):
         value = getattr(action, field)
         if isinstance(value, str):
-            yield field, value
+            texts.append((field, value))
         elif isinstance(value, tuple):
             for place, message in enumerate(value):
                 if isinstance(message, ChatMessage) and message.content not in told:
-                    yield f"{field}.{place}", message.content
+                    texts.append((f"{field}.{place}", message.content))
+    return texts
 
 
 def _found(text: str) -> list[_Span]:
     data = _utf8(text)
-    return _in_characters(data, _spans(data, _signs(data)))
+    signs = _signs(data)
+    return _in_characters(data, _spans(data, signs)) if signs or b"@" in data else []
 
 
 def _utf8(text: str) -> bytes:
@@ -284,8 +288,12 @@ def _findings(spans: list[_Span]) -> tuple[Finding, ...]:
 
 def _without_escapes(data: bytes) -> bytes:
     """Return JSON text with each escape replaced by as many blanks."""
-    data = _SHORT_ESCAPE.sub(b"  ", data)
-    return _LONG_ESCAPE.sub(lambda escape: b" " * len(escape[0]), data) if b"\\" in data else data
+    for escape in _USUAL_ESCAPES:
+        data = data.replace(escape, b"  ")
+    if b"\\" not in data:
+        return data
+    data = _LONG_ESCAPE.sub(b" " * 6, _SHORT_ESCAPE.sub(b"  ", data))
+    return data.replace(b"\\u", b"  ")
 
 
 def _emails(data: bytes) -> Iterator[_Span]:
