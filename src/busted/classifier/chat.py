@@ -62,6 +62,8 @@ PARAMS = (
     "completion_window",
 )
 
+_RANKS = {name: rank for rank, name in enumerate(PARAMS)}
+
 Param = bool | int | float | str
 
 
@@ -141,7 +143,7 @@ def encoded_size(data: str) -> int:
 def params_of(body: Mapping[str, object]) -> dict[str, Param]:
     """Return the settings of a request that hold no content; of an object, its type."""
     found: dict[str, Param] = {}
-    for name in [name for name in PARAMS if name in body]:
+    for name in sorted(body.keys() & _RANKS.keys(), key=_RANKS.__getitem__):
         value = body[name]
         if isinstance(value, dict):
             value = value.get("type")

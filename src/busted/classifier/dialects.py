@@ -383,7 +383,11 @@ DIALECTS = (
 
 
 _ENDINGS = tuple(sorted({path for row in DIALECTS for path in row.paths}, key=len, reverse=True))
-_BY_ENDING = {ending: [row for row in DIALECTS if ending in row.paths] for ending in _ENDINGS}
+# By the last part of a path: the endings that it can be of, the longest one first, and their rows.
+_BY_LAST_PART: dict[str, list[tuple[str, list[Dialect]]]] = {}
+for _ending in _ENDINGS:
+    _rows = [row for row in DIALECTS if _ending in row.paths]
+    _BY_LAST_PART.setdefault(_ending.rpartition("/")[2], []).append((_ending, _rows))
 _BY_NAME = {row.api: row for row in reversed(DIALECTS)}
 _DISTINCT = tuple(row for row in DIALECTS if row.is_distinct is not _never)
 _ANSWERING = tuple(row for row in DIALECTS if row.is_answer is not _never)
@@ -398,11 +402,11 @@ def by_path(path: str, spoken: str | None = None) -> Dialect | None:
     route = routes.find(path)
     if route is not None and route.api is not None:
         return by_name(route.api)
-    if not path.endswith(_ENDINGS):
-        return None
-    rows = _BY_ENDING[next(filter(path.endswith, _ENDINGS))]
-    family = (spoken or "").partition(".")[0]
-    return next((row for row in rows if row.api.startswith(f"{family}.")), rows[0])
+    for ending, rows in _BY_LAST_PART.get(path.rpartition("/")[2], ()):
+        if path.endswith(ending):
+            family = (spoken or "").partition(".")[0]
+            return next((row for row in rows if row.api.startswith(f"{family}.")), rows[0])
+    return None
 
 
 def by_name(api: str | None) -> Dialect | None:

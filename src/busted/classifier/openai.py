@@ -45,8 +45,8 @@ def is_distinct_request(body: Mapping[str, object]) -> bool:
 def read_request(body: Mapping[str, object]) -> ModelRequest:
     """Return what a request says."""
     turns = items(body.get("messages"))
-    messages = tuple(_message(mapping(turn)) for turn in turns[-MAX_MESSAGES:])
-    system = "\n".join(m.content for m in messages if m.role in ("system", "developer"))
+    messages = tuple([_message(mapping(turn)) for turn in turns[-MAX_MESSAGES:]])
+    system = "\n".join([m.content for m in messages if m.role in ("system", "developer")])
     return ModelRequest(
         model=string(body.get("model"), MAX_NAME_CHARS),
         messages=messages,
@@ -194,12 +194,11 @@ def _first(*values: object) -> int | None:
 
 def _message(turn: Mapping[str, object]) -> ChatMessage:
     content = text_of(turn.get("content"))
-    calls = [mapping(mapping(c).get("function")) for c in items(turn.get("tool_calls"))]
-    called = [f"[tool call: {str(c.get('name'))[:MAX_NAME_CHARS]}]" for c in calls]
-    return ChatMessage(
-        role=string(turn.get("role"), MAX_NAME_CHARS) or "unknown",
-        content="\n".join(filter(None, (content, *called))),
-    )
+    if made := items(turn.get("tool_calls")):
+        calls = [mapping(mapping(call).get("function")) for call in made]
+        called = [f"[tool call: {str(c.get('name'))[:MAX_NAME_CHARS]}]" for c in calls]
+        content = "\n".join(filter(None, (content, *called)))
+    return ChatMessage(role=string(turn.get("role"), MAX_NAME_CHARS) or "unknown", content=content)
 
 
 def _last_results(turns: Sequence[object]) -> tuple[ToolResult, ...]:

@@ -39,7 +39,8 @@ from busted.protocols.http import (
     HttpRequest,
     HttpResponse,
     HttpUpgrade,
-    header,
+    NamedHeaders,
+    by_name,
 )
 
 Side = Literal["request", "response"]
@@ -117,10 +118,10 @@ class _Fields:
     """Collects the fields of one head from llhttp."""
 
     def __init__(self) -> None:
-        self.fields: list[tuple[bytes, bytes]] = []
+        self.fields: list[tuple[str, str]] = []
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self.fields.append((name, value))
+        self.fields.append((name.decode("latin-1").lower(), value.decode("latin-1").strip()))
 
 
 class _Follower:
@@ -210,7 +211,7 @@ class Http1Parser:
         self._searched = 0  # how much of a held head is known to hold no end
         self._blank_line = 0  # where the next one ends in the data being read, once known
         self._final = False  # whether nothing will follow what is being read
-        self._start_line: tuple[str, ...] = ()
+        self._start_line: tuple[bytes, ...] = ()
         self._start_length = 0
         self._answers = ""  # the method that the current response answers, when known
         self._left = 0
@@ -331,7 +332,7 @@ class Http1Parser:
             self.skipped += line - position
             return self._hold(data, line)
         self.skipped += match.start() - position
-        self._start_line = tuple([part.decode("latin-1") for part in match.groups()])
+        self._start_line = match.groups()
         self._start_length = match.end() - match.start()
         self._state = "head"
         return match.start()
@@ -356,8 +357,7 @@ class Http1Parser:
     def _head(self, data: bytes, position: int, messages: list[HttpMessage]) -> int:
         # Searched once for all start lines before it, or many of them would cost the square.
         if self._blank_line <= position:
-            match = _HEAD_END.search(data, position)
-            self._blank_line = match.end() if match else len(data) + 1
+            self._blank_line = _blank_line(data, position)
         unfinished = self._blank_line > len(data)
         if self._blank_line > position + self._max_head or (unfinished and self._final):
             return self._cut_head(data, position, messages)
@@ -419,20 +419,21 @@ class Http1Parser:
         """Return the message that a head opens; None for an interim response."""
         if self._side == "request":
             method, target, version = self._start_line
-            return HttpRequest(method, target, headers, version)
+            return HttpRequest(method.decode(), target.decode("latin-1"), headers, version.decode())
         version, status = self._start_line
         # RFC 9110 section 15.2: a 1xx response is "an interim response [...] prior to completing
         # the requested action and sending a final response". 101 is the last in HTTP/1.
-        if status[0] == "1" and status != "101":
+        if status.startswith(b"1") and status != b"101":
             return None
         self._answers = self._expected.popleft() if self._expected else ""
-        return HttpResponse(int(status), headers, version)
+        return HttpResponse(int(status), headers, version.decode())
 
     def _begin_body(self, message: HttpRequest | HttpResponse, messages: list[HttpMessage]) -> None:
         """Choose how the body ends, as RFC 9112 section 6.3 orders it."""
+        headers = by_name(message.headers)
         if isinstance(message, HttpRequest):
             status = 0
-            self._upgrade = _asked_upgrade(message)
+            self._upgrade = _asked_upgrade(message.method, headers)
             bodiless = message.method == "CONNECT"
         else:
             status = message.status
@@ -440,14 +441,16 @@ class Http1Parser:
             if self._answers == "CONNECT" and 200 <= status < 300:
                 self._upgrade, bodiless = "connect", True
 
-        codings = ",".join([v for name, v in message.headers if name == "transfer-encoding"])
-        length = header(message.headers, "content-length")
+        codings = ""
+        if "transfer-encoding" in headers:
+            codings = ",".join([v for name, v in message.headers if name == "transfer-encoding"])
+        length = headers.get("content-length")
         if bodiless:
             self._end(messages)
             if status == 101:
-                self._upgrade = (header(message.headers, "upgrade") or "unknown").lower()
+                self._upgrade = (headers.get("upgrade") or "unknown").lower()
                 self._go_raw(messages)
-        elif codings.rpartition(",")[2].strip().lower() == "chunked":
+        elif codings and codings.rpartition(",")[2].strip().lower() == "chunked":
             # "If a message is received with both a Transfer-Encoding and a Content-Length header
             # field, the Transfer-Encoding overrides the Content-Length."
             self._state = "chunked"
@@ -484,14 +487,22 @@ _READERS: dict[_State, Callable[[Http1Parser, bytes, int, list[HttpMessage]], in
 }
 
 
-def _asked_upgrade(request: HttpRequest) -> str:
+def _asked_upgrade(method: str, headers: NamedHeaders) -> str:
     """Return the protocol that the connection may switch to after this request, or ""."""
-    if request.method == "CONNECT":
+    if method == "CONNECT":
         return "connect"
-    connection = header(request.headers, "connection") or ""
-    if "upgrade" not in connection.lower():
+    if "upgrade" not in headers.get("connection", "").lower():
         return ""
-    return (header(request.headers, "upgrade") or "").lower()
+    return headers.get("upgrade", "").lower()
+
+
+def _blank_line(data: bytes, position: int) -> int:
+    """Return where the first blank line from `position` on ends, beyond the data if none does."""
+    end = data.find(b"\n\r\n", position)
+    bare = data.find(b"\n\n", position, end if end >= 0 else len(data))
+    if bare >= 0:
+        return bare + 2
+    return end + 3 if end >= 0 else len(data) + 1
 
 
 def _read_fields(lines: memoryview, missing_end: bytes = b"") -> Headers | None:
@@ -506,12 +517,7 @@ def _read_fields(lines: memoryview, missing_end: bytes = b"") -> Headers | None:
         pass  # raised after a complete head
     except httptools.HttpParserError:
         return None
-    return tuple(
-        [
-            (name.decode("latin-1").lower(), value.decode("latin-1").strip())
-            for name, value in collected.fields
-        ]
-    )
+    return tuple(collected.fields)
 
 
 def _llhttp(protocol: object, opening: bytes) -> httptools.HttpRequestParser:
