@@ -195,13 +195,17 @@ class AnswerReader:
         raw = event.data.encode("utf-8", "replace")
         if self.dialect is None and b'"jsonrpc"' in raw:
             return self._rpc(raw)
-        value = mapping(partial_json.parse(raw).value) if raw.startswith(b"{") else {}
-        if self.dialect is None and self._request is None:
-            self.dialect = dialects.by_answer(value)
-        if self.dialect is None:
-            return ()
+        is_object = raw.startswith(b"{")
+        if self.dialect is None or not (
+            is_object and self.dialect.read_usual_event(self.answer, raw)
+        ):
+            value = mapping(partial_json.parse(raw).value) if is_object else {}
+            if self.dialect is None and self._request is None:
+                self.dialect = dialects.by_answer(value)
+            if self.dialect is None:
+                return ()
+            self.dialect.read_event(self.answer, event.data, value)
         self.content_class = "llm_stream"
-        self.dialect.read_event(self.answer, event.data, value)
         self.answer.truncated |= event.truncated
         if self.answer.started and self._first_token_ns is None:
             self._first_token_ns = time_ns

@@ -11,6 +11,7 @@ Source: https://docs.anthropic.com/en/api/messages, .../messages-streaming and
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Literal
 
 import msgspec
 
@@ -139,6 +140,29 @@ def read_event(answer: Answer, data: str, body: Mapping[str, object]) -> None:
         case "error":
             answer.error = error_of(body)
             answer.finished = True
+
+
+class _TextDelta(msgspec.Struct, frozen=True):
+    type: Literal["text_delta"]
+    text: str
+
+
+class _UsualEvent(msgspec.Struct, frozen=True):
+    type: Literal["content_block_delta"]
+    delta: _TextDelta
+
+
+_usual_event = msgspec.json.Decoder(_UsualEvent)
+
+
+def read_usual_event(answer: Answer, data: bytes) -> bool:
+    """Read what nearly every event of a stream is, at a third of the cost; False if it is other."""
+    try:
+        event = _usual_event.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+    answer.say(event.delta.text)
+    return True
 
 
 def _head(answer: Answer, message: Mapping[str, object]) -> None:

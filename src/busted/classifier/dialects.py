@@ -38,11 +38,17 @@ def _never(body: Body) -> bool:
     return False
 
 
+def _never_usual(answer: Answer, data: bytes) -> bool:
+    return False
+
+
 class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     """One row; `operation` is OpenTelemetry's `gen_ai.operation.name` or, lacking one, a slug.
 
     `is_request` judges a body that came to one of `paths` at an unknown host, `is_distinct`
     one whose path and host are both unknown, `is_answer` a whole answer or a stream's event.
+    `read_usual_event` is `read_event` for the bytes of events that only add text; it returns False,
+    and has read nothing, if this is none of them.
     `is_piece` tells an event that is no answer when it comes alone, as over a WebSocket.
     `read_bytes` takes an answer that is no JSON: its media type, what was kept of it, its size.
     `common_paths` are those that other services have too: alone they say nothing.
@@ -57,6 +63,7 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     read_answer: Callable[[Answer, Body], None]
     read_event: Callable[[Answer, str, Body], None]
     is_request: Callable[[Body], bool]
+    read_usual_event: Callable[[Answer, bytes], bool] = _never_usual
     is_distinct: Callable[[Body], bool] = _never
     is_answer: Callable[[Body], bool] = _never
     is_piece: Callable[[Body], bool] = _never
@@ -86,6 +93,7 @@ DIALECTS = (
         read_request=anthropic.read_request,
         read_answer=anthropic.read_answer,
         read_event=anthropic.read_event,
+        read_usual_event=anthropic.read_usual_event,
         is_request=anthropic.is_request,
         is_distinct=anthropic.is_distinct_request,
         is_answer=anthropic.is_answer,
@@ -238,6 +246,7 @@ DIALECTS = (
         read_request=openai.read_request,
         read_answer=openai.read_answer,
         read_event=openai.read_event,
+        read_usual_event=openai.read_usual_event,
         is_request=openai.is_request,
         is_distinct=openai.is_distinct_request,
         is_answer=openai.is_answer,

@@ -8,6 +8,9 @@ Source: https://platform.openai.com/docs/api-reference/chat
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import msgspec
 
 from busted.classifier.assembly import MAX_ERROR_CHARS, Answer, error_of
 from busted.classifier.chat import (
@@ -83,6 +86,44 @@ def read_event(answer: Answer, data: str, body: Mapping[str, object]) -> None:
         answer.finished = True
     else:
         _read(answer, body, "delta")
+
+
+class _UsualDelta(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    content: str | None = None
+    role: str | None = None
+
+
+class _UsualChoice(msgspec.Struct, frozen=True):
+    delta: _UsualDelta
+    index: Literal[0] = 0
+    finish_reason: None = None
+    usage: None = None
+
+
+class _UsualChunk(msgspec.Struct, frozen=True):
+    """A chunk that adds text to the first choice and says nothing else that is read here."""
+
+    choices: tuple[_UsualChoice]
+    object: Literal["chat.completion.chunk"]
+    model: str = ""
+    error: None = None
+    usage: None = None
+    x_groq: None = None
+    base_resp: None = None
+
+
+_usual_chunk = msgspec.json.Decoder(_UsualChunk)
+
+
+def read_usual_event(answer: Answer, data: bytes) -> bool:
+    """Read what nearly every event of a stream is, at a third of the cost; False if it is other."""
+    try:
+        chunk = _usual_chunk.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+    answer.model = answer.model or string(chunk.model, MAX_NAME_CHARS)
+    answer.say(chunk.choices[0].delta.content)
+    return True
 
 
 def _read(answer: Answer, body: Mapping[str, object], key: str) -> None:
