@@ -58,7 +58,9 @@ def is_a2a(message: JsonRpc) -> bool:
 
 def is_a2a_request(path: str, headers: NamedHeaders) -> bool:
     """Tell whether an HTTP request is A2A's by its path or its version header."""
-    return "a2a-version" in headers or path.endswith(_PATHS) or _TASK_PATH.search(path) is not None
+    if "a2a-version" in headers or path.endswith(_PATHS):
+        return True
+    return "/tasks/" in path and _TASK_PATH.search(path) is not None
 
 
 def is_agent_card(body: Mapping[str, object]) -> bool:

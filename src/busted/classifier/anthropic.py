@@ -257,14 +257,17 @@ def _messages(turn: Mapping[str, object]) -> Iterator[ChatMessage]:
     content = turn.get("content")
     said: list[str] = []
     for part in items(content) or (content,):
-        match mapping(part).get("type"):
+        block = mapping(part)
+        match block.get("type"):
+            case "text":
+                said.append(text_of(part))
             case "tool_result":
-                yield ChatMessage(role="tool", content=text_of(mapping(part).get("content")))
+                yield ChatMessage(role="tool", content=text_of(block.get("content")))
             case str(kind) if kind.endswith("_tool_result"):
-                returned, _ = _returned(mapping(part).get("content"))
+                returned, _ = _returned(block.get("content"))
                 yield ChatMessage(role="tool", content=returned)
             case str(kind) if kind in _CALLS:
-                name = str(mapping(part).get("name"))[:MAX_NAME_CHARS]
+                name = str(block.get("name"))[:MAX_NAME_CHARS]
                 said.append(f"[tool call: {name}]")
             case _:
                 said.append(text_of(part))

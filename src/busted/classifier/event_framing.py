@@ -219,11 +219,14 @@ _TYPES: tuple[tuple[str, Callable[[], Framing]], ...] = (
     ("application/jsonl", JsonLines),
     ("application/stream+json", JsonLines),
 )
+_STREAM_TYPES = tuple(start for start, _ in _TYPES)
 
 
 def of_type(content_type: str) -> Callable[[], Framing] | None:
     """Return what reads a body of this type, None when it does not come in events."""
     kind = content_type.strip().lower()
+    if not kind.startswith(_STREAM_TYPES):
+        return None
     return next((framing for start, framing in _TYPES if kind.startswith(start)), None)
 
 

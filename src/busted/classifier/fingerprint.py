@@ -131,7 +131,7 @@ def api_version(headers: NamedHeaders, target: str) -> str | None:
     for name in _API_VERSIONS:
         if value := headers.get(name):
             return value[:MAX_VERSION_CHARS]
-    match = _API_VERSION_QUERY.search(target)
+    match = _API_VERSION_QUERY.search(target) if "api-version=" in target else None
     return match[1] if match else None
 
 
