@@ -41,6 +41,7 @@ from busted.protocols.http import (
     HttpUpgrade,
     NamedHeaders,
     by_name,
+    header,
 )
 
 Side = Literal["request", "response"]
@@ -118,10 +119,10 @@ class _Fields:
     """Collects the fields of one head from llhttp."""
 
     def __init__(self) -> None:
-        self.fields: list[tuple[str, str]] = []
+        self.fields: list[tuple[bytes, bytes]] = []
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self.fields.append((name.decode("latin-1").lower(), value.decode("latin-1").strip()))
+        self.fields.append((name, value))
 
 
 class _Follower:
@@ -211,7 +212,7 @@ class Http1Parser:
         self._searched = 0  # how much of a held head is known to hold no end
         self._blank_line = 0  # where the next one ends in the data being read, once known
         self._final = False  # whether nothing will follow what is being read
-        self._start_line: tuple[bytes, ...] = ()
+        self._start_line: tuple[str, ...] = ()
         self._start_length = 0
         self._answers = ""  # the method that the current response answers, when known
         self._left = 0
@@ -332,7 +333,7 @@ class Http1Parser:
             self.skipped += line - position
             return self._hold(data, line)
         self.skipped += match.start() - position
-        self._start_line = match.groups()
+        self._start_line = tuple([part.decode("latin-1") for part in match.groups()])
         self._start_length = match.end() - match.start()
         self._state = "head"
         return match.start()
@@ -419,14 +420,14 @@ class Http1Parser:
         """Return the message that a head opens; None for an interim response."""
         if self._side == "request":
             method, target, version = self._start_line
-            return HttpRequest(method.decode(), target.decode("latin-1"), headers, version.decode())
+            return HttpRequest(method, target, headers, version)
         version, status = self._start_line
         # RFC 9110 section 15.2: a 1xx response is "an interim response [...] prior to completing
         # the requested action and sending a final response". 101 is the last in HTTP/1.
-        if status.startswith(b"1") and status != b"101":
+        if status[0] == "1" and status != "101":
             return None
         self._answers = self._expected.popleft() if self._expected else ""
-        return HttpResponse(int(status), headers, version.decode())
+        return HttpResponse(int(status), headers, version)
 
     def _begin_body(self, message: HttpRequest | HttpResponse, messages: list[HttpMessage]) -> None:
         """Choose how the body ends, as RFC 9112 section 6.3 orders it."""
@@ -441,16 +442,14 @@ class Http1Parser:
             if self._answers == "CONNECT" and 200 <= status < 300:
                 self._upgrade, bodiless = "connect", True
 
-        codings = ""
-        if "transfer-encoding" in headers:
-            codings = ",".join([v for name, v in message.headers if name == "transfer-encoding"])
-        length = headers.get("content-length")
+        codings = ",".join([v for name, v in message.headers if name == "transfer-encoding"])
+        length = header(message.headers, "content-length")
         if bodiless:
             self._end(messages)
             if status == 101:
                 self._upgrade = (headers.get("upgrade") or "unknown").lower()
                 self._go_raw(messages)
-        elif codings and codings.rpartition(",")[2].strip().lower() == "chunked":
+        elif codings.rpartition(",")[2].strip().lower() == "chunked":
             # "If a message is received with both a Transfer-Encoding and a Content-Length header
             # field, the Transfer-Encoding overrides the Content-Length."
             self._state = "chunked"
@@ -517,7 +516,12 @@ def _read_fields(lines: memoryview, missing_end: bytes = b"") -> Headers | None:
         pass  # raised after a complete head
     except httptools.HttpParserError:
         return None
-    return tuple(collected.fields)
+    return tuple(
+        [
+            (name.decode("latin-1").lower(), value.decode("latin-1").strip())
+            for name, value in collected.fields
+        ]
+    )
 
 
 def _llhttp(protocol: object, opening: bytes) -> httptools.HttpRequestParser:
