@@ -39,8 +39,6 @@ from busted.protocols.http import (
     HttpRequest,
     HttpResponse,
     HttpUpgrade,
-    NamedHeaders,
-    by_name,
     header,
 )
 
@@ -431,10 +429,9 @@ class Http1Parser:
 
     def _begin_body(self, message: HttpRequest | HttpResponse, messages: list[HttpMessage]) -> None:
         """Choose how the body ends, as RFC 9112 section 6.3 orders it."""
-        headers = by_name(message.headers)
         if isinstance(message, HttpRequest):
             status = 0
-            self._upgrade = _asked_upgrade(message.method, headers)
+            self._upgrade = _asked_upgrade(message)
             bodiless = message.method == "CONNECT"
         else:
             status = message.status
@@ -447,7 +444,7 @@ class Http1Parser:
         if bodiless:
             self._end(messages)
             if status == 101:
-                self._upgrade = (headers.get("upgrade") or "unknown").lower()
+                self._upgrade = (header(message.headers, "upgrade") or "unknown").lower()
                 self._go_raw(messages)
         elif codings.rpartition(",")[2].strip().lower() == "chunked":
             # "If a message is received with both a Transfer-Encoding and a Content-Length header
@@ -486,22 +483,23 @@ _READERS: dict[_State, Callable[[Http1Parser, bytes, int, list[HttpMessage]], in
 }
 
 
-def _asked_upgrade(method: str, headers: NamedHeaders) -> str:
-    """Return the protocol that the connection may switch to after this request, or ""."""
-    if method == "CONNECT":
-        return "connect"
-    if "upgrade" not in headers.get("connection", "").lower():
-        return ""
-    return headers.get("upgrade", "").lower()
-
-
 def _blank_line(data: bytes, position: int) -> int:
     """Return where the first blank line from `position` on ends, beyond the data if none does."""
     end = data.find(b"\n\r\n", position)
-    bare = data.find(b"\n\n", position, end if end >= 0 else len(data))
+    bare = data.find(b"\n\n", position, end + 1 if end >= 0 else len(data))
     if bare >= 0:
         return bare + 2
     return end + 3 if end >= 0 else len(data) + 1
+
+
+def _asked_upgrade(request: HttpRequest) -> str:
+    """Return the protocol that the connection may switch to after this request, or ""."""
+    if request.method == "CONNECT":
+        return "connect"
+    connection = header(request.headers, "connection") or ""
+    if "upgrade" not in connection.lower():
+        return ""
+    return (header(request.headers, "upgrade") or "").lower()
 
 
 def _read_fields(lines: memoryview, missing_end: bytes = b"") -> Headers | None:
