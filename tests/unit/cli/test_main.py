@@ -34,9 +34,9 @@ def test_headers_are_never_logged_whatever_the_level(caplog: pytest.LogCaptureFi
     block = Encoder().encode([("authorization", "a secret")], huffman=False)
     CliRunner().invoke(main, ["version"])
     with caplog.at_level(logging.DEBUG):
-        decoded = Decoder().decode(block)
+        (field,) = Decoder().decode(block, raw=True)
 
-    assert list(decoded) == [("authorization", "a secret")]
+    assert field[1] == b"a secret"
     assert "secret" not in caplog.text
 
 
