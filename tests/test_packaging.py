@@ -30,11 +30,8 @@ def test_the_wheel_ships_the_package_and_the_objects_for_both_architectures(dist
     sources = {str(path.relative_to(ROOT / "src")) for path in (ROOT / "src/busted").rglob("*.py")}
     programs = {path.name.removesuffix(".bpf.c") for path in (ROOT / "bpf").glob("*.bpf.c")}
     objects = {
-        f"busted/kernel/objects/{program}.{machine}.bpf.o"
-        for program in programs
-        for machine in ("x86_64", "aarch64")
+        f"busted/kernel/objects/{p}.{m}.bpf.o" for p in programs for m in ("x86_64", "aarch64")
     }
-    assert "tls" in programs
     licenses = {
         f"busted-{busted.__version__}.dist-info/licenses/{n}" for n in ("LICENSE", "bpf/LICENSE")
     }
