@@ -22,7 +22,7 @@ from busted.classifier.foreign import mapping, string
 from busted.classifier.mcp_http import Carrier
 from busted.classifier.mcp_memory import Pending
 from busted.classifier.options import Options
-from busted.classifier.privacy import path_of
+from busted.classifier.privacy import host_of, path_of
 from busted.classifier.providers import Provider
 from busted.events import Action, Prompt, Sdk
 from busted.protocols import jsonrpc, multipart, partial_json
@@ -70,7 +70,11 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
 
 def serving(head: HttpRequest | None, sni: str | None, options: Options) -> Provider | None:
     """Return who serves a request: the server name that TLS checked goes before the Host header."""
-    host = sni or (header(head.headers, "host") if head else None)
+    host = sni
+    if head and not host:
+        # RFC 9112 section 3.2.2: a server "MUST ignore the received Host header field (if any)"
+        # where the target has a host, as nginx does.
+        host = host_of(head.target) or header(head.headers, "host")
     return options.providers.find(host, path_of(head.target) if head else None)
 
 
