@@ -29,6 +29,7 @@ from busted.kernel.libbpf_ring import LibbpfRing
 from busted.kernel.places import Place
 from busted.kernel.programs import TlsPrograms, Way
 from busted.kernel.ring import Ring
+from busted.kernel.shared import SharedMaps
 from busted.records import TlsData, decode
 
 # The two connections of ssl_calls.
@@ -96,9 +97,9 @@ class Costs:
         for calls in self._calls:
             _mute(calls, programs)
             time(calls, "muted", MUTED)
-            time(calls, "captured", ring=programs.ring)
+            time(calls, "captured", ring=programs.shared.ring)
         programs.detach()
-        if lost := programs.lost():
+        if lost := programs.shared.lost():
             raise BenchmarkError(f"records were lost, so calls that cost less were timed: {lost}")
         return timed
 
@@ -117,7 +118,7 @@ def _mute(calls: SslCalls, programs: TlsPrograms) -> None:
     """Mute the connection, unless it is muted since an earlier round."""
     calls.start(MUTED, 1)
     calls.nanoseconds()
-    while batch := programs.ring.read():
+    while batch := programs.shared.ring.read():
         for record in map(decode, batch):
             if isinstance(record, TlsData) and record.key.pid == calls.pid:
                 programs.mute(record.key)
@@ -158,7 +159,8 @@ def _variants(offered: list[Way], library: Library) -> list[Variant]:
 
 def _load(way: Way) -> TlsPrograms:
     settings = Settings()
-    return TlsPrograms(way, ring_bytes=settings.ring_bytes, max_call_bytes=settings.max_call_bytes)
+    shared = SharedMaps(settings.ring_bytes)
+    return TlsPrograms(way, shared, max_call_bytes=settings.max_call_bytes)
 
 
 @contextlib.contextmanager

@@ -29,7 +29,8 @@ from benchmarks.table import Table, median
 from busted.agent.config import MIB, Settings
 from busted.kernel.features import probe
 from busted.kernel.libbpf import BpfObject
-from busted.kernel.programs import TlsPrograms, best_way, open_ring
+from busted.kernel.programs import TlsPrograms, best_way
+from busted.kernel.shared import SharedMaps, open_ring
 from busted.records import LostPlace, TlsData, decode
 
 RING_BYTES = Settings().ring_bytes
@@ -130,18 +131,18 @@ class Live:
 
     def __init__(self, library: Library) -> None:
         self._programs = TlsPrograms(
-            best_way(probe()), ring_bytes=RING_BYTES, max_call_bytes=Settings().max_call_bytes
+            best_way(probe()), SharedMaps(RING_BYTES), max_call_bytes=Settings().max_call_bytes
         )
         self._programs.attach(library.at(library.chosen), cookie=1)
 
     def measure(self, producer: SslCalls, calls: int) -> Reached:
         """Read what `calls` calls write. Raises BenchmarkError when bytes vanish uncounted."""
-        lost_before = self._programs.lost().get(LostPlace.RING_FULL, 0)
+        lost_before = self._programs.shared.lost().get(LostPlace.RING_FULL, 0)
         missing, finished = calls * producer.size, False
         start, watch = time.thread_time(), Stopwatch()
         producer.start(0, calls)
         while True:
-            batch = self._programs.ring.read()
+            batch = self._programs.shared.ring.read()
             for record in map(decode, batch):
                 if isinstance(record, TlsData) and record.key.pid == producer.pid:
                     missing -= len(record.data)
@@ -151,7 +152,7 @@ class Live:
                 finished = producer.finished(PAUSE_SECONDS)
         spent = time.thread_time() - start
         given_away = watch.given_away()
-        lost = self._programs.lost().get(LostPlace.RING_FULL, 0) - lost_before
+        lost = self._programs.shared.lost().get(LostPlace.RING_FULL, 0) - lost_before
         if not 0 <= missing <= lost:
             raise BenchmarkError(f"{missing} bytes are missing, {lost} are counted as lost")
         return Reached(producer.nanoseconds(), spent / calls * 1e9, given_away, missing)
@@ -159,6 +160,7 @@ class Live:
     def close(self) -> None:
         """Detach and unload."""
         self._programs.close()
+        self._programs.shared.close()
 
 
 @contextlib.contextmanager

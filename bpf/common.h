@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* What every program shares: the ring buffer to user space, the wake-up rule, the counters
- * of what was lost, and how a process is told from another that got the same pid.
+/* What every program shares: the way of a record to user space, the counters of what was lost,
+ * which processes are AI agents, and how a process is told from another that got the same pid.
+ *
+ * The maps here are made once, from shared.bpf.c, and lent to every other object.
  */
 #ifndef BUSTED_COMMON_H
 #define BUSTED_COMMON_H
@@ -39,6 +41,20 @@ struct {
 	__type(value, struct reader);
 } reader SEC(".maps");
 
+/* The processes of AI agents, by pid: those that user space named, and what they started since. */
+struct agent {
+	__u64 start_ns; /* of the process: an entry of a recycled pid means nothing */
+	__u32 root;     /* pid of the agent whose process, child or grandchild this is */
+	__u32 unused;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 16384);
+	__type(key, __u32);
+	__type(value, struct agent);
+} agents SEC(".maps");
+
 static __always_inline void count_lost(enum lost_place place, __u64 amount)
 {
 	__u32 key = place;
@@ -60,6 +76,23 @@ static __always_inline __u64 wakeup_flags(void)
 	return BPF_RB_NO_WAKEUP;
 }
 
+/* A record is reserved (its size must be a constant), filled in place, and submitted with the
+ * context of the program, or discarded. */
+static __always_inline void *reserve_record(const __u64 size)
+{
+	return bpf_ringbuf_reserve(&records, size, 0);
+}
+
+static __always_inline void submit_record(void *ctx, void *record)
+{
+	bpf_ringbuf_submit(record, wakeup_flags());
+}
+
+static __always_inline void discard_record(void *record)
+{
+	bpf_ringbuf_discard(record, BPF_RB_NO_WAKEUP);
+}
+
 static __always_inline __u64 process_start_ns(void)
 {
 	struct task_struct *task;
@@ -71,6 +104,15 @@ static __always_inline __u64 process_start_ns(void)
 	}
 	task = (void *)bpf_get_current_task();
 	return BPF_CORE_READ(task, group_leader, start_boottime);
+}
+
+/* The agent that the current process belongs to, or nothing. */
+static __always_inline struct agent *current_agent(void)
+{
+	__u32 pid = bpf_get_current_pid_tgid() >> 32;
+	struct agent *agent = bpf_map_lookup_elem(&agents, &pid);
+
+	return agent && agent->start_ns == process_start_ns() ? agent : 0;
 }
 
 static __always_inline void fill_record(struct record_header *record, enum record_type type,

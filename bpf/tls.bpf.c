@@ -102,7 +102,7 @@ static __always_inline void report_open(void *ctx, const struct connection_id *i
 					const struct connection *connection)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
-	struct tls_open *open = bpf_ringbuf_reserve(&records, sizeof(*open), 0);
+	struct tls_open *open = reserve_record(sizeof(*open));
 	__u64 ids;
 
 	if (!open) {
@@ -119,7 +119,7 @@ static __always_inline void report_open(void *ctx, const struct connection_id *i
 	open->library = library_cookie(ctx);
 	/* The process's name; a thread may have one of its own (Node's workers do). */
 	BPF_CORE_READ_INTO(&open->comm, task, group_leader, comm);
-	bpf_ringbuf_submit(open, wakeup_flags());
+	submit_record(ctx, open);
 }
 
 /* The connection behind an SSL object: a new one when the address, or the pid, was recycled. */
@@ -187,11 +187,11 @@ struct piece {
 };
 
 /* A reservation must have a constant size, so `room` is a constant at each place of call. */
-static __always_inline void send_in(const __u64 room, const struct connection_id *id,
+static __always_inline void send_in(void *ctx, const __u64 room, const struct connection_id *id,
 				    const struct connection *connection, const struct piece *piece,
 				    __u64 length)
 {
-	struct tls_data *record = bpf_ringbuf_reserve(&records, sizeof(*record) + room, 0);
+	struct tls_data *record = reserve_record(sizeof(*record) + room);
 
 	if (!record) {
 		count_lost(LOST_RING_FULL, length);
@@ -210,38 +210,39 @@ static __always_inline void send_in(const __u64 room, const struct connection_id
 		length = room;
 	record->length = length;
 	if (bpf_probe_read_user(record + 1, length, (void *)piece->buffer)) {
-		bpf_ringbuf_discard(record, BPF_RB_NO_WAKEUP);
+		discard_record(record);
 		count_lost(LOST_UNREADABLE, length);
 		return;
 	}
-	bpf_ringbuf_submit(record, wakeup_flags());
+	submit_record(ctx, record);
 }
 
 /* One function, not inlined: it stands once in the program, and the smallest room is taken. */
-static __noinline void send_last(const struct connection_id *id,
+static __noinline void send_last(void *ctx, const struct connection_id *id,
 				 const struct connection *connection, const struct piece *piece,
 				 __u64 length)
 {
 	if (length <= 128)
-		send_in(128, id, connection, piece, length);
+		send_in(ctx, 128, id, connection, piece, length);
 	else if (length <= 256)
-		send_in(256, id, connection, piece, length);
+		send_in(ctx, 256, id, connection, piece, length);
 	else if (length <= 512)
-		send_in(512, id, connection, piece, length);
+		send_in(ctx, 512, id, connection, piece, length);
 	else if (length <= 1024)
-		send_in(1024, id, connection, piece, length);
+		send_in(ctx, 1024, id, connection, piece, length);
 	else if (length <= 2048)
-		send_in(2048, id, connection, piece, length);
+		send_in(ctx, 2048, id, connection, piece, length);
 	else if (length <= 4096)
-		send_in(4096, id, connection, piece, length);
+		send_in(ctx, 4096, id, connection, piece, length);
 	else if (length <= 8192)
-		send_in(8192, id, connection, piece, length);
+		send_in(ctx, 8192, id, connection, piece, length);
 	else
-		send_in(MAX_DATA, id, connection, piece, length);
+		send_in(ctx, MAX_DATA, id, connection, piece, length);
 }
 
-static __always_inline void send_call(const struct connection_id *id, struct connection *connection,
-				      const struct call *call, __u64 bytes)
+static __always_inline void send_call(void *ctx, const struct connection_id *id,
+				      struct connection *connection, const struct call *call,
+				      __u64 bytes)
 {
 	__u64 direction = call->direction & 1;
 	struct piece piece = { .buffer = call->buffer,
@@ -256,7 +257,7 @@ static __always_inline void send_call(const struct connection_id *id, struct con
 		/* Past the limit only the last piece is sent: JSON bodies end in what matters. */
 		if (piece.call_bytes > limit && piece.call_offset + 2 * MAX_DATA > limit)
 			break;
-		send_in(MAX_DATA, id, connection, &piece, MAX_DATA);
+		send_in(ctx, MAX_DATA, id, connection, &piece, MAX_DATA);
 		piece.buffer += MAX_DATA;
 		piece.position += MAX_DATA;
 		piece.call_offset += MAX_DATA;
@@ -270,7 +271,7 @@ static __always_inline void send_call(const struct connection_id *id, struct con
 		piece.call_offset += skip;
 		bytes = MAX_DATA;
 	}
-	send_last(id, connection, &piece, bytes);
+	send_last(ctx, id, connection, &piece, bytes);
 }
 
 static __always_inline int leave(struct pt_regs *ctx)
@@ -297,7 +298,7 @@ static __always_inline int leave(struct pt_regs *ctx)
 	if (!connection)
 		count_lost(LOST_CONNECTION_TABLE, 1);
 	else if (bytes)
-		send_call(&id, connection, &call, bytes);
+		send_call(ctx, &id, connection, &call, bytes);
 	return 0;
 }
 
@@ -380,7 +381,7 @@ static __always_inline int send_name(struct pt_regs *ctx, __u64 name)
 	connection = find_connection(ctx, &id);
 	if (!connection)
 		return 0;
-	record = bpf_ringbuf_reserve(&records, sizeof(*record), 0);
+	record = reserve_record(sizeof(*record));
 	if (!record) {
 		count_lost(LOST_RECORDS, 1);
 		return 0;
@@ -388,11 +389,11 @@ static __always_inline int send_name(struct pt_regs *ctx, __u64 name)
 	fill_tls(&record->tls, RECORD_TLS_NAME, &id, connection);
 	__builtin_memset(record->name, 0, sizeof(record->name));
 	if (bpf_probe_read_user_str(record->name, sizeof(record->name), (void *)name) < 0) {
-		bpf_ringbuf_discard(record, BPF_RB_NO_WAKEUP);
+		discard_record(record);
 		count_lost(LOST_UNREADABLE, 1);
 		return 0;
 	}
-	bpf_ringbuf_submit(record, wakeup_flags());
+	submit_record(ctx, record);
 	return 0;
 }
 
@@ -423,10 +424,10 @@ int tls_free(struct pt_regs *ctx)
 
 	if (!connection)
 		return 0;
-	record = bpf_ringbuf_reserve(&records, sizeof(*record), 0);
+	record = reserve_record(sizeof(*record));
 	if (record) {
 		fill_tls(&record->tls, RECORD_TLS_CLOSE, &id, connection);
-		bpf_ringbuf_submit(record, wakeup_flags());
+		submit_record(ctx, record);
 	} else {
 		count_lost(LOST_RECORDS, 1);
 	}
@@ -450,10 +451,10 @@ int process_exit(void *ctx)
 	/* The kernel counts the live threads of a process down before this point. */
 	if (!start_ns || BPF_CORE_READ(task, signal, live.counter) > 0)
 		return 0;
-	record = bpf_ringbuf_reserve(&records, sizeof(*record), 0);
+	record = reserve_record(sizeof(*record));
 	if (record) {
 		fill_record(&record->record, RECORD_PROCESS_EXIT, pid, *start_ns);
-		bpf_ringbuf_submit(record, wakeup_flags());
+		submit_record(ctx, record);
 	} else {
 		count_lost(LOST_RECORDS, 1);
 	}

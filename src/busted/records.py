@@ -83,6 +83,7 @@ PROCESS_EXIT = Layout("process_exit", _RECORD)
 SETTINGS = Layout("settings", "max_call_bytes Q monitor_pid I unused 4x")
 CONNECTION_ID = Layout("connection_id", "connection Q pid I pad 4x")
 JUDGEMENT = Layout("judgement", "since_ns Q verdict Q")
+AGENT = Layout("agent", "start_ns Q root I unused 4x")
 LAYOUTS = (
     TLS_OPEN,
     TLS_NAME,
@@ -92,6 +93,7 @@ LAYOUTS = (
     SETTINGS,
     CONNECTION_ID,
     JUDGEMENT,
+    AGENT,
 )
 
 

@@ -8,12 +8,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 from busted.kernel.elf import ElfFile
 from busted.kernel.places import places
 from busted.kernel.programs import TlsPrograms, Way
+from busted.kernel.shared import SharedMaps
 from busted.kernel.targets import Target
 from busted.records import Record, TlsData, decode
 
@@ -93,7 +94,7 @@ class Watched:
         """Read until `enough` says so; fails at the deadline."""
         deadline = time.monotonic() + DEADLINE_SECONDS
         while True:
-            self.records += [decode(raw) for raw in self.programs.ring.read()]
+            self.records += [decode(raw) for raw in self.programs.shared.ring.read()]
             if enough(self.records):
                 return self.records
             assert time.monotonic() < deadline, self.records
@@ -114,11 +115,11 @@ def watched(
 ) -> Iterator[Watched]:
     """Load, attach to a fresh library, and take everything away again."""
     library = build_library(directory)
-    programs = TlsPrograms(way, ring_bytes=ring_bytes, max_call_bytes=max_call_bytes)
-    try:
+    with ExitStack() as opened:
+        shared = opened.enter_context(closing(SharedMaps(ring_bytes)))
+        programs = TlsPrograms(way, shared, max_call_bytes=max_call_bytes)
+        opened.callback(programs.close)
         target = open_target(library)
         programs.attach(target, cookie=7)
         target.close()
         yield Watched(programs, library)
-    finally:
-        programs.close()

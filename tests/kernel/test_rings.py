@@ -9,11 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from busted.kernel import programs
+from busted.kernel import programs, shared
 from busted.records import TlsData, decode
 from tests.kernel.harness import Watched, watched
-
-pytestmark = pytest.mark.needs("kernel", "gcc")
 
 pytestmark = pytest.mark.needs("kernel", "gcc")
 
@@ -22,9 +20,10 @@ pytestmark = pytest.mark.needs("kernel", "gcc")
 def kernel(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Watched]:
-    path = programs.object_path()
+    paths = {name: shared.object_path(name) for name in ("shared", "tls")}
     monkeypatch.setattr(platform, "machine", lambda: request.param)
-    monkeypatch.setattr(programs, "object_path", lambda: path)
+    for module in (shared, programs):
+        monkeypatch.setattr(module, "object_path", paths.__getitem__)
     with watched("perf", tmp_path, ring_bytes=64 << 10) as kernel:
         yield kernel
 
@@ -39,15 +38,15 @@ def test_records_are_read_in_order_across_the_end_of_the_ring(kernel: Watched) -
     with kernel.started(script) as step:
         for i in range(40):
             while len(seen) == i:
-                seen += pieces(kernel.programs.ring.read())
+                seen += pieces(kernel.programs.shared.ring.read())
             step()
     assert seen == [(b"%d" % i * 9000)[:9000] for i in range(40)]
-    assert kernel.programs.lost() == {}
+    assert kernel.programs.shared.lost() == {}
 
 
 def test_a_batch_is_bounded_and_leaves_the_rest(kernel: Watched) -> None:
     kernel.run("then(1000)\nfor i in range(20): write(1, b'%02d' % i * 500)")
-    ring = kernel.programs.ring
+    ring = kernel.programs.shared.ring
     seen, batches = [], 0
     while batch := ring.read(max_bytes=4000):
         seen += pieces(batch)
@@ -57,7 +56,7 @@ def test_a_batch_is_bounded_and_leaves_the_rest(kernel: Watched) -> None:
 
 
 def test_an_armed_ring_wakes_the_reader_once(kernel: Watched) -> None:
-    ring = kernel.programs.ring
+    ring = kernel.programs.shared.ring
     assert ring.arm()
     poll = select.poll()
     poll.register(ring.fd, select.POLLIN)

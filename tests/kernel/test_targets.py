@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -16,6 +16,7 @@ import pytest
 from busted.kernel.features import probe
 from busted.kernel.mappings import BUFFER_BYTES, MappingWatch
 from busted.kernel.programs import TlsPrograms, best_way
+from busted.kernel.shared import SharedMaps
 from busted.kernel.targets import Mapping, Targets, file_identity, mappings
 from busted.records import TlsData, TlsOpen, decode
 from tests.kernel.harness import DEADLINE_SECONDS, PROLOGUE, SOURCE, build_library, open_target
@@ -61,10 +62,11 @@ class Host:
 
     def __init__(self) -> None:
         way = best_way(probe())
-        self.programs = TlsPrograms(way, ring_bytes=1 << 20, max_call_bytes=1 << 20)
         self.targets = Targets(platform.machine())
         self.hooked: dict[int, str] = {}
         self._open = ExitStack()
+        shared = self._open.enter_context(closing(SharedMaps(1 << 20)))
+        self.programs = TlsPrograms(way, shared, max_call_bytes=1 << 20)
         self._open.callback(self.programs.close)
 
     def close(self) -> None:
@@ -99,10 +101,10 @@ class Host:
     def written(self, process: Process) -> list[bytes]:
         """Let the process make its call, and return what of it was captured."""
         process.go()
-        records = [decode(raw) for raw in self.programs.ring.read()]
+        records = [decode(raw) for raw in self.programs.shared.ring.read()]
         assert all(r.key.pid == process.pid for r in records)
         assert all(r.library in self.hooked for r in records if isinstance(r, TlsOpen))
-        assert self.programs.lost() == {}
+        assert self.programs.shared.lost() == {}
         return [r.data for r in records if isinstance(r, TlsData)]
 
 

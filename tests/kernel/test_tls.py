@@ -32,7 +32,7 @@ def way(request: pytest.FixtureRequest) -> Way:
 def kernel(way: Way, tmp_path: Path) -> Iterator[Watched]:
     with watched(way, tmp_path) as programs:
         yield programs
-        assert programs.programs.lost() == {}
+        assert programs.programs.shared.lost() == {}
 
 
 def written(records: list[TlsData]) -> bytes:
@@ -88,7 +88,7 @@ def test_a_small_write_costs_a_small_record(kernel: Watched) -> None:
     kernel.run("then(1); write(1, b'open')")
     kernel.all()
     kernel.run("then(200); write(1, b'x' * 200)")
-    sizes = [len(raw) for raw in kernel.programs.ring.read()]
+    sizes = [len(raw) for raw in kernel.programs.shared.ring.read()]
     assert max(sizes) < 400
 
 
@@ -99,7 +99,7 @@ def test_beyond_the_limit_the_head_and_the_last_piece_are_sent(way: Way, tmp_pat
         whole = bytes(range(256)) * 1024
         assert [r.call_offset for r in data] == [0, 16384, 32768, len(whole) - 16384]
         assert all(r.data == whole[r.call_offset :][: len(r.data)] for r in data)
-        assert kernel.programs.lost() == {LostPlace.OVER_CALL_LIMIT: len(whole) - (64 << 10)}
+        assert kernel.programs.shared.lost() == {LostPlace.OVER_CALL_LIMIT: len(whole) - (64 << 10)}
 
 
 def test_a_mapped_file_that_is_not_in_memory_is_captured(kernel: Watched, tmp_path: Path) -> None:
@@ -178,7 +178,7 @@ def test_what_a_full_ring_loses_is_counted_and_located(way: Way, tmp_path: Path)
         data = kernel.data()
         delivered = sum(len(r.data) for r in data)
         assert 0 < delivered < 100_000
-        assert delivered + kernel.programs.lost()[LostPlace.RING_FULL] == 100_000
+        assert delivered + kernel.programs.shared.lost()[LostPlace.RING_FULL] == 100_000
 
 
 def test_no_probe_is_left_when_all_is_closed(way: Way, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ import secrets
 import socket
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import msgspec
@@ -36,6 +36,7 @@ from busted.kernel.libbpf import BpfError
 from busted.kernel.mappings import MappingWatch
 from busted.kernel.programs import TlsPrograms, best_way
 from busted.kernel.ring import MAX_BATCH_BYTES
+from busted.kernel.shared import SharedMaps
 from busted.kernel.targets import (
     Identity,
     Mapping,
@@ -93,7 +94,12 @@ class Monitor:
         """What was lost after `emit` took an event, by place."""
         _allow_many_files()
         with contextlib.ExitStack() as opened:
-            self._programs = opened.enter_context(contextlib.closing(_load(settings)))
+            self._features = features.probe()
+            features.require(self._features)
+            self._shared = opened.enter_context(contextlib.closing(_share(settings)))
+            self._programs = opened.enter_context(
+                contextlib.closing(_load(settings, self._features, self._shared))
+            )
             # Before the scan, so that nothing is mapped unseen between the two.
             self._watch = opened.enter_context(contextlib.closing(_watch_mappings()))
             self._recording: RecordingWriter | None = None
@@ -146,7 +152,7 @@ class Monitor:
     def _read_ring(self, loop: asyncio.AbstractEventLoop) -> None:
         if self._stopped.is_set():
             return  # what is left is read when the probes are gone
-        ring = self._programs.ring
+        ring = self._shared.ring
         loop.remove_reader(ring.fd)
         taken = self._take(ring.read())
         if taken > MAX_BATCH_BYTES // 2:
@@ -268,7 +274,7 @@ class Monitor:
             return
         # Arming stores before it loads, which a processor may do the other way round: a record
         # that came between the two woke nobody.
-        self._take(self._programs.ring.read())
+        self._take(self._shared.ring.read())
         now_ns = time.monotonic_ns()
         if self._recording:
             self._recording.add(Tick(now_ns))
@@ -280,7 +286,7 @@ class Monitor:
 
     def lost(self) -> dict[str, int]:
         """Return what was lost so far, by place, where it is not zero."""
-        lost = {place.name.lower(): count for place, count in self._programs.lost().items()}
+        lost = {place.name.lower(): count for place, count in self._shared.lost().items()}
         if self._watch.lost:
             lost["mapping_watch"] = self._watch.lost
         if self._recording and self._recording.lost:
@@ -309,10 +315,10 @@ class Monitor:
         loop = asyncio.get_running_loop()
         self._stopped.set()
         with self._resources:
-            for fd in (*self._watch.fds, self._programs.ring.fd):
+            for fd in (*self._watch.fds, self._shared.ring.fd):
                 loop.remove_reader(fd)
             self._programs.detach()
-            while self._take(self._programs.ring.read()):
+            while self._take(self._shared.ring.read()):
                 pass  # nothing adds to the ring any more, so this ends
             now_ns = time.monotonic_ns()
             if self._recording:
@@ -338,15 +344,20 @@ def _watch_mappings() -> MappingWatch:
         ) from error
 
 
-def _load(settings: Settings) -> TlsPrograms:
-    found = features.probe()
-    features.require(found)
+def _share(settings: Settings) -> SharedMaps:
+    with _refusals():
+        return SharedMaps(settings.ring_bytes)
+
+
+def _load(settings: Settings, found: features.Features, shared: SharedMaps) -> TlsPrograms:
+    with _refusals():
+        return TlsPrograms(best_way(found), shared, max_call_bytes=settings.max_call_bytes)
+
+
+@contextlib.contextmanager
+def _refusals() -> Iterator[None]:
     try:
-        return TlsPrograms(
-            best_way(found),
-            ring_bytes=settings.ring_bytes,
-            max_call_bytes=settings.max_call_bytes,
-        )
+        yield
     except OSError as error:
         raise features.CannotRun(
             f"cannot load eBPF programs: {error.strerror or error}. "

@@ -13,9 +13,9 @@ import hashlib
 import logging
 import struct
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 
@@ -72,6 +72,20 @@ class Outside(msgspec.Struct, frozen=True):
     """Which TLS library an attach cookie stands for."""
 
 
+class Told(msgspec.Struct, frozen=True):
+    """An action that a record tells by itself, as those of networks, processes and files do."""
+
+    time_ns: int
+    key: ProcessKey
+    process: events.Process
+    action: events.Action
+    connection: events.Connection | None = None
+
+
+Follower = Callable[[Any], Iterable[Told]]
+"""Takes the records of one kind, in order, and says what they tell. It may raise."""
+
+
 class Pipeline:
     """Turns records into events. One broken part never blinds it: failures are counted."""
 
@@ -91,6 +105,8 @@ class Pipeline:
         self._mcp = Memory()
         self._muted: set[ConnectionKey] = set()
         self._counts: Counter[ConnectionKey] = Counter()
+        self._followers: dict[type[Record], Follower] = {}
+        self._told = 0
         self.failures: Counter[str] = Counter()
 
     @property
@@ -103,6 +119,9 @@ class Pipeline:
 
     def feed(self, record: Record) -> Iterator[Event]:
         """Take one record, yield the events that it completes."""
+        if follower := self._followers.get(type(record)):
+            yield from self._follow(follower, record)
+            return
         if isinstance(record, ProcessExit):
             for connection in self._connections.of_process(record.key):
                 yield from self._close(connection.key, record.time_ns)
@@ -146,6 +165,30 @@ class Pipeline:
             host=self._origin.host,
             process=process,
             action=action,
+        )
+
+    def _follow(self, follower: Follower, record: Record) -> Iterator[Event]:
+        try:
+            told = list(follower(record))
+        except Exception:
+            # What follows one kind of records must not blind those that follow others.
+            self._failed(type(record).__name__)
+            return
+        for one in told:
+            yield self._enriched(self._told_event(one))
+
+    def _told_event(self, told: Told) -> Event:
+        self._told += 1
+        clock, key = self._origin.clock, ConnectionKey(*told.key, 0, told.time_ns)
+        return Event(
+            schema=events.SCHEMA,
+            id=event_id(clock.wall_ns(told.time_ns), self._origin.seed, key, self._told),
+            time=clock.time(told.time_ns),
+            host=self._origin.host,
+            process=told.process,
+            connection=told.connection,
+            session_id=_session(told.key),
+            action=told.action,
         )
 
     def _opened(self, connection: Connection, record: TlsOpen) -> None:
@@ -223,7 +266,7 @@ class Pipeline:
                 http_version=observed.http_version,
                 stream_id=observed.stream_id,
             ),
-            session_id=f"{key.pid}-{key.start_ns:x}",
+            session_id=_session(key.process),
             exchange_id=f"{connection_id}-{observed.exchange}",
             action=observed.action,
         )
@@ -253,6 +296,10 @@ def _read(connection: Connection, reader: ConnectionReader, record: TlsData) -> 
     direction = _DIRECTIONS[record.direction]
     observed = reader.gap(direction, missing, record.time_ns) if missing else []
     return observed + reader.feed(direction, data, record.time_ns)
+
+
+def _session(process: ProcessKey) -> str:
+    return f"{process.pid}-{process.start_ns:x}"
 
 
 def _process(key: ConnectionKey, opened: TlsOpen | None, clock: Clock) -> events.Process:

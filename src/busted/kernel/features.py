@@ -1,8 +1,8 @@
 """What this kernel and these privileges allow: yes, no (and since which version), or unknown.
 
 The kernel's own type information names every attach type and helper it was built with, so most
-questions need no trial load. A feature that is there on paper and still refused is told when
-it is used, and the next best way is taken.
+questions need no trial load. What a kernel has on paper and its lockdown or policy may still
+refuse (fentry, kprobes, LSM) is tried: an empty program is loaded, attached and taken away.
 """
 
 from __future__ import annotations
@@ -13,6 +13,9 @@ from pathlib import Path
 from typing import Literal
 
 import msgspec
+
+from busted.kernel.libbpf import BpfObject
+from busted.kernel.shared import object_path
 
 BTF = Path("/sys/kernel/btf/vmlinux")
 
@@ -88,6 +91,37 @@ def _privilege(status: Path) -> Feature:
     if "CAP_SYS_ADMIN" not in missing or missing == {"CAP_SYS_ADMIN"}:
         return Feature("privilege", "yes")
     return Feature("privilege", "no", detail="missing " + ", ".join(sorted(missing)))
+
+
+# program of bpf/trial.bpf.c: (the feature, since)
+_TRIALS = {
+    "trial_tp_btf": ("tp_btf", "5.5"),
+    "trial_kprobe": ("kprobe", "4.1"),
+    "trial_fentry": ("fentry", "5.5"),
+    "trial_lsm": ("lsm", "5.7"),
+}
+
+
+def try_programs() -> Features:
+    """Load and attach one empty program of each kind that some kernels refuse; needs privileges."""
+    answers = {}
+    for program, (name, since) in _TRIALS.items():
+        try:
+            _try(program)
+            answers[name] = Feature(name, "yes", since)
+        except OSError as error:
+            answers[name] = Feature(name, "no", since, error.strerror or str(error))
+    return Features(answers)
+
+
+def _try(program: str) -> None:
+    trial = BpfObject(object_path("trial"))
+    try:
+        trial.autoload(program, True)
+        trial.load()
+        trial.attach(program).close()
+    finally:
+        trial.close()
 
 
 def require(features: Features) -> None:

@@ -47,10 +47,12 @@ _SIGNATURES: dict[str, tuple[object, list[object]]] = {
     "bpf_map__fd": (_int, [_pointer]),
     "bpf_map__key_size": (ctypes.c_uint32, [_pointer]),
     "bpf_map__value_size": (ctypes.c_uint32, [_pointer]),
+    "bpf_map__reuse_fd": (_int, [_pointer, _int]),
     "bpf_map__set_max_entries": (_int, [_pointer, ctypes.c_uint32]),
     "bpf_map__initial_value": (_pointer, [_pointer, _pointer]),
     "bpf_map__lookup_elem": (_int, [_pointer, _pointer, _size, _pointer, _size, ctypes.c_uint64]),
     "bpf_map__update_elem": (_int, [_pointer, _pointer, _size, _pointer, _size, ctypes.c_uint64]),
+    "bpf_map__delete_elem": (_int, [_pointer, _pointer, _size, ctypes.c_uint64]),
     "bpf_link__destroy": (_int, [_pointer]),
     "libbpf_num_possible_cpus": (_int, []),
     "libbpf_set_print": (_pointer, [_pointer]),
@@ -165,9 +167,9 @@ class Map:
         if result:
             raise BpfError("update of a BPF map", -result)
 
-    def lookup(self, key: bytes) -> bytes | None:
-        """Return the value at `key`, or None."""
-        return self._lookup(key, self._value_size)
+    def delete(self, key: bytes) -> None:
+        """Remove `key`, if it is there."""
+        self._library.bpf_map__delete_elem(self._pointer, key, len(key), 0)
 
     def lookup_per_cpu(self, key: bytes) -> list[bytes]:
         """Return one value for each possible CPU."""
@@ -208,6 +210,12 @@ class BpfObject:
     def max_entries(self, map_name: str, entries: int) -> None:
         """Resize a map before loading."""
         self._library.bpf_map__set_max_entries(self._map(map_name), entries)
+
+    def borrow(self, map_name: str, lender: Map) -> None:
+        """Use another object's map in place of its own, when it has one of this name."""
+        pointer = self._library.bpf_object__find_map_by_name(self._object, map_name.encode())
+        if pointer is not None and self._library.bpf_map__reuse_fd(pointer, lender.fd):
+            raise BpfError(f"map {map_name}", ctypes.get_errno())
 
     def settings(self, value: bytes) -> None:
         """Fill the read-only data of the programs before loading."""

@@ -1,4 +1,4 @@
-"""The TLS programs, loaded: attach them to targets, read what they say, tell them what to mute.
+"""The TLS programs, loaded: attach them to targets, tell them what to mute.
 
 There are three ways to attach a uprobe, best first: a session (entry and return in one, and
 no return probe for a muted call), a multi link (quick to attach and detach, and content with
@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import platform
-import struct
 from pathlib import Path
 from typing import Literal
 
@@ -23,15 +21,11 @@ from busted.kernel.libbpf import (
     BpfError,
     BpfObject,
     Link,
-    Map,
 )
-from busted.kernel.libbpf_ring import LibbpfRing
 from busted.kernel.places import FUNCTIONS, Place
-from busted.kernel.ring import Ring
+from busted.kernel.shared import SharedMaps, object_path
 from busted.kernel.targets import Target
-from busted.records import ConnectionKey, LostPlace, Verdict
-
-OBJECTS = Path(__file__).parent / "objects"
+from busted.records import ConnectionKey, Verdict
 
 Way = Literal["session", "multi", "perf"]
 
@@ -46,44 +40,24 @@ def best_way(features: Features) -> Way:
     return "multi" if features.has("multi uprobe") else "perf"
 
 
-def object_path(name: str = "tls") -> Path:
-    """Return the compiled object for this machine. Raises FileNotFoundError with what to do."""
-    path = OBJECTS / f"{name}.{platform.machine()}.bpf.o"
-    if not path.exists():
-        raise FileNotFoundError(
-            f"{path.name} is missing: build it with `python -m xtask build-ebpf`, "
-            "or install a wheel, which carries it"
-        )
-    return path
-
-
-def open_ring(ring: Map, reader: Map, size: int) -> Ring | LibbpfRing:
-    """Open the ring buffer in the way that is right on this machine; `size` is in bytes."""
-    if platform.machine() == "x86_64":
-        return Ring(ring.fd, reader.fd, size)
-    return LibbpfRing(ring.fd, reader.fd)
-
-
 class TlsPrograms:
     """The loaded object and its links. Raises BpfError when the kernel refuses."""
 
     def __init__(
-        self, way: Way, *, ring_bytes: int, max_call_bytes: int, object_file: Path | None = None
+        self, way: Way, shared: SharedMaps, *, max_call_bytes: int, object_file: Path | None = None
     ) -> None:
-        """Load. `ring_bytes` is a power of two; `max_call_bytes` bounds what one call reports."""
-        self._way = way
+        """Load; `max_call_bytes` bounds what one call reports."""
+        self.shared, self._way = shared, way
         self._links: dict[int, list[Link]] = {}
-        self._object = BpfObject(object_file or object_path())
+        self._object = BpfObject(object_file or object_path("tls"))
         for program, at_return in FUNCTIONS.values():
             self._choose(program, at_return)
         if way != "session":
             self._choose(_RETURN_PROGRAM, False)
-        self._object.max_entries("records", ring_bytes)
+        shared.lend(self._object)
         self._object.settings(records.SETTINGS.pack(max_call_bytes, os.getpid()))
         self._object.load()
-        self._lost = self._object.map("lost")
         self._verdicts = self._object.map("verdicts")
-        self.ring = open_ring(self._object.map("records"), self._object.map("reader"), ring_bytes)
         self._exits = self._object.attach("process_exit")
 
     def _choose(self, program: str, at_return: bool) -> None:
@@ -147,16 +121,6 @@ class TlsPrograms:
             records.JUDGEMENT.pack(key.since_ns, Verdict.MUTED),
         )
 
-    def lost(self) -> dict[LostPlace, int]:
-        """Return what the kernel side could not tell us so far, where it is not zero."""
-        counts = {}
-        for place in LostPlace:
-            values = self._lost.lookup_per_cpu(struct.pack("<I", place))
-            total = sum(int.from_bytes(value[:8], "little") for value in values)
-            if total:
-                counts[place] = total
-        return counts
-
     def detach(self) -> None:
         """Remove all probes; what the ring holds can still be read."""
         for cookie in list(self._links):
@@ -166,5 +130,4 @@ class TlsPrograms:
     def close(self) -> None:
         """Detach and unload everything."""
         self.detach()
-        self.ring.close()
         self._object.close()
