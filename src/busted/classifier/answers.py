@@ -291,7 +291,7 @@ class AnswerReader:
             latency=self._since_asked(time_ns),
             time_to_first_token=self._since_asked(self._first_token_ns),
             stream=self.is_stream,
-            bytes=self._body.size,
+            bytes=self._body.size - self._unread,
             truncated=truncated,
             missing_bytes=self._body.missing,
         )
@@ -300,6 +300,12 @@ class AnswerReader:
             *answer.tool_calls(provider, truncated=truncated),
             *answer.tool_results(provider, truncated=truncated),
         ]
+
+    @property
+    def _unread(self) -> int:
+        """How many bytes of the body came behind the end of its stream, in the same piece."""
+        # Where a coding hides what belongs to what, all of the piece counts.
+        return self._events.unread if self._events and not self._body.is_coded else 0
 
     def _cost(self, provider: str | None) -> float | None:
         if self.dialect is not None and self.dialect.operation == "count_tokens":

@@ -63,6 +63,11 @@ class BodyStore:
         return self._kept + len(self._tail)
 
     @property
+    def is_coded(self) -> bool:
+        """Whether its bytes on the wire are others than those it decodes to."""
+        return self._decoder is not None
+
+    @property
     def truncated(self) -> bool:
         """Whether bytes of the body were not passed on."""
         decoder = self._decoder

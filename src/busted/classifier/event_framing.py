@@ -27,6 +27,10 @@ from busted.protocols.sse import MAX_EVENT_BYTES, SseEvent, SseParser
 class Framing(Protocol):
     """Feed it what a body consists of, its coding undone."""
 
+    @property
+    def unread(self) -> int:
+        """How many bytes of what is being fed come behind the event that was yielded last."""
+
     def feed(self, data: bytes) -> Iterator[SseEvent]:
         """Yield the events that `data` completes; exhaust it before the next."""
 
@@ -42,6 +46,11 @@ class ServerSentEvents:
 
     def __init__(self) -> None:
         self._parser = SseParser()
+
+    @property
+    def unread(self) -> int:
+        """How many bytes of what is being fed come behind the event that was yielded last."""
+        return self._parser.unread
 
     def feed(self, data: bytes) -> Iterator[SseEvent]:
         """Yield the events that `data` completes."""
@@ -64,13 +73,18 @@ class JsonLines:
 
     def __init__(self, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
         self._unfinished = _Unfinished(max_event_bytes)
+        self.unread = 0
+        """How many bytes of what is being fed come behind the line that was yielded last."""
 
     def feed(self, data: bytes) -> Iterator[SseEvent]:
         """Yield the lines that `data` completes."""
         *lines, rest = data.split(b"\n")
+        self.unread = len(data)
         for line in lines:
+            self.unread -= len(line) + 1
             self._unfinished.add(line)
             yield from self.finish()
+        self.unread = 0
         self._unfinished.add(rest)
 
     def gap(self, missing: int) -> None:
@@ -87,6 +101,9 @@ class JsonArray:
 
     Only objects and arrays are events. What comes before and after the array is nothing.
     """
+
+    unread = 0
+    """No dialect ends its answer before the array does."""
 
     def __init__(self, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
         self._unfinished = _Unfinished(max_event_bytes)
@@ -167,6 +184,9 @@ class AwsEventStream:
     Invoke wraps what the model wrote: {"bytes": Base64}. An exception becomes an error in the
     form that most dialects have. A damaged message tells only that something is missing.
     """
+
+    unread = 0
+    """Bedrock sends nothing behind what ends an answer."""
 
     def __init__(self) -> None:
         self._parser = EventStreamParser()
