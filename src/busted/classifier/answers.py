@@ -35,7 +35,8 @@ NANOSECONDS = 1_000_000_000
 class AnswerReader:
     """Feed it the body of one answer; it returns the actions that become complete.
 
-    `request` is None when it was not seen. `content_class` says what the answer is so far.
+    `request` is None when it was not seen, `framing` how the answer comes in events where no head
+    says it. `content_class` says what the answer is so far.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class AnswerReader:
         pending: Pending,
         options: Options,
         asked_ns: int | None = None,
+        framing: Callable[[], Framing] | None = None,
     ) -> None:
         self.reported = False
         self.content_class: ContentClass = "http" if head else "none"
@@ -68,7 +70,7 @@ class AnswerReader:
         self._may_open = False
         self._expected = self.dialect.framing if self.dialect else ServerSentEvents
         kind = (header(self._headers, "content-type") or "").lower()
-        if announced := event_framing.of_type(kind):
+        if announced := framing or event_framing.of_type(kind):
             self._open_stream(announced)
         elif "json" in kind and self._expected is not event_framing.JsonArray:
             self._opening = None

@@ -17,6 +17,7 @@ from busted.classifier import (
     bedrock,
     cohere,
     google,
+    google_live,
     ollama,
     openai,
     openai_completions,
@@ -129,6 +130,18 @@ DIALECTS = (
         is_distinct=google.is_request,
         is_answer=google.is_answer,
         framing=JsonArray,
+    ),
+    Dialect(
+        api="google.live",
+        operation="generate_content",
+        paths=(),  # a WebSocket
+        read_request=google_live.read_request,
+        read_answer=google_live.read_answer,
+        read_event=google_live.read_event,
+        is_request=google_live.is_setup,
+        is_distinct=google_live.is_setup,
+        is_answer=google_live.is_answer,
+        is_piece=google_live.is_piece,
     ),
     Dialect(
         api="google.count_tokens",
@@ -264,6 +277,7 @@ DIALECTS = (
         is_request=openai_realtime.is_request,
         is_distinct=openai_realtime.is_request,
         is_answer=openai_realtime.is_answer,
+        is_piece=openai_realtime.is_piece,
     ),
     Dialect(
         api="openai.responses.compact",

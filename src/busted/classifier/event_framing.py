@@ -204,6 +204,24 @@ class AwsEventStream:
         return map(_aws_event, self._parser.close())
 
 
+class Messages:
+    """Messages of a WebSocket: each piece that is fed is an event by itself."""
+
+    unread = 0
+    """Nothing comes behind an event in the same piece."""
+
+    def feed(self, data: bytes) -> Iterator[SseEvent]:
+        """Yield the message."""
+        yield SseEvent(data.strip().decode("utf-8", "replace"))
+
+    def gap(self, missing: int) -> None:
+        """Do nothing: what a message misses is told with it."""
+
+    def finish(self) -> Iterator[SseEvent]:
+        """Yield nothing: each message is whole, or told as far as it was seen."""
+        return iter(())
+
+
 def _aws_event(message: EventStreamMessage) -> SseEvent:
     # https://docs.aws.amazon.com/transcribe/latest/dg/event-stream.html names the headers.
     payload = message.payload.decode("utf-8", "replace")

@@ -140,6 +140,25 @@ def read(
     return _prompt(head, body, value, who, dialect, confidence, truncated, key, route)
 
 
+def told(
+    head: HttpRequest | None,
+    body: BodyStore,
+    value: dialects.Body,
+    dialect: Dialect,
+    *,
+    sni: str | None,
+    truncated: bool,
+    options: Options,
+) -> Request:
+    """Return a request that is known to be of a dialect, `value` what it says; with its actions.
+
+    `head` may be that of another request, which opened the WebSocket that this one went over.
+    """
+    key = options.credential_key
+    provider = serving(head, sni, options)
+    return _prompt(head, body, value, provider, dialect, 1.0, truncated, key, None)
+
+
 def _value(head: HttpRequest | None, body: BodyStore) -> tuple[dialects.Body, bool]:
     """Return what a body says by its names, and whether some of it is missing."""
     raw = body.decoded
