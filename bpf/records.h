@@ -22,6 +22,9 @@ enum record_type {
 	RECORD_TLS_DATA = 3,  /* a piece of plaintext */
 	RECORD_TLS_CLOSE = 4, /* the TLS library let go of the connection */
 	RECORD_PROCESS_EXIT = 5, /* the last thread of a process that used TLS ended */
+
+	RECORD_DNS_MESSAGE = 20,  /* a piece of what a socket exchanged with a name server */
+	RECORD_CLIENT_HELLO = 21, /* a piece of the first bytes that a TLS client sent */
 };
 
 enum direction { DIRECTION_WRITE = 0, DIRECTION_READ = 1 };
@@ -35,8 +38,9 @@ enum lost_place {
 	LOST_OVER_CALL_LIMIT = 2,  /* past max_call_bytes of one call: bytes */
 	LOST_CALL_TABLE = 3,       /* a call whose return could not be awaited: calls */
 	LOST_CONNECTION_TABLE = 4, /* no room to remember a connection: calls */
-	LOST_RECORDS = 5,          /* open, name, close and exit records that found no room */
-	LOST_PLACES = 6,
+	LOST_RECORDS = 5,          /* records without plaintext that found no room */
+	LOST_SOCKET_TABLE = 6,     /* a socket that could not be remembered: sockets */
+	LOST_PLACES = 7,
 };
 
 /* Not a record: what user space tells the programs before it loads them (.rodata). */
@@ -97,6 +101,36 @@ struct tls_close {
 
 struct process_exit {
 	struct record_header record;
+};
+
+/* Names on the wire */
+
+/* The largest piece of a packet in one record. DNS over UDP has at most 4096 bytes in practice
+ * (RFC 6891, 6.2.5); a ClientHello has 500 to 2000. */
+#define MAX_PIECE 4096
+
+/* Followed by `length` bytes of what a socket sent or received. The process is the one that
+ * connected the socket or, unconnected, sent the question. */
+struct wire_header {
+	struct record_header record;
+	__u64 cookie; /* of the socket, unique until the host restarts */
+	__u64 netns;  /* cookie of its network namespace, likewise */
+	__u32 position; /* of the first byte here in the stream of this direction */
+	__u32 length;
+};
+
+struct dns_message {
+	struct wire_header wire;
+	__u32 total; /* bytes of the datagram: more than `length` when it was cut */
+	__u8 direction;
+	__u8 over_tcp;
+	__u8 unused[2];
+};
+
+struct client_hello {
+	struct wire_header wire;
+	__u32 total; /* bytes that are sent of this connection, as far as known by now */
+	__u32 unused;
 };
 
 #endif

@@ -28,6 +28,9 @@ class Type(enum.IntEnum):
     TLS_CLOSE = 4
     PROCESS_EXIT = 5
 
+    DNS_MESSAGE = 20
+    CLIENT_HELLO = 21
+
 
 class Direction(enum.IntEnum):
     """`enum direction`: what the process did with the bytes."""
@@ -51,6 +54,7 @@ class LostPlace(enum.IntEnum):
     CALL_TABLE = 3
     CONNECTION_TABLE = 4
     RECORDS = 5
+    SOCKET_TABLE = 6
 
 
 class Layout:
@@ -80,6 +84,9 @@ TLS_DATA = Layout(
 )
 TLS_CLOSE = Layout("tls_close", _TLS)
 PROCESS_EXIT = Layout("process_exit", _RECORD)
+_WIRE = _RECORD + "cookie Q netns Q position I length I "
+DNS_MESSAGE = Layout("dns_message", _WIRE + "total I direction B over_tcp B unused 2x")
+CLIENT_HELLO = Layout("client_hello", _WIRE + "total I unused 4x")
 SETTINGS = Layout("settings", "max_call_bytes Q monitor_pid I unused 4x")
 CONNECTION_ID = Layout("connection_id", "connection Q pid I pad 4x")
 JUDGEMENT = Layout("judgement", "since_ns Q verdict Q")
@@ -90,6 +97,8 @@ LAYOUTS = (
     TLS_DATA,
     TLS_CLOSE,
     PROCESS_EXIT,
+    DNS_MESSAGE,
+    CLIENT_HELLO,
     SETTINGS,
     CONNECTION_ID,
     JUDGEMENT,
@@ -171,7 +180,42 @@ class ProcessExit(msgspec.Struct, frozen=True):
     time_ns: int
 
 
-Record = TlsOpen | TlsName | TlsData | TlsClose | ProcessExit
+class DnsMessage(msgspec.Struct, frozen=True):
+    """A datagram, or a piece of a stream, that a socket exchanged with a name server.
+
+    `cookie` and `netns` are the cookies of the socket and of its network namespace, each
+    unique until the host restarts; `key` is the process that connected the socket or asked.
+    `total` is the datagram's length; `position` counts the bytes of a stream in one direction.
+    """
+
+    key: ProcessKey
+    time_ns: int
+    cookie: int
+    netns: int
+    direction: Direction
+    over_tcp: bool
+    position: int
+    total: int
+    data: bytes
+
+
+class ClientHello(msgspec.Struct, frozen=True):
+    """A piece of the first bytes that a TLS client sent over a TCP connection.
+
+    Cookies as in `DnsMessage`; `key` is the process that connected. `position` is that of the
+    piece in the stream, `total` how much of the stream is reported, as far as it is known.
+    """
+
+    key: ProcessKey
+    time_ns: int
+    cookie: int
+    netns: int
+    position: int
+    total: int
+    data: bytes
+
+
+Record = TlsOpen | TlsName | TlsData | TlsClose | ProcessExit | DnsMessage | ClientHello
 
 _DIRECTIONS = (Direction.WRITE, Direction.READ)
 
@@ -191,9 +235,7 @@ def _tls_data(raw: bytes) -> TlsData:
         _, _, pid, time_ns, start_ns, connection, since_ns,
         position, call_bytes, call_offset, tid, length, direction,
     ) = TLS_DATA.unpack_from(raw)  # fmt: skip
-    end = TLS_DATA.size + length
-    if end > len(raw):
-        raise ValueError(f"cut record: {length} bytes of plaintext said, {len(raw)} bytes in all")
+    data = _following(raw, TLS_DATA, length)
     return TlsData(
         ConnectionKey(pid, start_ns, connection, since_ns),
         time_ns,
@@ -202,7 +244,7 @@ def _tls_data(raw: bytes) -> TlsData:
         call_bytes,
         call_offset,
         tid,
-        raw[TLS_DATA.size : end],
+        data,
     )
 
 
@@ -232,10 +274,47 @@ def _process_exit(raw: bytes) -> ProcessExit:
     return ProcessExit(ProcessKey(pid, start_ns), time_ns)
 
 
+def _dns_message(raw: bytes) -> DnsMessage:
+    (
+        _, _, pid, time_ns, start_ns, cookie, netns, position, length,
+        total, direction, over_tcp,
+    ) = DNS_MESSAGE.unpack_from(raw)  # fmt: skip
+    data = _following(raw, DNS_MESSAGE, length)
+    return DnsMessage(
+        ProcessKey(pid, start_ns),
+        time_ns,
+        cookie,
+        netns,
+        _DIRECTIONS[direction],
+        bool(over_tcp),
+        position,
+        total,
+        data,
+    )
+
+
+def _client_hello(raw: bytes) -> ClientHello:
+    (
+        _, _, pid, time_ns, start_ns, cookie, netns, position, length, total,
+    ) = CLIENT_HELLO.unpack_from(raw)  # fmt: skip
+    data = _following(raw, CLIENT_HELLO, length)
+    return ClientHello(ProcessKey(pid, start_ns), time_ns, cookie, netns, position, total, data)
+
+
+def _following(raw: bytes, layout: Layout, length: int) -> bytes:
+    """Return the bytes behind the fixed part, which says how many there are."""
+    end = layout.size + length
+    if end > len(raw):
+        raise ValueError(f"cut record: {length} bytes said to follow, {len(raw)} bytes in all")
+    return raw[layout.size : end]
+
+
 _DECODERS: dict[int, Callable[[bytes], Record]] = {
     Type.TLS_OPEN: _tls_open,
     Type.TLS_NAME: _tls_name,
     Type.TLS_DATA: _tls_data,
     Type.TLS_CLOSE: _tls_close,
     Type.PROCESS_EXIT: _process_exit,
+    Type.DNS_MESSAGE: _dns_message,
+    Type.CLIENT_HELLO: _client_hello,
 }

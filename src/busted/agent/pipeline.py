@@ -27,7 +27,9 @@ from busted.classifier.mcp_memory import Memory
 from busted.classifier.options import DEFAULT_OPTIONS, Options
 from busted.events import Event
 from busted.records import (
+    ClientHello,
     ConnectionKey,
+    DnsMessage,
     ProcessExit,
     ProcessKey,
     Record,
@@ -122,6 +124,8 @@ class Pipeline:
         if follower := self._followers.get(type(record)):
             yield from self._follow(follower, record)
             return
+        if isinstance(record, DnsMessage | ClientHello):
+            return  # tells nothing by itself
         if isinstance(record, ProcessExit):
             for connection in self._connections.of_process(record.key):
                 yield from self._close(connection.key, record.time_ns)
