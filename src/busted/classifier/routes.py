@@ -69,6 +69,10 @@ _DEPLOYMENT = re.compile(
 )
 
 
+# OpenAI; Azure, where a deployment stands for the model.
+_IN_QUERY = re.compile(r"[?&](?:model|deployment)=([^&#]{1,256})")
+
+
 def find(path: str) -> Route | None:
     """Return what `path` tells of the model asked, None where it tells nothing."""
     if ":" in path and (match := _GOOGLE.search(path) or _CODE_ASSIST.search(path)):
@@ -80,6 +84,12 @@ def find(path: str) -> Route | None:
     if match := _DEPLOYMENT.search(path):
         return Route(None, match[1] or match[2])
     return None
+
+
+def in_query(target: str) -> str | None:
+    """Return the model that the query of a target names, which opens a WebSocket."""
+    match = _IN_QUERY.search(target)
+    return _decoded(match[1]) if match else None
 
 
 def _google(match: re.Match[str]) -> Route | None:

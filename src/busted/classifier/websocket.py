@@ -12,11 +12,9 @@ Left out: text that is no JSON, and WebSockets over HTTP/2 (RFC 8441).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from urllib.parse import parse_qs
 
-from busted.classifier import dialects, pii, requests
+from busted.classifier import dialects, pii, requests, routes
 from busted.classifier.answers import AnswerReader
-from busted.classifier.chat import MAX_NAME_CHARS
 from busted.classifier.collect import BodyStore
 from busted.classifier.conversation import Asked, Body, Conversation, Place
 from busted.classifier.direction import Direction
@@ -137,10 +135,8 @@ class WebSocketReader:
 
     def _speak(self, api: str) -> None:
         self._api = api
-        query = parse_qs(self._head.target.partition("?")[2]) if self._head else {}
-        # OpenAI; Azure, where a deployment stands for the model.
-        named = query.get("model") or query.get("deployment")
-        self._conversation = _CONVERSATIONS[api][1](named[-1][:MAX_NAME_CHARS] if named else None)
+        model = routes.in_query(self._head.target) if self._head else None
+        self._conversation = _CONVERSATIONS[api][1](model)
 
     # Requests
 

@@ -1,7 +1,7 @@
 import pytest
 
 from busted.classifier import dialects, routes
-from busted.classifier.routes import Route
+from busted.classifier.routes import Route, in_query
 
 VERTEX = "/v1/projects/p/locations/us-east5/publishers"
 CLAUDE = "us.anthropic.claude-sonnet-4-20250514-v1:0"
@@ -119,3 +119,18 @@ def test_where_the_model_has_a_name_of_its_owner_the_body_tells_the_dialect(
 
     assert dialect is not None
     assert dialect.api == api
+
+
+@pytest.mark.parametrize(
+    ("target", "model"),
+    [
+        ("/v1/realtime?model=gpt-realtime", "gpt-realtime"),
+        ("/openai/realtime?api-version=1&deployment=my%20own#x", "my own"),
+        ("/v1/realtime?call_id=model", None),
+        ("/v1/realtime?remodel=x", None),
+        ("/v1/model=x", None),
+        ("/v1/realtime?model=", None),
+    ],
+)
+def test_a_query_may_name_the_model(target: str, model: str | None) -> None:
+    assert in_query(target) == model
