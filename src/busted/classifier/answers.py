@@ -25,7 +25,7 @@ from busted.classifier.providers import Provider
 from busted.classifier.requests import ContentClass, Request
 from busted.events import Action, Response
 from busted.protocols import jsonrpc, partial_json
-from busted.protocols.http import HttpResponse, header
+from busted.protocols.http import Headers, HttpResponse, header
 from busted.protocols.jsonrpc import JsonRpc
 from busted.protocols.sse import SseEvent
 
@@ -70,7 +70,7 @@ class AnswerReader:
         self._may_open = False
         self._expected = self.dialect.framing if self.dialect else ServerSentEvents
         kind = (header(self._headers, "content-type") or "").lower()
-        if announced := framing or event_framing.of_type(kind):
+        if announced := framing or event_framing.of_type(kind, self._expected):
             self._open_stream(announced)
         elif "json" in kind and self._expected is not event_framing.JsonArray:
             self._opening = None
@@ -133,10 +133,13 @@ class AnswerReader:
         if self._events:
             self._events.gap(missing)
 
-    def end(self, truncated: bool, time_ns: int) -> list[Action]:
+    def end(self, truncated: bool, time_ns: int, trailers: Headers = ()) -> list[Action]:
         """The answer is over at `time_ns`: return what was not reported yet."""
         if not self._wanted or self.reported:
             return []
+        if self.dialect is not None and self.dialect.read_end:
+            head = self._head.headers if self._head else ()
+            self.dialect.read_end(self.answer, (*head, *trailers))
         actions: list[Action] = []
         if self._opening is not None:
             actions += self._stream(self._settle(), time_ns)

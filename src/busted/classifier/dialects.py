@@ -18,6 +18,7 @@ from busted.classifier import (
     cohere,
     google,
     google_live,
+    grpc_calls,
     ollama,
     openai,
     openai_completions,
@@ -30,7 +31,14 @@ from busted.classifier import (
 )
 from busted.classifier.assembly import Answer
 from busted.classifier.chat import ModelRequest
-from busted.classifier.event_framing import Framing, JsonArray, JsonLines, ServerSentEvents
+from busted.classifier.event_framing import (
+    Framing,
+    GrpcMessages,
+    JsonArray,
+    JsonLines,
+    ServerSentEvents,
+)
+from busted.protocols.http import Headers, HttpRequest
 
 Body = Mapping[str, object]
 
@@ -45,7 +53,8 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     `is_request` judges a body that came to one of `paths` at an unknown host, `is_distinct`
     one whose path and host are both unknown, `is_answer` a whole answer or a stream's event.
     `is_piece` tells an event that is no answer when it comes alone, as over a WebSocket.
-    `read_bytes` takes an answer that is no JSON: its media type, what was kept of it, its size.
+    `read_bytes` takes an answer that is no JSON: its media type, what was kept of it, its size;
+    `read_end` the fields of its head and of its trailers, when it is over.
     `common_paths` are those that other services have too: alone they say nothing.
     `paths` are empty where the path names the model, see `routes`; `framing` is how its streams
     come where their content type does not say.
@@ -62,6 +71,7 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     is_answer: Callable[[Body], bool] = _never
     is_piece: Callable[[Body], bool] = _never
     read_bytes: Callable[[Answer, str, bytes, int], None] | None = None
+    read_end: Callable[[Answer, Headers], None] | None = None
     common_paths: bool = False
     framing: Callable[[], Framing] = ServerSentEvents
 
@@ -76,6 +86,20 @@ def _media(api: str, operation: str, *paths: str, is_request: Callable[[Body], b
         read_event=openai_media.read_event,
         read_bytes=openai_media.read_bytes,
         is_request=is_request,
+    )
+
+
+def _grpc(api: str) -> Dialect:
+    return Dialect(
+        api=api,
+        operation="",  # the method that is called
+        paths=(),  # see `grpc_calls`
+        read_request=grpc_calls.read_request,
+        read_answer=grpc_calls.read_answer,
+        read_event=grpc_calls.read_event,
+        read_bytes=grpc_calls.read_bytes,
+        read_end=grpc_calls.read_end,
+        is_request=_never,
     )
 
 
@@ -161,6 +185,8 @@ DIALECTS = (
         read_event=google.read_event,
         is_request=google.is_embedding_request,
     ),
+    _grpc("google.grpc"),
+    _grpc("xai.grpc"),
     Dialect(
         api="bedrock.converse",
         operation="chat",
@@ -417,6 +443,16 @@ def by_path(path: str, spoken: str | None = None) -> Dialect | None:
     rows = _BY_ENDING[next(filter(path.endswith, _ENDINGS))]
     family = (spoken or "").partition(".")[0]
     return next((row for row in rows if row.api.startswith(f"{family}.")), rows[0])
+
+
+def by_call(head: HttpRequest) -> tuple[Dialect, grpc_calls.Call] | None:
+    """Return the dialect of a call by gRPC, its method as the operation, and the call."""
+    call = grpc_calls.find(head)
+    row = by_name(call.api) if call else None
+    if call is None or row is None:
+        return None
+    framing = GrpcMessages if call.stream else row.framing
+    return msgspec.structs.replace(row, operation=call.method, framing=framing), call
 
 
 def by_name(api: str | None) -> Dialect | None:

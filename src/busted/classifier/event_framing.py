@@ -21,6 +21,7 @@ from typing import Protocol
 from busted.classifier.foreign import mapping, string, to_json
 from busted.protocols import partial_json
 from busted.protocols.eventstream import EventStreamMessage, EventStreamParser
+from busted.protocols.grpc import GrpcMessage, GrpcParser, is_grpc
 from busted.protocols.sse import MAX_EVENT_BYTES, SseEvent, SseParser
 
 
@@ -204,6 +205,32 @@ class AwsEventStream:
         return map(_aws_event, self._parser.close())
 
 
+class GrpcMessages:
+    """Messages of gRPC, for which see `protocols.grpc`: an event without data for each."""
+
+    unread = 0
+    """What ends a call is not in its body."""
+
+    def __init__(self) -> None:
+        self._parser = GrpcParser()
+
+    def feed(self, data: bytes) -> Iterator[SseEvent]:
+        """Yield the messages that `data` completes."""
+        return map(_grpc_event, self._parser.feed(data))
+
+    def gap(self, missing: int) -> None:
+        """Drop the message that the gap falls in, and all that follows if it hides its end."""
+        self._parser.gap(missing)
+
+    def finish(self) -> Iterator[SseEvent]:
+        """Yield the unfinished message."""
+        return map(_grpc_event, self._parser.close())
+
+
+def _grpc_event(message: GrpcMessage) -> SseEvent:
+    return SseEvent("", truncated=message.truncated)
+
+
 class Messages:
     """Messages of a WebSocket: each piece that is fed is an event by itself."""
 
@@ -259,9 +286,16 @@ _TYPES: tuple[tuple[str, Callable[[], Framing]], ...] = (
 )
 
 
-def of_type(content_type: str) -> Callable[[], Framing] | None:
-    """Return what reads a body of this type, None when it does not come in events."""
+def of_type(
+    content_type: str, expected: Callable[[], Framing] = ServerSentEvents
+) -> Callable[[], Framing] | None:
+    """Return what reads a body of this type, None when it does not come in events.
+
+    `expected` is how the dialect that was asked streams; gRPC's type does not say if it does.
+    """
     kind = content_type.strip().lower()
+    if expected is GrpcMessages and is_grpc(kind):
+        return GrpcMessages
     return next((framing for start, framing in _TYPES if kind.startswith(start)), None)
 
 

@@ -20,6 +20,7 @@ from busted.classifier.providers import Provider
 from busted.classifier.requests import Request
 from busted.events import Action
 from busted.protocols.http import (
+    Headers,
     HttpBody,
     HttpEnd,
     HttpGap,
@@ -142,14 +143,15 @@ class Exchange:
             case HttpGap() if self._answer:
                 self._answer.gap(message.missing)
             case HttpEnd():
-                return self.end_response(message.truncated, time_ns)
+                return self.end_response(message.truncated, time_ns, message.trailers)
         return []
 
-    def end_response(self, truncated: bool, time_ns: int) -> list[Observed]:
+    def end_response(self, truncated: bool, time_ns: int, trailers: Headers = ()) -> list[Observed]:
         """The response is complete, or no more of it will be seen: report what was not yet."""
         if self._answer is None:
             return []
-        return self._observed(self._answer.end(truncated, time_ns), Direction.READ, time_ns)
+        told = self._answer.end(truncated, time_ns, trailers)
+        return self._observed(told, Direction.READ, time_ns)
 
     def _observed(
         self, actions: Iterable[Action], direction: Direction, time_ns: int

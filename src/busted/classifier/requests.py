@@ -103,7 +103,7 @@ def read(
 
     Without a head, the body is judged by itself and `sni`.
     """
-    truncated = truncated or body.truncated
+    is_unfinished, truncated = truncated, truncated or body.truncated
     path = path_of(head.target) if head else ""
     served_by = serving(head, sni, options)
     # A port of this host is a hint: it names nobody until the body has the shape as well.
@@ -126,6 +126,11 @@ def read(
     if route and route.model and (value or provider):
         value = {"model": route.model, **value}
     dialect, confidence = _dialect(head, path, value, provider, bool(raw), truncated)
+    if dialect is None and head and (called := dialects.by_call(head)):
+        dialect, call = called
+        confidence = _CONFIDENCE[1 + (provider is not None)]
+        value, route = {"model": call.model}, routes.Route(None, call.model, call.stream)
+        truncated = is_unfinished or body.missing > 0  # its body is only counted
     if dialect is None:
         kind: ContentClass = "http" if head else "none"
         return Request(

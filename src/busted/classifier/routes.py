@@ -80,7 +80,7 @@ def find(path: str) -> Route | None:
     before, _, verb = path.rpartition("/")
     _, _, model = before.partition("/model/")
     if model and verb in _BEDROCK_VERBS:
-        return _bedrock(_decoded(model[:2048]), verb)
+        return _bedrock(decoded(model[:2048]), verb)
     if match := _DEPLOYMENT.search(path):
         return Route(None, match[1] or match[2])
     return None
@@ -89,7 +89,7 @@ def find(path: str) -> Route | None:
 def in_query(target: str) -> str | None:
     """Return the model that the query of a target names, which opens a WebSocket."""
     match = _IN_QUERY.search(target)
-    return _decoded(match[1]) if match else None
+    return decoded(match[1]) if match else None
 
 
 def _google(match: re.Match[str]) -> Route | None:
@@ -97,13 +97,13 @@ def _google(match: re.Match[str]) -> Route | None:
     verb, model = match["verb"], named.get("model")
     if verb in _GOOGLE_VERBS:
         api, stream = _GOOGLE_VERBS[verb]
-        return Route(api, model and _decoded(model), stream)
+        return Route(api, model and decoded(model), stream)
     publisher = named.get("publisher")
     if publisher == "anthropic" and model == "count-tokens":  # its body names the model
         return Route("anthropic.messages.count_tokens")
     raw = _PUBLISHERS.get(publisher, "openai.chat")
     if verb in _RAW_VERBS and raw:
-        return Route(raw, model and _decoded(model), _RAW_VERBS[verb])
+        return Route(raw, model and decoded(model), _RAW_VERBS[verb])
     return None
 
 
@@ -115,7 +115,7 @@ def _bedrock(model: str, verb: str) -> Route:
     return Route(api or family, name, stream)
 
 
-def _decoded(name: str) -> str:
+def decoded(name: str) -> str:
     """Return a name with what is percent-encoded in it decoded (RFC 3986 section 2.1)."""
     return _PERCENT.sub(lambda octet: chr(int(octet[1], 16)), name)
 
