@@ -251,7 +251,8 @@ class AnswerReader:
             if self._request is None and a2a.is_agent_card(value):
                 self.content_class = "a2a"
             return []
-        if self._request is None and self.dialect.is_piece(value):
+        by_itself = self._request is None or self._request.fetches is not None
+        if by_itself and self.dialect.is_piece(value):
             self.content_class, self.reported = "llm_stream", True
             return []
         self.content_class = "llm_response"

@@ -18,6 +18,7 @@ from busted.classifier import (
     cohere,
     google,
     google_live,
+    google_predict,
     grpc_calls,
     ollama,
     openai,
@@ -185,6 +186,15 @@ DIALECTS = (
         read_event=google.read_event,
         is_request=google.is_embedding_request,
     ),
+    Dialect(
+        api="google.predict",
+        operation="predict",
+        paths=(),
+        read_request=google_predict.read_request,
+        read_answer=google_predict.read_answer,
+        read_event=google_predict.read_event,
+        is_request=_never,  # TensorFlow Serving has the same paths and bodies
+    ),
     _grpc("google.grpc"),
     _grpc("xai.grpc"),
     Dialect(
@@ -197,6 +207,15 @@ DIALECTS = (
         is_request=bedrock.is_request,
         is_distinct=bedrock.is_distinct_request,
         is_answer=bedrock.is_answer,
+    ),
+    Dialect(
+        api="bedrock.count_tokens",
+        operation="count_tokens",
+        paths=(),
+        read_request=bedrock.read_count_request,
+        read_answer=bedrock.read_count,
+        read_event=bedrock.read_event,
+        is_request=bedrock.is_count_request,
     ),
     Dialect(
         api="bedrock.invoke",
@@ -443,6 +462,13 @@ def by_path(path: str, spoken: str | None = None) -> Dialect | None:
     rows = _BY_ENDING[next(filter(path.endswith, _ENDINGS))]
     family = (spoken or "").partition(".")[0]
     return next((row for row in rows if row.api.startswith(f"{family}.")), rows[0])
+
+
+def by_fetch(path: str) -> Dialect | None:
+    """Return the dialect of an answer that a GET of `path` fetches, which may not be there yet."""
+    fetched = routes.fetched(path)
+    row = by_name(fetched.api) if fetched else None
+    return row and msgspec.structs.replace(row, is_piece=openai_responses.is_unfinished)
 
 
 def by_call(head: HttpRequest) -> tuple[Dialect, grpc_calls.Call] | None:

@@ -12,6 +12,7 @@ import msgspec
 
 from busted.classifier import pii, requests
 from busted.classifier.answers import AnswerReader
+from busted.classifier.batch_results import BatchReader
 from busted.classifier.collect import BodyStore
 from busted.classifier.direction import Direction
 from busted.classifier.mcp_memory import Pending
@@ -68,7 +69,7 @@ class Exchange:
             self._head = None if head.target == UNKNOWN else head
         self._request: Request | None = None
         self._asked_ns: int | None = None
-        self._answer: AnswerReader | None = None
+        self._answer: AnswerReader | BatchReader | None = None
 
     @property
     def is_ai(self) -> bool:
@@ -123,6 +124,12 @@ class Exchange:
         """The response begins, maybe before the request was all sent, as a refusal does."""
         observed = self.end_request(True, time_ns)
         self.last_ns = time_ns
+        asked = self._request
+        if asked and asked.fetches and asked.dialect is None and head.status < 400:
+            self._answer = BatchReader(
+                head, self.provider, pending=self._pending, options=self._options
+            )
+            return observed
         self._answer = AnswerReader(
             head,
             self._request,

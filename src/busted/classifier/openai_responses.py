@@ -200,6 +200,11 @@ def is_piece(body: Body) -> bool:
     return body.get("type") in _EVENTS and body.get("type") not in _ENDS
 
 
+def is_unfinished(body: Body) -> bool:
+    """Tell an answer that is made in the background and not yet there."""
+    return body.get("status") in ("queued", "in_progress") or is_piece(body)
+
+
 def read_answer(answer: Answer, body: Body) -> None:
     """Read an answer that came whole, or the event that repeats it whole."""
     told = mapping(body.get("response")) or body

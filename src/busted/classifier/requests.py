@@ -47,13 +47,17 @@ _LATE_STREAM = re.compile(rb'(?<!\\)"stream"\s{0,8}:\s{0,8}(true|false)')
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
-    """What a request was judged to be. `confidence` is 0 to 1, see `Classification`."""
+    """What a request was judged to be. `confidence` is 0 to 1, see `Classification`.
+
+    `fetches` what it asks for if that is an answer kept for later: then there is no prompt.
+    """
 
     content_class: ContentClass = "none"
     confidence: float = 0.0
     provider: Provider | None = None
     dialect: Dialect | None = None
     model: str | None = None
+    fetches: routes.Fetch | None = None
     asked: ModelRequest | None = None
     sdk: Sdk | None = None
     agent: Sdk | None = None
@@ -133,8 +137,11 @@ def read(
         truncated = is_unfinished or body.missing > 0  # its body is only counted
     if dialect is None:
         kind: ContentClass = "http" if head else "none"
+        fetches = provider and head and head.method == "GET" and routes.fetched(path)
         return Request(
             content_class=kind,
+            dialect=dialects.by_fetch(path) if fetches else None,
+            fetches=fetches or None,
             confidence=float(head is not None),
             provider=provider,
             # Its answer may open a stream of MCP.
