@@ -45,6 +45,10 @@ EVENTS: list[dict[str, object]] = [
     {"type": "response.done", "response": {"id": "a", "object": "realtime.response"}},
     {"type": "response.text.delta", "response_id": "c", "delta": "C"},
 ]
+RESULTS: list[dict[str, object]] = [
+    {"custom_id": "a", "response": {"status_code": 200, "body": COMPLETION}},
+    {"custom_id": "b", "error": {"message": "late"}},
+]
 ASKING = [
     request(CHAT),
     request(CHAT, host="gateway.example"),
@@ -52,6 +56,8 @@ ASKING = [
     request(CALL, path="/mcp"),
     request(None, path="/v1/models", method="GET"),
     request(None, path="/x", method="HEAD"),
+    request(None, path="/v1/files/f/content", method="GET"),
+    request(None, path="/v1/responses/r", method="GET"),
     request({"model": "m", "messages": [{"role": "user", "content": "I am bob@example.com"}]}),
     request(CHAT)[:-30],
     b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
@@ -73,6 +79,7 @@ ANSWERING = [
     response(COMPLETION)[:-30],
     SWITCHED,
     b"HTTP/1.1 204 No Content\r\n\r\n",
+    response(b"".join(as_json(line) + b"\n" for line in RESULTS)),
     frame(1, as_json(COMPLETION)),
     frame(1, as_json({"jsonrpc": "2.0", "id": 1, "result": {}}))[:-3],
     SWITCHED + b"".join(frame(1, as_json(value)) for value in EVENTS),
