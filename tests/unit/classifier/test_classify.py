@@ -366,6 +366,12 @@ def test_the_signature_is_of_the_shape_only() -> None:
     )
 
 
+def test_the_host_of_an_absolute_target_tells_the_provider() -> None:
+    target = "http://api.openai.com/v1/chat/completions"
+    found = classify(request(CHAT, path=target, host="a.example"), Direction.WRITE)
+    assert (found.provider, found.endpoint) == ("openai", "/v1/chat/completions")
+
+
 def test_lines_of_mcp_over_a_pipe_are_read() -> None:
     call = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "sum"}}
     listed = {"jsonrpc": "2.0", "id": 2, "method": "tools/list"}
