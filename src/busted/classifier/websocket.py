@@ -99,6 +99,11 @@ class WebSocketReader:
         """Whether it is a conversation with a model."""
         return self._conversation is not None
 
+    @property
+    def is_answering(self) -> bool:
+        """Whether an answer has begun and not ended: only then does `expire` find anything."""
+        return bool(self._answering)
+
     def read(self, direction: Direction, message: WebSocketMessage, time_ns: int) -> list[Observed]:
         """Consume a message, seen at `time_ns`."""
         data = message.data.strip()

@@ -455,8 +455,10 @@ def test_a_connection_that_dies_truncates_the_answer_over_a_websocket() -> None:
     reader.feed(WRITE, opening + websocket_wire.frame(1, as_json(asked), mask=b"abcd"), 0)
     reader.feed(READ, SWITCHING + websocket_wire.frame(1, as_json(delta)), SECOND)
 
+    assert reader.is_waiting
     assert reader.expire(IDLE_SECONDS * SECOND) == []
     assert response_of(reader.expire((IDLE_SECONDS + 2) * SECOND)).truncated
+    assert not reader.is_waiting
     assert reader.close(0) == []
 
 
