@@ -216,7 +216,7 @@ def test_neither_other_ports_nor_what_is_no_query_is_reported(ask: Ask) -> None:
 
 
 def test_an_answer_over_several_packets_of_tcp_is_put_together(ask: Ask) -> None:
-    many = [f"192.0.{i >> 8}.{i & 255}" for i in range(1, 3000)]
+    many = [f"192.0.2.{i}" for i in range(1, 250)]
     asked = ask(
         f"""
         from tests.dns_wire import message, over_tcp, question
@@ -229,9 +229,9 @@ def test_an_answer_over_several_packets_of_tcp_is_put_together(ask: Ask) -> None
         {HOST: many},
     )
     received = [record for record in asked.records if record.direction == Direction.READ]
-    assert sum(len(record.data) for record in received) == 2 + int(asked.output[-1]) > 40_000
-    # What is beyond the limit of a message's records is not learned; all before it is.
-    assert asked.of_address("192.0.0.255") == (HOST,)
+    assert sum(len(record.data) for record in received) == 2 + int(asked.output[-1]) > 3_000
+    assert len(received) > 1
+    assert asked.of_address("192.0.2.249") == (HOST,)
     assert not asked.names.lost
 
 
