@@ -175,12 +175,13 @@ static __always_inline void send_in(struct __sk_buff *skb, const __u64 room,
 	record->direction = piece->direction;
 	record->over_tcp = piece->over_tcp;
 	__builtin_memset(record->unused, 0, sizeof(record->unused));
-	/* Keeps the compiler from proving the bounds away that the verifier wants to see. */
+	/* Keeps the compiler from proving the bounds away that the verifier wants to see: at least
+	 * one byte, and by an addition, since old kernels learn nothing from a test for 0. */
+	length--;
 	barrier_var(length);
-	if (length > room)
-		length = room;
-	if (!length)
-		length = 1;
+	if (length >= room)
+		length = room - 1;
+	length++;
 	record->wire.length = length;
 	if (bpf_skb_load_bytes(skb, piece->offset, record + 1, length)) {
 		discard_record(record);
