@@ -17,6 +17,8 @@ import msgspec
 
 VERSION = 1
 MAX_DATA = 16384
+# In a random_path: this offset is not followed.
+NO_OFFSET = 0x7FFFFFFF
 
 
 class Type(enum.IntEnum):
@@ -27,6 +29,7 @@ class Type(enum.IntEnum):
     TLS_DATA = 3
     TLS_CLOSE = 4
     PROCESS_EXIT = 5
+    TLS_RANDOM = 6
 
 
 class Direction(enum.IntEnum):
@@ -40,6 +43,7 @@ class Verdict(enum.IntEnum):
     """`enum verdict`: what the kernel is told about a connection."""
 
     MUTED = 1
+    WANTED = 2
 
 
 class LostPlace(enum.IntEnum):
@@ -51,6 +55,7 @@ class LostPlace(enum.IntEnum):
     CALL_TABLE = 3
     CONNECTION_TABLE = 4
     RECORDS = 5
+    HELD_BACK = 6
 
 
 class Layout:
@@ -80,7 +85,9 @@ TLS_DATA = Layout(
 )
 TLS_CLOSE = Layout("tls_close", _TLS)
 PROCESS_EXIT = Layout("process_exit", _RECORD)
-SETTINGS = Layout("settings", "max_call_bytes Q monitor_pid I unused 4x")
+TLS_RANDOM = Layout("tls_random", _TLS + "random 32s")
+SETTINGS = Layout("settings", "max_call_bytes Q undecided_bytes Q monitor_pid I unused 4x")
+RANDOM_PATH = Layout("random_path", "zero I pointer I offset I unused 4x")
 CONNECTION_ID = Layout("connection_id", "connection Q pid I pad 4x")
 JUDGEMENT = Layout("judgement", "since_ns Q verdict Q")
 AGENT = Layout("agent", "start_ns Q root I unused 4x")
@@ -90,7 +97,9 @@ LAYOUTS = (
     TLS_DATA,
     TLS_CLOSE,
     PROCESS_EXIT,
+    TLS_RANDOM,
     SETTINGS,
+    RANDOM_PATH,
     CONNECTION_ID,
     JUDGEMENT,
     AGENT,
@@ -171,7 +180,18 @@ class ProcessExit(msgspec.Struct, frozen=True):
     time_ns: int
 
 
-Record = TlsOpen | TlsName | TlsData | TlsClose | ProcessExit
+class TlsRandom(msgspec.Struct, frozen=True):
+    """The random of the connection's ClientHello (RFC 8446 section 4.1.2), as the library has it.
+
+    It is told once, with the first plaintext; the hello on the wire has the same 32 bytes.
+    """
+
+    key: ConnectionKey
+    time_ns: int
+    random: bytes
+
+
+Record = TlsOpen | TlsName | TlsData | TlsClose | ProcessExit | TlsRandom
 
 _DIRECTIONS = (Direction.WRITE, Direction.READ)
 
@@ -232,10 +252,16 @@ def _process_exit(raw: bytes) -> ProcessExit:
     return ProcessExit(ProcessKey(pid, start_ns), time_ns)
 
 
+def _tls_random(raw: bytes) -> TlsRandom:
+    _, _, pid, time_ns, start_ns, connection, since_ns, random = TLS_RANDOM.unpack_from(raw)
+    return TlsRandom(ConnectionKey(pid, start_ns, connection, since_ns), time_ns, random)
+
+
 _DECODERS: dict[int, Callable[[bytes], Record]] = {
     Type.TLS_OPEN: _tls_open,
     Type.TLS_NAME: _tls_name,
     Type.TLS_DATA: _tls_data,
     Type.TLS_CLOSE: _tls_close,
     Type.PROCESS_EXIT: _process_exit,
+    Type.TLS_RANDOM: _tls_random,
 }

@@ -109,7 +109,9 @@ class Monitor:
                     contextlib.closing(RecordingWriter(settings.record, header))
                 )
             self._processes = Processes(elf.build_id)
-            outside = Outside(self._mute, settings.selection, self._started, self._library)
+            outside = Outside(
+                self._mute, settings.selection, self._started, self._library, self._want
+            )
             self._pipeline = Pipeline(
                 self._origin, {"processes": self._processes}, outside, options=settings.options
             )
@@ -189,6 +191,13 @@ class Monitor:
         except BpfError as error:
             # It goes on being reported: that costs time, and loses nothing.
             self._count_and_log("mute", error)
+
+    def _want(self, key: ConnectionKey) -> None:
+        try:
+            self._programs.want(key)
+        except BpfError as error:
+            # It is held back when the ring fills up; that is counted where it happens.
+            self._count_and_log("want", error)
 
     def _started(self, process: ProcessKey, start_time: str) -> None:
         facts = self._processes.look(process.pid, process.start_ns, start_time)
