@@ -45,7 +45,7 @@ from busted.kernel.targets import (
     mappings,
     running_processes,
 )
-from busted.records import ConnectionKey, ProcessKey, decode
+from busted.records import ConnectionKey, LostPlace, ProcessKey, decode
 
 log = logging.getLogger(__name__)
 
@@ -89,6 +89,7 @@ class Monitor:
         self._failure: BaseException | None = None
         self._counts: Counter[str] = Counter()
         self._told: Coverage | None = None
+        self._lost_in_kernel: dict[LostPlace, int] | None = None  # once nothing counts any more
         self._stopped = asyncio.Event()
         self.lost_after: Callable[[], dict[str, int]] = dict
         """What was lost after `emit` took an event, by place."""
@@ -294,8 +295,9 @@ class Monitor:
         loop.call_later(TICK_SECONDS, self._tick, loop)
 
     def lost(self) -> dict[str, int]:
-        """Return what was lost so far, by place, where it is not zero."""
-        lost = {place.name.lower(): count for place, count in self._shared.lost().items()}
+        """Return what was lost so far, by place, where it is not zero; after `run()`, in all."""
+        counted = self._shared.lost() if self._lost_in_kernel is None else self._lost_in_kernel
+        lost = {place.name.lower(): count for place, count in counted.items()}
         if self._watch.lost:
             lost["mapping_watch"] = self._watch.lost
         if self._recording and self._recording.lost:
@@ -333,6 +335,7 @@ class Monitor:
             if self._recording:
                 self._recording.add(Tick(now_ns, last=True))
             self._report(self._pipeline.close(now_ns))
+            self._lost_in_kernel = self._shared.lost()
             self._tell_coverage(always=True)
 
 
