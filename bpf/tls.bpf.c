@@ -206,6 +206,13 @@ static __always_inline bool muted(const struct connection_id *id, struct connect
 	return connection->verdict == VERDICT_MUTED;
 }
 
+static __always_inline bool is_filtered(void)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+
+	return bpf_core_field_exists(task->seccomp) && BPF_CORE_READ(task, seccomp.mode);
+}
+
 /* Reports 0 when the call is worth waiting for, 1 when its return need not be seen: the
  * values that a session probe returns to the kernel. */
 static __always_inline int enter(struct pt_regs *ctx, enum direction direction, __u64 done)
@@ -221,6 +228,10 @@ static __always_inline int enter(struct pt_regs *ctx, enum direction direction, 
 	connection = find_connection(ctx, &id);
 	if (!connection || muted(&id, connection))
 		return 1;
+	if (settings.spare_filtered && is_filtered()) {
+		count_lost(LOST_SPARED, 1);
+		return 1;
+	}
 	if (bpf_map_update_elem(&calls, &thread, &call, BPF_ANY)) {
 		count_lost(LOST_CALL_TABLE, 1);
 		return 1;

@@ -56,6 +56,7 @@ class LostPlace(enum.IntEnum):
     CONNECTION_TABLE = 4
     RECORDS = 5
     HELD_BACK = 6
+    SPARED = 7
 
 
 class Layout:
@@ -86,7 +87,7 @@ TLS_DATA = Layout(
 TLS_CLOSE = Layout("tls_close", _TLS)
 PROCESS_EXIT = Layout("process_exit", _RECORD)
 TLS_RANDOM = Layout("tls_random", _TLS + "random 32s")
-SETTINGS = Layout("settings", "max_call_bytes Q undecided_bytes Q monitor_pid I unused 4x")
+SETTINGS = Layout("settings", "max_call_bytes Q undecided_bytes Q monitor_pid I spare_filtered I")
 RANDOM_PATH = Layout("random_path", "zero I pointer I offset I unused 4x")
 CONNECTION_ID = Layout("connection_id", "connection Q pid I pad 4x")
 JUDGEMENT = Layout("judgement", "since_ns Q verdict Q")

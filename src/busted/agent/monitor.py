@@ -31,7 +31,7 @@ from busted.agent.pipeline import Origin, Outside, Pipeline
 from busted.agent.recording import Header, LibraryFacts, RecordingWriter, Tick
 from busted.enrich.processes import Processes
 from busted.events import Coverage, Event, Library, Process
-from busted.kernel import elf, features
+from busted.kernel import elf, features, filtered
 from busted.kernel.libbpf import BpfError
 from busted.kernel.mappings import MappingWatch
 from busted.kernel.programs import TlsPrograms, best_way
@@ -363,7 +363,12 @@ def _share(settings: Settings) -> SharedMaps:
 
 def _load(settings: Settings, found: features.Features, shared: SharedMaps) -> TlsPrograms:
     with _refusals():
-        return TlsPrograms(best_way(found), shared, max_call_bytes=settings.max_call_bytes)
+        return TlsPrograms(
+            best_way(found),
+            shared,
+            max_call_bytes=settings.max_call_bytes,
+            spare_filtered=filtered.return_probes_kill(),
+        )
 
 
 @contextlib.contextmanager
