@@ -2,9 +2,9 @@
 
 wrk drives nginx (both Debian's) on loopback, over plain HTTP and over HTTPS with connections that
 stay open. Neither is an AI agent, so what is measured is what others pay. Three variants take
-turns, in another order each round: nothing, an empty probe at each place where the monitor sets one that
-awaits a return, and the monitor. Both programs get a copy of libssl of their own, so the empty
-probe is theirs alone.
+turns, in another order each round: nothing, an empty probe at each place where the monitor sets
+one that awaits a return, and the monitor. Both programs get a copy of libssl of their own, so the
+empty probe is theirs alone.
 
 Processor time for each request is what is compared: requests a second, where both programs have
 their processor for themselves, are its inverse, and on a shared machine they are noise.
@@ -35,7 +35,7 @@ import trustme
 
 from benchmarks.idle_monitor import cpu_seconds
 from benchmarks.programs import LIBRARY, BenchmarkError
-from benchmarks.table import Table, median
+from benchmarks.table import Cell, Table, median
 from busted.kernel.elf import ElfFile
 from busted.kernel.features import probe
 from busted.kernel.libbpf import TRACE_UPROBE_MULTI, TRACE_UPROBE_SESSION, BpfObject
@@ -92,7 +92,7 @@ class Server:
         (directory / "nginx.conf").write_text(text)
         libraries = f"{directory}:{os.environ.get('LD_LIBRARY_PATH', '')}".rstrip(":")
         self._environment = os.environ | {"LD_LIBRARY_PATH": libraries}
-        command = [_program("nginx"), "-p", directory, "-c", directory / "nginx.conf"]
+        command = [_program("nginx"), "-p", str(directory), "-c", str(directory / "nginx.conf")]
         self._process = subprocess.Popen(command, env=self._environment)
         _wait_for(self.ports["https"])
 
@@ -219,7 +219,7 @@ def table(rounds: int, seconds: int) -> Table:
                             if monitor:
                                 taken = cpu_seconds(monitor) - before
                                 shares[scheme].append(100 * taken / seconds)
-    rows = []
+    rows: list[tuple[Cell, ...]] = []
     for scheme in ("http", "https"):
         bare = rates[scheme, "nothing"]
         added = [
@@ -236,8 +236,8 @@ def table(rounds: int, seconds: int) -> Table:
     return Table(
         "A web server at full speed, which is no AI agent",
         f"wrk with {CONNECTIONS} connections that stay open, nginx with one worker, answers of "
-        f"{BODY_BYTES:,} bytes, {rounds} rounds of {seconds} s. Processor time is that of nginx and "
-        "wrk for one request, in microseconds, and what is added to it in per cent; at last what "
+        f"{BODY_BYTES:,} bytes, {rounds} rounds of {seconds} s. Processor time is that of nginx "
+        "and wrk for one request, in microseconds, and what is added to it in per cent; at last what "
         "the monitor itself takes of a processor. Goals: under 1 % for plain HTTP, for HTTPS no "
         "more than the empty probe.",
         ("", "requests/s", "time us", "empty probe: + %", "monitor: + %", "monitor: processor %"),
