@@ -23,6 +23,9 @@ enum record_type {
 	RECORD_TLS_CLOSE = 4, /* the TLS library let go of the connection */
 	RECORD_PROCESS_EXIT = 5, /* the last thread of a process that used TLS ended */
 	RECORD_TLS_RANDOM = 6, /* what ties a connection to the ClientHello on the wire */
+
+	RECORD_DNS_MESSAGE = 20,  /* a piece of what a socket exchanged with a name server */
+	RECORD_CLIENT_HELLO = 21, /* a piece of the first bytes that a TLS client sent */
 };
 
 enum direction { DIRECTION_WRITE = 0, DIRECTION_READ = 1 };
@@ -37,9 +40,10 @@ enum lost_place {
 	LOST_CALL_TABLE = 3,       /* a call whose return could not be awaited: calls */
 	LOST_CONNECTION_TABLE = 4, /* no room to remember a connection: calls */
 	LOST_RECORDS = 5,          /* records without plaintext that found no room */
-	LOST_HELD_BACK = 6,        /* not known to be AI in time, and the ring was half full: bytes */
-	LOST_SPARED = 7,           /* calls of processes that spare_filtered is for */
-	LOST_PLACES = 8,
+	LOST_SOCKET_TABLE = 6,     /* a socket that could not be remembered: sockets */
+	LOST_HELD_BACK = 7,        /* not known to be AI in time, and the ring was half full: bytes */
+	LOST_SPARED = 8,           /* calls of processes that spare_filtered is for */
+	LOST_PLACES = 9,
 };
 
 /* Not a record: what user space tells the programs before it loads them (.rodata). */
@@ -117,6 +121,36 @@ struct tls_random {
 
 struct process_exit {
 	struct record_header record;
+};
+
+/* Names on the wire */
+
+/* The largest piece of a packet in one record. DNS over UDP has at most 4096 bytes in practice
+ * (RFC 6891, 6.2.5); a ClientHello has 500 to 2000. */
+#define MAX_PIECE 4096
+
+/* Followed by `length` bytes of what a socket sent or received. The process is the one that
+ * connected the socket or, unconnected, sent the question. */
+struct wire_header {
+	struct record_header record;
+	__u64 cookie; /* of the socket, unique until the host restarts */
+	__u64 netns;  /* cookie of its network namespace, likewise */
+	__u32 position; /* of the first byte here in the stream of this direction */
+	__u32 length;
+};
+
+struct dns_message {
+	struct wire_header wire;
+	__u32 total; /* bytes of the datagram: more than `length` when it was cut */
+	__u8 direction;
+	__u8 over_tcp;
+	__u8 unused[2];
+};
+
+struct client_hello {
+	struct wire_header wire;
+	__u32 total; /* bytes that are sent of this connection, as far as known by now */
+	__u32 unused;
 };
 
 #endif

@@ -31,6 +31,9 @@ class Type(enum.IntEnum):
     PROCESS_EXIT = 5
     TLS_RANDOM = 6
 
+    DNS_MESSAGE = 20
+    CLIENT_HELLO = 21
+
 
 class Direction(enum.IntEnum):
     """`enum direction`: what the process did with the bytes."""
@@ -55,8 +58,9 @@ class LostPlace(enum.IntEnum):
     CALL_TABLE = 3
     CONNECTION_TABLE = 4
     RECORDS = 5
-    HELD_BACK = 6
-    SPARED = 7
+    SOCKET_TABLE = 6
+    HELD_BACK = 7
+    SPARED = 8
 
 
 class Layout:
@@ -87,6 +91,9 @@ TLS_DATA = Layout(
 TLS_CLOSE = Layout("tls_close", _TLS)
 PROCESS_EXIT = Layout("process_exit", _RECORD)
 TLS_RANDOM = Layout("tls_random", _TLS + "random 32s")
+_WIRE = _RECORD + "cookie Q netns Q position I length I "
+DNS_MESSAGE = Layout("dns_message", _WIRE + "total I direction B over_tcp B unused 2x")
+CLIENT_HELLO = Layout("client_hello", _WIRE + "total I unused 4x")
 SETTINGS = Layout("settings", "max_call_bytes Q undecided_bytes Q monitor_pid I spare_filtered I")
 RANDOM_PATH = Layout("random_path", "zero I pointer I offset I unused 4x")
 CONNECTION_ID = Layout("connection_id", "connection Q pid I pad 4x")
@@ -99,6 +106,8 @@ LAYOUTS = (
     TLS_CLOSE,
     PROCESS_EXIT,
     TLS_RANDOM,
+    DNS_MESSAGE,
+    CLIENT_HELLO,
     SETTINGS,
     RANDOM_PATH,
     CONNECTION_ID,
@@ -192,7 +201,42 @@ class TlsRandom(msgspec.Struct, frozen=True):
     random: bytes
 
 
-Record = TlsOpen | TlsName | TlsData | TlsClose | ProcessExit | TlsRandom
+class DnsMessage(msgspec.Struct, frozen=True):
+    """A datagram, or a piece of a stream, that a socket exchanged with a name server.
+
+    `cookie` and `netns` are the cookies of the socket and of its network namespace, each
+    unique until the host restarts; `key` is the process that connected the socket or asked.
+    `total` is the datagram's length; `position` counts the bytes of a stream in one direction.
+    """
+
+    key: ProcessKey
+    time_ns: int
+    cookie: int
+    netns: int
+    direction: Direction
+    over_tcp: bool
+    position: int
+    total: int
+    data: bytes
+
+
+class ClientHello(msgspec.Struct, frozen=True):
+    """A piece of the first bytes that a TLS client sent over a TCP connection.
+
+    Cookies as in `DnsMessage`; `key` is the process that connected. `position` is that of the
+    piece in the stream, `total` how much of the stream is reported, as far as it is known.
+    """
+
+    key: ProcessKey
+    time_ns: int
+    cookie: int
+    netns: int
+    position: int
+    total: int
+    data: bytes
+
+
+Record = TlsOpen | TlsName | TlsData | TlsClose | ProcessExit | TlsRandom | DnsMessage | ClientHello
 
 _DIRECTIONS = (Direction.WRITE, Direction.READ)
 
@@ -212,9 +256,7 @@ def _tls_data(raw: bytes) -> TlsData:
         _, _, pid, time_ns, start_ns, connection, since_ns,
         position, call_bytes, call_offset, tid, length, direction,
     ) = TLS_DATA.unpack_from(raw)  # fmt: skip
-    end = TLS_DATA.size + length
-    if end > len(raw):
-        raise ValueError(f"cut record: {length} bytes of plaintext said, {len(raw)} bytes in all")
+    data = _following(raw, TLS_DATA, length)
     return TlsData(
         ConnectionKey(pid, start_ns, connection, since_ns),
         time_ns,
@@ -223,7 +265,7 @@ def _tls_data(raw: bytes) -> TlsData:
         call_bytes,
         call_offset,
         tid,
-        raw[TLS_DATA.size : end],
+        data,
     )
 
 
@@ -258,6 +300,41 @@ def _tls_random(raw: bytes) -> TlsRandom:
     return TlsRandom(ConnectionKey(pid, start_ns, connection, since_ns), time_ns, random)
 
 
+def _dns_message(raw: bytes) -> DnsMessage:
+    (
+        _, _, pid, time_ns, start_ns, cookie, netns, position, length,
+        total, direction, over_tcp,
+    ) = DNS_MESSAGE.unpack_from(raw)  # fmt: skip
+    data = _following(raw, DNS_MESSAGE, length)
+    return DnsMessage(
+        ProcessKey(pid, start_ns),
+        time_ns,
+        cookie,
+        netns,
+        _DIRECTIONS[direction],
+        bool(over_tcp),
+        position,
+        total,
+        data,
+    )
+
+
+def _client_hello(raw: bytes) -> ClientHello:
+    (
+        _, _, pid, time_ns, start_ns, cookie, netns, position, length, total,
+    ) = CLIENT_HELLO.unpack_from(raw)  # fmt: skip
+    data = _following(raw, CLIENT_HELLO, length)
+    return ClientHello(ProcessKey(pid, start_ns), time_ns, cookie, netns, position, total, data)
+
+
+def _following(raw: bytes, layout: Layout, length: int) -> bytes:
+    """Return the bytes behind the fixed part, which says how many there are."""
+    end = layout.size + length
+    if end > len(raw):
+        raise ValueError(f"cut record: {length} bytes said to follow, {len(raw)} bytes in all")
+    return raw[layout.size : end]
+
+
 _DECODERS: dict[int, Callable[[bytes], Record]] = {
     Type.TLS_OPEN: _tls_open,
     Type.TLS_NAME: _tls_name,
@@ -265,4 +342,6 @@ _DECODERS: dict[int, Callable[[bytes], Record]] = {
     Type.TLS_CLOSE: _tls_close,
     Type.PROCESS_EXIT: _process_exit,
     Type.TLS_RANDOM: _tls_random,
+    Type.DNS_MESSAGE: _dns_message,
+    Type.CLIENT_HELLO: _client_hello,
 }

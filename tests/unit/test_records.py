@@ -8,8 +8,10 @@ from hypothesis import strategies as st
 
 from busted import records
 from busted.records import (
+    ClientHello,
     ConnectionKey,
     Direction,
+    DnsMessage,
     Layout,
     ProcessExit,
     ProcessKey,
@@ -62,6 +64,28 @@ RECORDS = st.one_of(
     st.builds(TlsClose, key=CONNECTIONS, time_ns=U64),
     st.builds(ProcessExit, key=PROCESSES, time_ns=U64),
     st.builds(TlsRandom, key=CONNECTIONS, time_ns=U64, random=st.binary(min_size=32, max_size=32)),
+    st.builds(
+        DnsMessage,
+        key=PROCESSES,
+        time_ns=U64,
+        cookie=U64,
+        netns=U64,
+        direction=st.sampled_from(Direction),
+        over_tcp=st.booleans(),
+        position=U32,
+        total=U32,
+        data=st.binary(max_size=300),
+    ),
+    st.builds(
+        ClientHello,
+        key=PROCESSES,
+        time_ns=U64,
+        cookie=U64,
+        netns=U64,
+        position=U32,
+        total=U32,
+        data=st.binary(max_size=300),
+    ),
 )
 
 DATA = TlsData(
@@ -81,6 +105,8 @@ EXAMPLES: list[Record] = [
     TlsClose(DATA.key, 9),
     ProcessExit(DATA.key.process, 9),
     TlsRandom(DATA.key, 9, bytes(range(32))),
+    DnsMessage(DATA.key.process, 9, 5, 6, Direction.READ, True, 3, 4, b"name"),
+    ClientHello(DATA.key.process, 9, 5, 6, 3, 517, b"\x16\x03\x01"),
 ]
 
 
@@ -91,6 +117,8 @@ def encode(record: Record, padding: bytes = b"") -> bytes:
     if isinstance(record, ProcessExit):
         kind = Type.PROCESS_EXIT
         return records.PROCESS_EXIT.pack(kind, version, key.pid, time_ns, key.start_ns) + padding
+    if isinstance(record, DnsMessage | ClientHello):
+        return encode_wire(record) + padding
     assert isinstance(key, ConnectionKey)
     head = (version, key.pid, time_ns, key.start_ns, key.connection, key.since_ns)
     r = record
@@ -105,6 +133,16 @@ def encode(record: Record, padding: bytes = b"") -> bytes:
         return records.TLS_RANDOM.pack(Type.TLS_RANDOM, *head, r.random) + padding
     counts = (r.position, r.call_bytes, r.call_offset, r.tid, len(r.data), r.direction)
     return records.TLS_DATA.pack(Type.TLS_DATA, *head, *counts) + r.data + padding
+
+
+def encode_wire(record: DnsMessage | ClientHello) -> bytes:
+    r, version = record, records.VERSION
+    times = (r.key.pid, r.time_ns, r.key.start_ns)
+    wire = (*times, r.cookie, r.netns, r.position, len(r.data), r.total)
+    if isinstance(r, ClientHello):
+        return records.CLIENT_HELLO.pack(Type.CLIENT_HELLO, version, *wire) + r.data
+    kind = Type.DNS_MESSAGE
+    return records.DNS_MESSAGE.pack(kind, version, *wire, r.direction, r.over_tcp) + r.data
 
 
 def changed(raw: bytes, layout: Layout, field: str, value: bytes) -> bytes:
@@ -140,9 +178,18 @@ def test_a_record_of_unknown_type_is_refused() -> None:
             decode(changed(raw, records.TLS_DATA, "type", bytes([kind])))
 
 
-def test_plaintext_longer_than_the_record_is_refused_not_cut() -> None:
-    for length in (len(DATA.data) + 1, 2**32 - 1):
-        raw = changed(encode(DATA), records.TLS_DATA, "length", length.to_bytes(4, "little"))
+@pytest.mark.parametrize(
+    ("record", "layout"),
+    [
+        (DATA, records.TLS_DATA),
+        (EXAMPLES[-2], records.DNS_MESSAGE),
+        (EXAMPLES[-1], records.CLIENT_HELLO),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_more_bytes_than_the_record_has_are_refused_not_cut(record: Record, layout: Layout) -> None:
+    for length in (17, 2**32 - 1):
+        raw = changed(encode(record), layout, "length", length.to_bytes(4, "little"))
         with pytest.raises(ValueError, match="cut record"):
             decode(raw)
 

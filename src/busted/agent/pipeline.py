@@ -27,7 +27,9 @@ from busted.classifier.mcp_memory import Memory
 from busted.classifier.options import DEFAULT_OPTIONS, Options
 from busted.events import Event
 from busted.records import (
+    ClientHello,
     ConnectionKey,
+    DnsMessage,
     ProcessExit,
     ProcessKey,
     Record,
@@ -107,6 +109,8 @@ class Pipeline:
         self._connections = Connections() if connections is None else connections
         self._readers: dict[ConnectionKey, ConnectionReader] = {}
         self._mcp = Memory()
+        # In the order of their last use; the others have nothing that could expire.
+        self._waiting: dict[ConnectionKey, Connection] = {}
         self._muted: set[ConnectionKey] = set()
         self._wanted: set[ConnectionKey] = set()
         self._counts: Counter[ConnectionKey] = Counter()
@@ -127,6 +131,8 @@ class Pipeline:
         if follower := self._followers.get(type(record)):
             yield from self._follow(follower, record)
             return
+        if isinstance(record, DnsMessage | ClientHello):
+            return  # tells nothing by itself
         if isinstance(record, ProcessExit):
             for connection in self._connections.of_process(record.key):
                 yield from self._close(connection.key, record.time_ns)
@@ -152,10 +158,12 @@ class Pipeline:
 
     def expire(self, now_ns: int) -> Iterator[Event]:
         """Yield what has waited too long for its end; `now_ns` is on the records' clock."""
-        for connection in self._connections:
-            reader = self._readers.get(connection.key)
+        for key, connection in list(self._waiting.items()):
+            reader = self._readers.get(key)
             if reader is not None:
-                observed = self._ask(connection.key, partial(reader.expire, now_ns))
+                observed = self._ask(key, partial(reader.expire, now_ns))
+                if not reader.is_waiting:
+                    self._waiting.pop(key, None)
                 yield from self._events(connection, reader, observed)
 
     def close(self, now_ns: int) -> Iterator[Event]:
@@ -209,7 +217,10 @@ class Pipeline:
     def _data(
         self, connection: Connection, reader: ConnectionReader, record: TlsData
     ) -> Iterator[Event]:
+        self._waiting.pop(record.key, None)
         observed = self._ask(record.key, partial(_read, connection, reader, record))
+        if reader.is_waiting and record.key in self._readers:
+            self._waiting[record.key] = connection
         yield from self._events(connection, reader, observed)
 
     def _judge(self, key: ConnectionKey, reader: ConnectionReader) -> None:
@@ -238,6 +249,7 @@ class Pipeline:
     def _mute(self, key: ConnectionKey) -> None:
         self._muted.add(key)
         self._readers.pop(key, None)
+        self._waiting.pop(key, None)
         self._outside.mute(key)
 
     def _close(self, key: ConnectionKey, now_ns: int) -> Iterator[Event]:
@@ -246,6 +258,7 @@ class Pipeline:
             yield from self._finish(connection, now_ns)
 
     def _finish(self, connection: Connection, now_ns: int) -> Iterator[Event]:
+        self._waiting.pop(connection.key, None)
         reader = self._readers.pop(connection.key, None)
         if reader is not None:
             observed = self._ask(connection.key, partial(reader.close, now_ns))
