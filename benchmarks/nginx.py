@@ -238,8 +238,8 @@ def table(rounds: int, seconds: int) -> Table:
         f"wrk with {CONNECTIONS} connections that stay open, nginx with one worker, answers of "
         f"{BODY_BYTES:,} bytes, {rounds} rounds of {seconds} s. Processor time is that of nginx "
         "and wrk for one request, in microseconds, and what is added to it in per cent; at last "
-        "what the monitor itself takes of a processor. Goals: under 1 % for plain HTTP, for HTTPS no "
-        "more than the empty probe.",
+        "what the monitor itself takes of a processor. Goals: under 1 % for plain HTTP, for HTTPS "
+        "no more than the empty probe.",
         ("", "requests/s", "time us", "empty probe: + %", "monitor: + %", "monitor: processor %"),
         tuple(rows),
     )

@@ -49,7 +49,7 @@ enum lost_place {
 /* Not a record: what user space tells the programs before it loads them (.rodata). */
 struct settings {
 	__u64 max_call_bytes; /* of one call, what is sent at most; the last piece always is */
-	__u64 undecided_bytes; /* of each direction, what is sent though the ring is half full */
+	__u64 undecided_bytes; /* of each direction, sent though the ring is half full */
 	__u32 monitor_pid;    /* whose own TLS is left alone */
 	__u32 spare_filtered; /* not 0: leave processes under seccomp alone, a return kills them */
 };

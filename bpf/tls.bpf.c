@@ -13,8 +13,8 @@
  * a reader knows what it missed whatever the reason. A muted connection costs one look-up.
  *
  * Until user space says what a connection is, it may fill half of the ring and no more, but for
- * its first bytes: those decide. So one program that floods, before it is muted, costs no other
- * its records.
+ * its first bytes, and past three quarters for the first few of those: they decide. So one
+ * program that floods, before it is muted, costs no other its records.
  */
 #include "common.h"
 
@@ -306,9 +306,13 @@ static __always_inline bool hold_back(const struct connection_id *id,
 				      struct connection *connection, __u64 direction, __u64 bytes)
 {
 	struct tls_process *process;
+	__u64 always;
 
-	if (connection->verdict == VERDICT_WANTED ||
-	    connection->position[direction] < settings.undecided_bytes || !records_crowded())
+	if (connection->verdict == VERDICT_WANTED || !records_wait(2))
+		return false;
+	/* A flood may be of ever new connections. */
+	always = records_wait(3) ? MAX_DATA : settings.undecided_bytes;
+	if (connection->position[direction] < always)
 		return false;
 	connection->position[direction] += bytes;
 	connection->held_back += bytes;

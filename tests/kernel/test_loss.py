@@ -68,6 +68,18 @@ def test_a_flood_that_nobody_judged_leaves_room_for_others(kernel: Watched) -> N
         assert len(said(kernel, 1)) in (7, 8)
 
 
+def test_a_flood_of_ever_new_connections_leaves_room_for_others(kernel: Watched) -> None:
+    flood = (
+        f"then({PIECE})\nfor n in range(100, 103):\n  for _ in range(9): write(n, b'f' * {PIECE})\n"
+    )
+    with kernel.started(flood + f"write(1, b'p' * {PIECE}); step()") as step:
+        step.reached()
+        assert [len(r.data) for r in said(kernel, 1)] == [PIECE]
+        # The first fills half, the second its two pieces, and past three quarters one is all.
+        assert [len(said(kernel, n)) for n in (100, 101, 102)] == [8, 2, 2]
+        assert kernel.programs.shared.lost() == {}
+
+
 def test_what_was_held_back_is_lost_once_the_connection_is_wanted(kernel: Watched) -> None:
     with kernel.started(FLOOD + "step(); then(1); write(1, b'w'); step()") as step:
         step.reached()

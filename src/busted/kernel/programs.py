@@ -32,8 +32,8 @@ from busted.records import ConnectionKey, Verdict
 
 Way = Literal["session", "multi", "perf"]
 
-# What an undecided connection may always report, in bytes of each direction: twice an agent's
-# usual request of 90 KB, and its answer. What one call moves is never cut by it.
+# What an undecided connection may report while the ring is half full, in bytes of each direction:
+# twice an agent's usual request of 90 KB. What one call moves is never cut by it.
 UNDECIDED_BYTES = 256 << 10
 
 KILLS_FILTERED = (
