@@ -59,14 +59,6 @@ struct {
 	__type(value, struct judgement);
 } verdicts SEC(".maps");
 
-/* Processes whose exit is worth a record, by pid; the value is their start time. */
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 16384);
-	__type(key, __u32);
-	__type(value, __u64);
-} tls_processes SEC(".maps");
-
 /* Calls under way, by thread. Not an LRU: a thread may sit in SSL_read for hours. */
 struct call {
 	__u64 connection;
@@ -134,7 +126,7 @@ static __always_inline struct connection *find_connection(void *ctx, const struc
 	fresh.since_ns = bpf_ktime_get_ns();
 	fresh.start_ns = start_ns;
 	if (bpf_map_update_elem(&connections, id, &fresh, BPF_ANY) ||
-	    bpf_map_update_elem(&tls_processes, &id->pid, &start_ns, BPF_ANY)) {
+	    bpf_map_update_elem(&told_processes, &id->pid, &start_ns, BPF_ANY)) {
 		count_lost(LOST_CONNECTION_TABLE, 1);
 		return 0;
 	}
@@ -436,28 +428,13 @@ int tls_free(struct pt_regs *ctx)
 	return 0;
 }
 
-/* A raw tracepoint: the other kind needs tracefs mounted. */
+/* A thread that was killed in a call does not return from it. A raw tracepoint: the other kind
+ * needs tracefs mounted. */
 SEC("raw_tp/sched_process_exit")
-int process_exit(void *ctx)
+int thread_exit(void *ctx)
 {
-	struct task_struct *task = (void *)bpf_get_current_task();
 	__u64 thread = bpf_get_current_pid_tgid();
-	__u32 pid = thread >> 32;
-	struct process_exit *record;
-	__u64 *start_ns;
 
 	bpf_map_delete_elem(&calls, &thread);
-	start_ns = bpf_map_lookup_elem(&tls_processes, &pid);
-	/* The kernel counts the live threads of a process down before this point. */
-	if (!start_ns || BPF_CORE_READ(task, signal, live.counter) > 0)
-		return 0;
-	record = reserve_record(sizeof(*record));
-	if (record) {
-		fill_record(&record->record, RECORD_PROCESS_EXIT, pid, *start_ns);
-		submit_record(ctx, record);
-	} else {
-		count_lost(LOST_RECORDS, 1);
-	}
-	bpf_map_delete_elem(&tls_processes, &pid);
 	return 0;
 }

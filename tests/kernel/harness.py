@@ -13,6 +13,7 @@ from pathlib import Path
 
 from busted.kernel.elf import ElfFile
 from busted.kernel.places import places
+from busted.kernel.processes import ProcessPrograms
 from busted.kernel.programs import TlsPrograms, Way
 from busted.kernel.shared import SharedMaps
 from busted.kernel.targets import Target
@@ -119,6 +120,8 @@ def watched(
         shared = opened.enter_context(closing(SharedMaps(ring_bytes)))
         programs = TlsPrograms(way, shared, max_call_bytes=max_call_bytes)
         opened.callback(programs.close)
+        # These tell of the end of processes that used TLS.
+        opened.enter_context(closing(ProcessPrograms(shared, ())))
         target = open_target(library)
         programs.attach(target, cookie=7)
         target.close()

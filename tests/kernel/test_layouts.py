@@ -24,7 +24,12 @@ ENUMS: dict[str, type[enum.IntEnum]] = {
     "verdict": records.Verdict,
     "lost_place": records.LostPlace,
 }
-CONSTANTS = {"RECORDS_VERSION": records.VERSION, "MAX_DATA": records.MAX_DATA}
+CONSTANTS = {
+    "RECORDS_VERSION": records.VERSION,
+    "MAX_DATA": records.MAX_DATA,
+    "MAX_PATH": records.MAX_PATH,
+    "WORD_FACTOR": records.WORD_FACTOR,
+}
 
 Btf = dict[int, dict[str, Any]]
 

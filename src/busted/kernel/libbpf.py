@@ -42,6 +42,7 @@ _SIGNATURES: dict[str, tuple[object, list[object]]] = {
     "bpf_program__set_expected_attach_type": (_int, [_pointer, _int]),
     "bpf_program__fd": (_int, [_pointer]),
     "bpf_program__attach": (_pointer, [_pointer]),
+    "bpf_program__attach_iter": (_pointer, [_pointer, _pointer]),
     "bpf_program__attach_uprobe_opts": (_pointer, [_pointer, _int, _string, _size, _pointer]),
     "bpf_map__name": (_string, [_pointer]),
     "bpf_map__fd": (_int, [_pointer]),
@@ -53,7 +54,9 @@ _SIGNATURES: dict[str, tuple[object, list[object]]] = {
     "bpf_map__lookup_elem": (_int, [_pointer, _pointer, _size, _pointer, _size, ctypes.c_uint64]),
     "bpf_map__update_elem": (_int, [_pointer, _pointer, _size, _pointer, _size, ctypes.c_uint64]),
     "bpf_map__delete_elem": (_int, [_pointer, _pointer, _size, ctypes.c_uint64]),
+    "bpf_link__fd": (_int, [_pointer]),
     "bpf_link__destroy": (_int, [_pointer]),
+    "bpf_iter_create": (_int, [_int]),
     "libbpf_num_possible_cpus": (_int, []),
     "libbpf_set_print": (_pointer, [_pointer]),
     "ring_buffer__new": (_pointer, [_int, _pointer, _pointer, _pointer]),
@@ -249,6 +252,19 @@ class BpfObject:
         """Attach to what the program's section names (a tracepoint)."""
         link = self._library.bpf_program__attach(self._program(program))
         return self._link(link, program)
+
+    def read_iterator(self, program: str) -> bytes:
+        """Run an iterator program over all that it iterates, and return what it wrote."""
+        pointer = self._library.bpf_program__attach_iter(self._program(program), None)
+        link = self._link(pointer, program)
+        try:
+            fd = self._library.bpf_iter_create(self._library.bpf_link__fd(pointer))
+            if fd < 0:
+                raise BpfError(f"iterator {program}", -fd)
+            with open(fd, "rb") as file:
+                return file.read()
+        finally:
+            link.close()
 
     def attach_uprobe(
         self, program: str, path: str, offset: int, *, at_return: bool = False, cookie: int = 0

@@ -58,7 +58,7 @@ class TlsPrograms:
         self._object.settings(records.SETTINGS.pack(max_call_bytes, os.getpid()))
         self._object.load()
         self._verdicts = self._object.map("verdicts")
-        self._exits = self._object.attach("process_exit")
+        self._exits = self._object.attach("thread_exit")
 
     def _choose(self, program: str, at_return: bool) -> None:
         if self._way == "session" and at_return:
