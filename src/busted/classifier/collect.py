@@ -34,9 +34,8 @@ class BodyStore:
         self.size = 0
         self.missing = 0
         self.stream = stream
-        coded = (encoding or "identity").strip().lower() not in ("identity", "")
         self._decoder: BodyDecoder | None = None
-        if coded:
+        if encoding and encoding.strip().lower() not in ("identity", ""):
             self._decoder = BodyDecoder(encoding, MAX_STREAM_BYTES if stream else limit)
         self._limit = limit
         self._tail_limit = tail_limit if limit else 0

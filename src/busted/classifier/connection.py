@@ -93,6 +93,11 @@ class ConnectionReader:
         """The identifier of who serves the models, as far as it is known."""
         return self._interest.provider
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether something has begun and not ended: only then does `expire` find anything."""
+        return bool(self._asking or self._answering)
+
     def name(self, sni: str) -> None:
         """Tell the name of the server, when the TLS library learns it."""
         self._sni = sni

@@ -38,11 +38,17 @@ def _never(body: Body) -> bool:
     return False
 
 
+def _never_usual(answer: Answer, data: bytes) -> bool:
+    return False
+
+
 class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     """One row; `operation` is OpenTelemetry's `gen_ai.operation.name` or, lacking one, a slug.
 
     `is_request` judges a body that came to one of `paths` at an unknown host, `is_distinct`
     one whose path and host are both unknown, `is_answer` a whole answer or a stream's event.
+    `read_usual_event` is `read_event` for the bytes of events that only add text; it returns False,
+    and has read nothing, if this is none of them.
     `is_piece` tells an event that is no answer when it comes alone, as over a WebSocket.
     `read_bytes` takes an answer that is no JSON: its media type, what was kept of it, its size.
     `common_paths` are those that other services have too: alone they say nothing.
@@ -57,6 +63,7 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     read_answer: Callable[[Answer, Body], None]
     read_event: Callable[[Answer, str, Body], None]
     is_request: Callable[[Body], bool]
+    read_usual_event: Callable[[Answer, bytes], bool] = _never_usual
     is_distinct: Callable[[Body], bool] = _never
     is_answer: Callable[[Body], bool] = _never
     is_piece: Callable[[Body], bool] = _never
@@ -86,6 +93,7 @@ DIALECTS = (
         read_request=anthropic.read_request,
         read_answer=anthropic.read_answer,
         read_event=anthropic.read_event,
+        read_usual_event=anthropic.read_usual_event,
         is_request=anthropic.is_request,
         is_distinct=anthropic.is_distinct_request,
         is_answer=anthropic.is_answer,
@@ -238,6 +246,7 @@ DIALECTS = (
         read_request=openai.read_request,
         read_answer=openai.read_answer,
         read_event=openai.read_event,
+        read_usual_event=openai.read_usual_event,
         is_request=openai.is_request,
         is_distinct=openai.is_distinct_request,
         is_answer=openai.is_answer,
@@ -383,7 +392,11 @@ DIALECTS = (
 
 
 _ENDINGS = tuple(sorted({path for row in DIALECTS for path in row.paths}, key=len, reverse=True))
-_BY_ENDING = {ending: [row for row in DIALECTS if ending in row.paths] for ending in _ENDINGS}
+# By the last part of a path: the endings that it can be of, the longest one first, and their rows.
+_BY_LAST_PART: dict[str, list[tuple[str, list[Dialect]]]] = {}
+for _ending in _ENDINGS:
+    _rows = [row for row in DIALECTS if _ending in row.paths]
+    _BY_LAST_PART.setdefault(_ending.rpartition("/")[2], []).append((_ending, _rows))
 _BY_NAME = {row.api: row for row in reversed(DIALECTS)}
 _DISTINCT = tuple(row for row in DIALECTS if row.is_distinct is not _never)
 _ANSWERING = tuple(row for row in DIALECTS if row.is_answer is not _never)
@@ -398,11 +411,11 @@ def by_path(path: str, spoken: str | None = None) -> Dialect | None:
     route = routes.find(path)
     if route is not None and route.api is not None:
         return by_name(route.api)
-    if not path.endswith(_ENDINGS):
-        return None
-    rows = _BY_ENDING[next(filter(path.endswith, _ENDINGS))]
-    family = (spoken or "").partition(".")[0]
-    return next((row for row in rows if row.api.startswith(f"{family}.")), rows[0])
+    for ending, rows in _BY_LAST_PART.get(path.rpartition("/")[2], ()):
+        if path.endswith(ending):
+            family = (spoken or "").partition(".")[0]
+            return next((row for row in rows if row.api.startswith(f"{family}.")), rows[0])
+    return None
 
 
 def by_name(api: str | None) -> Dialect | None:

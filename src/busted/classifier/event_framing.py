@@ -219,11 +219,14 @@ _TYPES: tuple[tuple[str, Callable[[], Framing]], ...] = (
     ("application/jsonl", JsonLines),
     ("application/stream+json", JsonLines),
 )
+_STREAM_TYPES = tuple(start for start, _ in _TYPES)
 
 
 def of_type(content_type: str) -> Callable[[], Framing] | None:
     """Return what reads a body of this type, None when it does not come in events."""
     kind = content_type.strip().lower()
+    if not kind.startswith(_STREAM_TYPES):
+        return None
     return next((framing for start, framing in _TYPES if kind.startswith(start)), None)
 
 
@@ -247,10 +250,13 @@ def of_body(body: bytes, streams_as: Callable[[bytes], object]) -> Callable[[], 
 
     `streams_as` is asked with the first event what reads the streams that it can be of.
     """
-    start = body.lstrip()[:1]
+    body = body.strip()
+    start = body[:1]
     # An object alone is a whole answer, unless another one follows on the next line.
     framing: Callable[[], Framing] = JsonArray if start == b"[" else JsonLines
     least = 1 if start == b"[" else 2
+    if least == 2 and b"\n" not in body:
+        return None
     reader = framing()
     first = list(islice(chain(reader.feed(body), reader.finish()), least))
     if len(first) == least and streams_as(first[0].data.encode("utf-8", "replace")) is framing:

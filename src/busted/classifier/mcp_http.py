@@ -22,7 +22,7 @@ import msgspec
 from busted.classifier.chat import MAX_NAME_CHARS
 from busted.classifier.foreign import mapping, string
 from busted.classifier.privacy import path_of
-from busted.protocols.http import Headers, HttpRequest, header
+from busted.protocols.http import HttpRequest, NamedHeaders, header
 from busted.protocols.jsonrpc import JsonRpc
 from busted.protocols.sse import SseEvent
 
@@ -53,9 +53,9 @@ class Carrier(msgspec.Struct, frozen=True, kw_only=True):
     shared: bool = False
 
 
-def is_declared(headers: Headers) -> bool:
+def is_declared(headers: NamedHeaders) -> bool:
     """Tell whether a head has a header that is MCP's."""
-    return not _HEADERS.isdisjoint([name for name, _ in headers])
+    return not headers.keys().isdisjoint(_HEADERS)
 
 
 def carrier(head: HttpRequest, sni: str | None) -> Carrier:
@@ -76,15 +76,15 @@ def carrier(head: HttpRequest, sni: str | None) -> Carrier:
     )
 
 
-def answering(asked: Carrier, headers: Headers) -> Carrier:
+def answering(asked: Carrier, headers: NamedHeaders) -> Carrier:
     """Return what is known of an answer's messages: as `initialize` is answered, a session begins.
 
     The answer stays in its request's place, where its id was given.
     """
     if not is_declared(headers):
         return asked
-    session = header(headers, "mcp-session-id")
-    revision = string(header(headers, "mcp-protocol-version"), MAX_NAME_CHARS)
+    session = headers.get("mcp-session-id")
+    revision = string(headers.get("mcp-protocol-version"), MAX_NAME_CHARS)
     return msgspec.structs.replace(
         asked,
         declared=True,

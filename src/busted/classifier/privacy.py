@@ -31,6 +31,9 @@ SECRET_HEADERS = frozenset(
     )
 )
 
+_ADDRESSES = frozenset(("referer", "location", "content-location"))
+_CHECKED = SECRET_HEADERS | _ADDRESSES
+
 # Google takes its key in the query; the others are how URLs are signed or carry tokens.
 _SECRET_QUERY = re.compile(
     r"(?i)([?&](?:key|api[-_]?key|token|access_token|auth|sig|signature|secret|password|code|session_?id"
@@ -41,14 +44,22 @@ _SCHEME = re.compile(r"(Basic|Bearer|Digest|Negotiate|AWS4-HMAC-SHA256|Token|Api
 
 def safe_headers(headers: Headers) -> dict[str, str]:
     """Return the headers by name, repeated ones joined, with only the scheme of credentials."""
-    shown: dict[str, str] = {}
-    for name, value in headers:
-        if name in SECRET_HEADERS:
-            value = _scheme(value) + REDACTED
-        elif name in ("referer", "location", "content-location"):
-            value = safe_target(value)
-        shown[name] = f"{shown[name]}, {value}" if name in shown else value
+    shown = dict(headers)
+    if len(shown) < len(headers):  # some are repeated
+        shown.clear()
+        for name, value in headers:
+            value = _safe(name, value)
+            shown[name] = f"{shown[name]}, {value}" if name in shown else value
+        return shown
+    for name in shown.keys() & _CHECKED:
+        shown[name] = _safe(name, shown[name])
     return shown
+
+
+def _safe(name: str, value: str) -> str:
+    if name in SECRET_HEADERS:
+        return _scheme(value) + REDACTED
+    return safe_target(value) if name in _ADDRESSES else value
 
 
 def safe_target(target: str) -> str:

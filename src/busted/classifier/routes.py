@@ -73,11 +73,12 @@ def find(path: str) -> Route | None:
     """Return what `path` tells of the model asked, None where it tells nothing."""
     if ":" in path and (match := _GOOGLE.search(path) or _CODE_ASSIST.search(path)):
         return _google(match)
-    before, _, verb = path.rpartition("/")
-    _, _, model = before.partition("/model/")
-    if model and verb in _BEDROCK_VERBS:
-        return _bedrock(_decoded(model[:2048]), verb)
-    if match := _DEPLOYMENT.search(path):
+    if "/model/" in path:
+        before, _, verb = path.rpartition("/")
+        _, _, model = before.partition("/model/")
+        if model and verb in _BEDROCK_VERBS:
+            return _bedrock(_decoded(model[:2048]), verb)
+    if ("/deployments/" in path or "/engines/" in path) and (match := _DEPLOYMENT.search(path)):
         return Route(None, match[1] or match[2])
     return None
 

@@ -356,8 +356,7 @@ class Http1Parser:
     def _head(self, data: bytes, position: int, messages: list[HttpMessage]) -> int:
         # Searched once for all start lines before it, or many of them would cost the square.
         if self._blank_line <= position:
-            match = _HEAD_END.search(data, position)
-            self._blank_line = match.end() if match else len(data) + 1
+            self._blank_line = _blank_line(data, position)
         unfinished = self._blank_line > len(data)
         if self._blank_line > position + self._max_head or (unfinished and self._final):
             return self._cut_head(data, position, messages)
@@ -482,6 +481,15 @@ _READERS: dict[_State, Callable[[Http1Parser, bytes, int, list[HttpMessage]], in
     "until_close": Http1Parser._until_close,
     "raw": Http1Parser._until_close,
 }
+
+
+def _blank_line(data: bytes, position: int) -> int:
+    """Return where the first blank line from `position` on ends, beyond the data if none does."""
+    end = data.find(b"\n\r\n", position)
+    bare = data.find(b"\n\n", position, end + 1 if end >= 0 else len(data))
+    if bare >= 0:
+        return bare + 2
+    return end + 3 if end >= 0 else len(data) + 1
 
 
 def _asked_upgrade(request: HttpRequest) -> str:

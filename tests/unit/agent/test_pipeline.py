@@ -360,6 +360,30 @@ def test_what_has_been_idle_for_long_is_reported_as_truncated() -> None:
     assert response.action.truncated
 
 
+def test_only_connections_with_something_unfinished_are_asked_what_expired(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[ConnectionReader] = []
+
+    class Asked(ConnectionReader):
+        def expire(self, now_ns: int) -> list[Observed]:
+            asked.append(self)
+            return super().expire(now_ns)
+
+    monkeypatch.setattr(pipeline_module, "ConnectionReader", Asked)
+    host = Host()
+    host.exchange(host.key(1))
+    cut_answer(host, host.key(2))
+    cut_answer(host, host.key(3))
+    host.close(host.key(3))
+
+    assert list(host.pipeline.expire(host.now())) == []
+    assert len(asked) == 1
+    assert names(host.read(host.key(2), RESPONSE[-20:])) == ["Response"]
+    assert list(host.pipeline.expire(host.now() + 3600 * SECOND)) == []
+    assert len(asked) == 1
+
+
 def test_a_connection_that_must_make_room_is_reported_and_counted() -> None:
     host = Host(max_connections=1)
     cut_answer(host, host.key(1))

@@ -2,18 +2,20 @@ from typing import Any
 
 import pytest
 
-from busted.classifier import Direction, classify
-from busted.classifier.fingerprint import (
-    MAX_BETAS,
-    agent,
-    api_version,
-    betas,
-    fnv1a,
-    sdk,
-    signature,
-)
+from busted.classifier import Direction, classify, fingerprint
+from busted.classifier.fingerprint import MAX_BETAS, api_version, betas, fnv1a, signature
 from busted.events import Sdk
+from busted.protocols.http import Headers, by_name
 from tests.unit.classifier.wire import CHAT, request
+
+
+def agent(headers: Headers) -> Sdk | None:
+    return fingerprint.agent(by_name(headers))
+
+
+def sdk(headers: Headers) -> Sdk | None:
+    return fingerprint.sdk(by_name(headers))
+
 
 # User-Agent: library, agent.
 CLIENTS: list[tuple[str, tuple[str, str] | None, tuple[str, str] | None]] = [
@@ -164,7 +166,7 @@ def test_an_agent_and_the_library_it_wraps_are_told_apart() -> None:
     ],
 )
 def test_the_version_of_the_api(headers: dict[str, str], target: str, version: str | None) -> None:
-    assert api_version(tuple(headers.items()), target) == version
+    assert api_version(headers, target) == version
 
 
 def test_betas_are_listed_whichever_header_asks_for_them() -> None:

@@ -55,6 +55,15 @@ def test_any_target_without_a_space_is_read(target: str) -> None:
     assert parse("request", data) == [HttpRequest("GET", target), HttpEnd()]
 
 
+def test_a_head_ends_at_the_first_of_two_blank_lines() -> None:
+    data = b"HTTP/1.1 200 OK\nContent-Length: 2\n\n\r\n"
+    assert parse("response", data) == [
+        HttpResponse(200, length(2)),
+        HttpBody(b"\r\n"),
+        HttpEnd(),
+    ]
+
+
 def test_lines_of_a_head_may_end_in_a_line_feed_alone() -> None:
     data = b"HTTP/1.1 200 OK\nContent-Length: 2\n\nhi"
     assert parse("response", data) == [HttpResponse(200, length(2)), HttpBody(b"hi"), HttpEnd()]
