@@ -152,6 +152,7 @@ PROBES: Mapping[str, tuple[Probe, ...]] = {
     # Loading and attaching programs.
     "kernel": (_root, _btf, _libbpf, _objects, _kernel_feature("ring buffer")),
     "cgroups": (_cgroups,),
+    "attach cookie": (_kernel_feature("attach cookie"),),
     "multi uprobe": (_kernel_feature("multi uprobe"),),
     "session uprobe": (_kernel_feature("session uprobe"),),
 }
