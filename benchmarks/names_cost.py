@@ -74,8 +74,8 @@ def _loads(plan: Plan) -> Table:
     return Table(
         "What names on the wire cost a transfer over loopback",
         "Milliseconds of processor time of both ends, which over loopback is all there is, with "
-        "and without the programs in turn; the last column is the median of the pairs. Goal: under "
-        "1 % for plain TCP.",
+        "and without the programs in turn; the last column is the median of the pairs. Goal: "
+        "under 1 % for plain TCP.",
         ("load", "without ms", "with ms", "more %"),
         tuple(rows),
     )
