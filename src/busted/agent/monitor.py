@@ -34,6 +34,7 @@ from busted.events import Coverage, Event, Library, Process
 from busted.kernel import elf, features, filtered
 from busted.kernel.libbpf import BpfError
 from busted.kernel.mappings import MappingWatch
+from busted.kernel.names import NamePrograms
 from busted.kernel.programs import TlsPrograms, best_way
 from busted.kernel.ring import MAX_BATCH_BYTES
 from busted.kernel.shared import SharedMaps
@@ -103,6 +104,8 @@ class Monitor:
             )
             # Before the scan, so that nothing is mapped unseen between the two.
             self._watch = opened.enter_context(contextlib.closing(_watch_mappings()))
+            self._left_out: dict[str, str] = {}
+            self._names = self._watch_names(opened)
             self._recording: RecordingWriter | None = None
             if settings.record:
                 header = Header(origin=self._origin, selection=settings.selection)
@@ -149,6 +152,16 @@ class Monitor:
     def stop(self) -> None:
         """Make `run()` return soon."""
         self._stopped.set()
+
+    def _watch_names(self, opened: contextlib.ExitStack) -> NamePrograms | None:
+        try:
+            programs = NamePrograms(self._shared)
+        except OSError as error:
+            self._left_out["names"] = error.strerror or str(error)
+            return None
+        opened.callback(programs.close)
+        self._left_out |= programs.left_out
+        return programs
 
     # Records
 
@@ -308,6 +321,7 @@ class Monitor:
         coverage = Coverage(
             libraries=tuple(hooked.library for hooked in self._hooked.values()),
             unreadable=dict(self._targets.unreadable),
+            left_out=dict(self._left_out),
             lost=self.lost(),
         )
         if coverage != self._told or always:
@@ -329,6 +343,8 @@ class Monitor:
             for fd in (*self._watch.fds, self._shared.ring.fd):
                 loop.remove_reader(fd)
             self._programs.detach()
+            if self._names:
+                self._names.detach()
             while self._take(self._shared.ring.read()):
                 pass  # nothing adds to the ring any more, so this ends
             now_ns = time.monotonic_ns()

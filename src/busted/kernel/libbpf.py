@@ -44,6 +44,7 @@ _SIGNATURES: dict[str, tuple[object, list[object]]] = {
     "bpf_program__set_expected_attach_type": (_int, [_pointer, _int]),
     "bpf_program__fd": (_int, [_pointer]),
     "bpf_program__attach": (_pointer, [_pointer]),
+    "bpf_program__attach_cgroup": (_pointer, [_pointer, _int]),
     "bpf_program__attach_uprobe_opts": (_pointer, [_pointer, _int, _string, _size, _pointer]),
     "bpf_map__name": (_string, [_pointer]),
     "bpf_map__fd": (_int, [_pointer]),
@@ -111,12 +112,15 @@ class _Log:
     def __init__(self) -> None:
         self.lines: list[str] = []
         libc = ctypes.CDLL(None)
-        buffer = ctypes.create_string_buffer(4096)
+        libc.free.argtypes = [_pointer]
 
         def write(level: int, text: bytes, arguments: int) -> int:
             if level < 2:  # warnings and information, not debugging
-                libc.vsnprintf(buffer, len(buffer), text, _pointer(arguments))
-                self.lines += buffer.value.decode("utf-8", "replace").splitlines()
+                # A verifier's log comes in one piece, of megabytes sometimes.
+                piece = ctypes.c_char_p()
+                if libc.vasprintf(ctypes.byref(piece), text, _pointer(arguments)) >= 0:
+                    self.lines += (piece.value or b"").decode("utf-8", "replace").splitlines()
+                    libc.free(ctypes.cast(piece, _pointer))
                 del self.lines[: -self.MAX_LINES]
             return 0
 
@@ -260,6 +264,11 @@ class BpfObject:
         """Attach to what the program's section names (a tracepoint)."""
         link = self._library.bpf_program__attach(self._program(program))
         return self._link(link, program)
+
+    def attach_cgroup(self, program: str, cgroup_fd: int) -> Link:
+        """Attach to a cgroup and all below it, beside what others attached there."""
+        link = self._library.bpf_program__attach_cgroup(self._program(program), cgroup_fd)
+        return self._link(link, f"{program} to the cgroups")
 
     def attach_uprobe(
         self,
