@@ -28,6 +28,8 @@ class Type(enum.IntEnum):
     TLS_CLOSE = 4
     PROCESS_EXIT = 5
 
+    FLOW = 10
+
     DNS_MESSAGE = 20
     CLIENT_HELLO = 21
 
@@ -43,6 +45,24 @@ class Verdict(enum.IntEnum):
     """`enum verdict`: what the kernel is told about a connection."""
 
     MUTED = 1
+
+
+class FlowOperation(enum.IntEnum):
+    """`enum flow_operation`: what happened to a flow."""
+
+    CONNECT = 1
+    ACCEPT = 2
+    CLOSE = 3
+    LOOK = 4
+
+
+class FlowOwner(enum.IntEnum):
+    """`enum flow_owner`: how the process of a flow is known."""
+
+    UNKNOWN = 0
+    OPENER = 1
+    LISTENER = 2
+    HOLDER = 3
 
 
 class LostPlace(enum.IntEnum):
@@ -84,12 +104,20 @@ TLS_DATA = Layout(
 )
 TLS_CLOSE = Layout("tls_close", _TLS)
 PROCESS_EXIT = Layout("process_exit", _RECORD)
+FLOW = Layout(
+    "flow",
+    _RECORD + "cookie Q netns Q cgroup_id Q opened_ns Q bytes_sent Q bytes_received Q "
+    "retransmits I tid I ppid I uid I gid I local_port H remote_port H local 16s remote 16s "
+    "comm 16s error H operation B role B owner B agent B transport B unused x",
+)
 _WIRE = _RECORD + "cookie Q netns Q position I length I "
 DNS_MESSAGE = Layout("dns_message", _WIRE + "total I direction B over_tcp B unused 2x")
 CLIENT_HELLO = Layout("client_hello", _WIRE + "total I unused 4x")
 SETTINGS = Layout("settings", "max_call_bytes Q monitor_pid I unused 4x")
 CONNECTION_ID = Layout("connection_id", "connection Q pid I pad 4x")
 JUDGEMENT = Layout("judgement", "since_ns Q verdict Q")
+WANTED_ADDRESS = Layout("wanted_address", "netns Q address 16s")
+FLOW_SETTINGS = Layout("flow_settings", "monitor_pid I all B cookies B accepts B unused x")
 AGENT = Layout("agent", "start_ns Q root I unused 4x")
 LAYOUTS = (
     TLS_OPEN,
@@ -97,11 +125,14 @@ LAYOUTS = (
     TLS_DATA,
     TLS_CLOSE,
     PROCESS_EXIT,
+    FLOW,
     DNS_MESSAGE,
     CLIENT_HELLO,
     SETTINGS,
     CONNECTION_ID,
     JUDGEMENT,
+    WANTED_ADDRESS,
+    FLOW_SETTINGS,
     AGENT,
 )
 
@@ -180,6 +211,40 @@ class ProcessExit(msgspec.Struct, frozen=True):
     time_ns: int
 
 
+class Flow(msgspec.Struct, frozen=True):
+    """A socket's connection, as it stood when something happened to it.
+
+    `key` is the process that opened it, as far as `owner` says so. `local` and `remote` are 16
+    bytes, IPv4 as IPv4-mapped IPv6. `opened_ns` is 0 where it was open before we watched, and
+    `role` is CONNECT, ACCEPT, or None where that is not known. Byte counts are of payload.
+    """
+
+    key: ProcessKey
+    time_ns: int
+    cookie: int
+    netns: int
+    cgroup_id: int
+    opened_ns: int
+    bytes_sent: int
+    bytes_received: int
+    retransmits: int
+    tid: int
+    ppid: int
+    uid: int
+    gid: int
+    local: bytes
+    local_port: int
+    remote: bytes
+    remote_port: int
+    comm: bytes
+    error: int
+    operation: FlowOperation
+    role: FlowOperation | None
+    owner: FlowOwner
+    agent: bool
+    transport: int
+
+
 class DnsMessage(msgspec.Struct, frozen=True):
     """A datagram, or a piece of a stream, that a socket exchanged with a name server.
 
@@ -215,7 +280,9 @@ class ClientHello(msgspec.Struct, frozen=True):
     data: bytes
 
 
-Record = TlsOpen | TlsName | TlsData | TlsClose | ProcessExit | DnsMessage | ClientHello
+Record = (
+    TlsOpen | TlsName | TlsData | TlsClose | ProcessExit | Flow | DnsMessage | ClientHello
+)
 
 _DIRECTIONS = (Direction.WRITE, Direction.READ)
 
@@ -274,6 +341,41 @@ def _process_exit(raw: bytes) -> ProcessExit:
     return ProcessExit(ProcessKey(pid, start_ns), time_ns)
 
 
+def _flow(raw: bytes) -> Flow:
+    (
+        _, _, pid, time_ns, start_ns, cookie, netns, cgroup_id, opened_ns,
+        bytes_sent, bytes_received, retransmits, tid, ppid, uid, gid,
+        local_port, remote_port, local, remote, comm,
+        error, operation, role, owner, agent, transport,
+    ) = FLOW.unpack_from(raw)  # fmt: skip
+    return Flow(
+        key=ProcessKey(pid, start_ns),
+        time_ns=time_ns,
+        cookie=cookie,
+        netns=netns,
+        cgroup_id=cgroup_id,
+        opened_ns=opened_ns,
+        bytes_sent=bytes_sent,
+        bytes_received=bytes_received,
+        retransmits=retransmits,
+        tid=tid,
+        ppid=ppid,
+        uid=uid,
+        gid=gid,
+        local=local,
+        local_port=local_port,
+        remote=remote,
+        remote_port=remote_port,
+        comm=comm.split(b"\0", 1)[0],
+        error=error,
+        operation=FlowOperation(operation),
+        role=FlowOperation(role) if role else None,
+        owner=FlowOwner(owner),
+        agent=bool(agent),
+        transport=transport,
+    )
+
+
 def _dns_message(raw: bytes) -> DnsMessage:
     (
         _, _, pid, time_ns, start_ns, cookie, netns, position, length,
@@ -315,6 +417,7 @@ _DECODERS: dict[int, Callable[[bytes], Record]] = {
     Type.TLS_DATA: _tls_data,
     Type.TLS_CLOSE: _tls_close,
     Type.PROCESS_EXIT: _process_exit,
+    Type.FLOW: _flow,
     Type.DNS_MESSAGE: _dns_message,
     Type.CLIENT_HELLO: _client_hello,
 }

@@ -39,6 +39,8 @@ class Feature(msgspec.Struct, frozen=True):
 # feature: (name in the kernel's type information, since)
 _KERNEL_FEATURES = {
     "ring buffer": ("BPF_MAP_TYPE_RINGBUF", "5.8"),
+    "raw tracepoint run": ("bpf_prog_test_run_raw_tp", "5.10"),
+    "socket cookie": ("bpf_get_socket_ptr_cookie", "5.12"),
     "attach cookie": ("BPF_FUNC_get_attach_cookie", "5.15"),
     "multi uprobe": ("BPF_TRACE_UPROBE_MULTI", "6.6"),
     "session uprobe": ("BPF_TRACE_UPROBE_SESSION", "6.13"),

@@ -22,6 +22,7 @@ LIBRARY = "libbpf.so.1"
 # enum bpf_attach_type and enum bpf_cmd in linux/bpf.h.
 TRACE_UPROBE_MULTI = 48
 TRACE_UPROBE_SESSION = 57
+_PROG_TEST_RUN = 10
 _LINK_CREATE = 28
 _UPROBE_MULTI_RETURN = 1
 _SYSCALL_BPF = {"x86_64": 321, "aarch64": 280}
@@ -42,6 +43,10 @@ _SIGNATURES: dict[str, tuple[object, list[object]]] = {
     "bpf_program__set_expected_attach_type": (_int, [_pointer, _int]),
     "bpf_program__fd": (_int, [_pointer]),
     "bpf_program__attach": (_pointer, [_pointer]),
+    "bpf_program__attach_cgroup": (_pointer, [_pointer, _int]),
+    "bpf_program__attach_iter": (_pointer, [_pointer, _pointer]),
+    "bpf_link__fd": (_int, [_pointer]),
+    "bpf_iter_create": (_int, [_int]),
     "bpf_program__attach_uprobe_opts": (_pointer, [_pointer, _int, _string, _size, _pointer]),
     "bpf_map__name": (_string, [_pointer]),
     "bpf_map__fd": (_int, [_pointer]),
@@ -97,6 +102,25 @@ class _UprobeMulti(ctypes.Structure):
         ("multi_flags", ctypes.c_uint32),
         ("pid", ctypes.c_uint32),
         ("unused", ctypes.c_uint32),
+    )
+
+
+class _TestRun(ctypes.Structure):
+    """The `test` part of union bpf_attr."""
+
+    _fields_ = (
+        ("prog_fd", ctypes.c_uint32),
+        ("retval", ctypes.c_uint32),
+        ("data_size_in", ctypes.c_uint32),
+        ("data_size_out", ctypes.c_uint32),
+        ("data_in", ctypes.c_uint64),
+        ("data_out", ctypes.c_uint64),
+        ("repeat", ctypes.c_uint32),
+        ("duration", ctypes.c_uint32),
+        ("ctx_size_in", ctypes.c_uint32),
+        ("ctx_size_out", ctypes.c_uint32),
+        ("ctx_in", ctypes.c_void_p),
+        ("ctx_out", ctypes.c_uint64),
     )
 
 
@@ -170,6 +194,10 @@ class Map:
     def delete(self, key: bytes) -> None:
         """Remove `key`, if it is there."""
         self._library.bpf_map__delete_elem(self._pointer, key, len(key), 0)
+
+    def lookup(self, key: bytes) -> bytes | None:
+        """Return the value at `key`, or None. Raises BpfError when the kernel refuses."""
+        return self._lookup(key, self._value_size)
 
     def lookup_per_cpu(self, key: bytes) -> list[bytes]:
         """Return one value for each possible CPU."""
@@ -246,9 +274,39 @@ class BpfObject:
         return Map(self._library, self._map(name))
 
     def attach(self, program: str) -> Link:
-        """Attach to what the program's section names (a tracepoint)."""
+        """Attach to what the program's section names (a tracepoint, a kernel function)."""
         link = self._library.bpf_program__attach(self._program(program))
         return self._link(link, program)
+
+    def attach_cgroup(self, program: str, fd: int) -> Link:
+        """Attach to a control group (version 2), and so to all below it, by its descriptor."""
+        link = self._library.bpf_program__attach_cgroup(self._program(program), fd)
+        return self._link(link, f"{program} to a control group")
+
+    def iterate(self, program: str) -> None:
+        """Run an iterator over all it goes through, once."""
+        link = self._library.bpf_program__attach_iter(self._program(program), None)
+        attached = self._link(link, program)
+        try:
+            fd = self._library.bpf_iter_create(self._library.bpf_link__fd(link))
+            if fd < 0:
+                raise BpfError(f"running {program}", ctypes.get_errno())
+            with open(fd, "rb", buffering=0) as file:
+                while file.read(4096):
+                    pass
+        finally:
+            attached.close()
+
+    def run(self, program: str, argument: int) -> int:
+        """Run a raw tracepoint program here and now, and return its result (Linux 5.10)."""
+        context = ctypes.c_uint64(argument)
+        attributes = _TestRun(
+            prog_fd=self.program_fd(program),
+            ctx_size_in=ctypes.sizeof(context),
+            ctx_in=ctypes.addressof(context),
+        )
+        bpf_system_call(_PROG_TEST_RUN, attributes)
+        return attributes.retval
 
     def attach_uprobe(
         self, program: str, path: str, offset: int, *, at_return: bool = False, cookie: int = 0
