@@ -282,7 +282,7 @@ static __always_inline void connected(void *ctx, const struct sock *sk, __u64 co
 		return;
 	}
 	fill_addresses(&open->flow, sk);
-	open->flow.record.time_ns = bpf_ktime_get_ns();
+	open->flow.established_ns = open->flow.record.time_ns = bpf_ktime_get_ns();
 	tell(ctx, open, FLOW_OPERATION_CONNECT);
 }
 
@@ -308,7 +308,8 @@ static __always_inline void accepting(void *ctx, const struct sock *sk, __u64 co
 		open.flow.owner = FLOW_OWNER_LISTENER;
 	}
 	open.flow.role = FLOW_OPERATION_ACCEPT;
-	open.flow.opened_ns = open.flow.record.time_ns = bpf_ktime_get_ns();
+	open.flow.opened_ns = bpf_ktime_get_ns();
+	open.flow.established_ns = open.flow.record.time_ns = open.flow.opened_ns;
 	remember(&open);
 	if (settings.accepts)
 		return;
@@ -350,8 +351,10 @@ static __always_inline void ended(void *ctx, const struct sock *sk, __u64 cookie
 			open->flow.error = ECANCELED;
 	}
 	fill_counts(&open->flow, sk);
-	if (!tell(ctx, open, operation))
+	if (!tell(ctx, open, operation)) {
+		open->flow.operation = FLOW_OPERATION_LOOK_CLOSED;
 		bpf_map_update_elem(&closed, &cookie, open, BPF_ANY);
+	}
 	bpf_map_delete_elem(&flows, &cookie);
 	bpf_map_delete_elem(&wanted_flows, &cookie);
 }

@@ -111,7 +111,8 @@ enum flow_operation {
 	FLOW_OPERATION_CONNECT = 1, /* done, or failed with `error` */
 	FLOW_OPERATION_ACCEPT = 2,
 	FLOW_OPERATION_CLOSE = 3,
-	FLOW_OPERATION_LOOK = 4, /* user space asked how it stands */
+	FLOW_OPERATION_LOOK = 4,        /* user space asked how it stands */
+	FLOW_OPERATION_LOOK_CLOSED = 5, /* the same, of one that has closed */
 };
 
 /* How the process of a flow is known. */
@@ -130,6 +131,7 @@ struct flow {
 	__u64 netns;  /* cookie of its network namespace, likewise */
 	__u64 cgroup_id;
 	__u64 opened_ns; /* when the process asked for it; 0: before we watched */
+	__u64 established_ns; /* when the two ends agreed; 0: not yet, or before we watched */
 	__u64 bytes_sent; /* payload, without what was sent again */
 	__u64 bytes_received;
 	__u32 retransmits; /* segments sent again */

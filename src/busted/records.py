@@ -54,6 +54,7 @@ class FlowOperation(enum.IntEnum):
     ACCEPT = 2
     CLOSE = 3
     LOOK = 4
+    LOOK_CLOSED = 5
 
 
 class FlowOwner(enum.IntEnum):
@@ -106,8 +107,8 @@ TLS_CLOSE = Layout("tls_close", _TLS)
 PROCESS_EXIT = Layout("process_exit", _RECORD)
 FLOW = Layout(
     "flow",
-    _RECORD + "cookie Q netns Q cgroup_id Q opened_ns Q bytes_sent Q bytes_received Q "
-    "retransmits I tid I ppid I uid I gid I local_port H remote_port H local 16s remote 16s "
+    _RECORD + "cookie Q netns Q cgroup_id Q opened_ns Q established_ns Q "
+    "bytes_sent Q bytes_received Q retransmits I tid I ppid I uid I gid I local_port H remote_port H local 16s remote 16s "
     "comm 16s error H operation B role B owner B agent B transport B unused x",
 )
 _WIRE = _RECORD + "cookie Q netns Q position I length I "
@@ -216,7 +217,8 @@ class Flow(msgspec.Struct, frozen=True):
 
     `key` is the process that opened it, as far as `owner` says so. `local` and `remote` are 16
     bytes, IPv4 as IPv4-mapped IPv6. `opened_ns` is 0 where it was open before we watched, and
-    `role` is CONNECT, ACCEPT, or None where that is not known. Byte counts are of payload.
+    `established_ns` then and as long as it is not. `role` is CONNECT, ACCEPT, or None where that
+    is not known. Byte counts are of payload.
     """
 
     key: ProcessKey
@@ -225,6 +227,7 @@ class Flow(msgspec.Struct, frozen=True):
     netns: int
     cgroup_id: int
     opened_ns: int
+    established_ns: int
     bytes_sent: int
     bytes_received: int
     retransmits: int
@@ -343,7 +346,7 @@ def _process_exit(raw: bytes) -> ProcessExit:
 
 def _flow(raw: bytes) -> Flow:
     (
-        _, _, pid, time_ns, start_ns, cookie, netns, cgroup_id, opened_ns,
+        _, _, pid, time_ns, start_ns, cookie, netns, cgroup_id, opened_ns, established_ns,
         bytes_sent, bytes_received, retransmits, tid, ppid, uid, gid,
         local_port, remote_port, local, remote, comm,
         error, operation, role, owner, agent, transport,
@@ -355,6 +358,7 @@ def _flow(raw: bytes) -> Flow:
         netns=netns,
         cgroup_id=cgroup_id,
         opened_ns=opened_ns,
+        established_ns=established_ns,
         bytes_sent=bytes_sent,
         bytes_received=bytes_received,
         retransmits=retransmits,
