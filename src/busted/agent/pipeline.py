@@ -21,6 +21,7 @@ import msgspec
 
 from busted import events
 from busted.agent.clock import Clock
+from busted.agent.names import Names
 from busted.classifier.connection import ConnectionReader, Observed
 from busted.classifier.direction import Direction
 from busted.classifier.mcp_memory import Memory
@@ -109,6 +110,7 @@ class Pipeline:
         self._counts: Counter[ConnectionKey] = Counter()
         self._followers: dict[type[Record], Follower] = {}
         self._told = 0
+        self.names = Names()
         self.failures: Counter[str] = Counter()
 
     @property
@@ -117,7 +119,7 @@ class Pipeline:
         lost = {f"failed_{name}": count for name, count in self.failures.items()}
         if self._connections.forgotten:
             lost["connections_forgotten"] = self._connections.forgotten
-        return lost
+        return lost | self.names.lost
 
     def feed(self, record: Record) -> Iterator[Event]:
         """Take one record, yield the events that it completes."""
@@ -125,7 +127,8 @@ class Pipeline:
             yield from self._follow(follower, record)
             return
         if isinstance(record, DnsMessage | ClientHello):
-            return  # tells nothing by itself
+            yield from self._follow(self._learn_names, record)
+            return
         if isinstance(record, ProcessExit):
             for connection in self._connections.of_process(record.key):
                 yield from self._close(connection.key, record.time_ns)
@@ -170,6 +173,13 @@ class Pipeline:
             process=process,
             action=action,
         )
+
+    def _learn_names(self, record: DnsMessage | ClientHello) -> Iterable[Told]:
+        if isinstance(record, DnsMessage):
+            self.names.feed_dns(record)
+        else:
+            self.names.hello(record)
+        return ()
 
     def _follow(self, follower: Follower, record: Record) -> Iterator[Event]:
         try:
