@@ -43,10 +43,21 @@ class Process(Value, frozen=True, kw_only=True):
 
 
 class Connection(Value, frozen=True, kw_only=True):
-    """Over which connection; `id` is unique on this host until it restarts."""
+    """Over which connection; `id` is unique on this host until it restarts.
+
+    `src_*` is the end of the process, `dst_*` the other one, whoever opened it. Bytes are those
+    of the socket so far, encrypted and all.
+    """
 
     id: str
+    socket: str | None = None
     transport: str = "tcp"
+    src_ip: str | None = None
+    src_port: int | None = None
+    dst_ip: str | None = None
+    dst_port: int | None = None
+    bytes_sent: int | None = None
+    bytes_received: int | None = None
     sni: str | None = None
     tls_library: str | None = None
     http_version: str | None = None
@@ -239,6 +250,26 @@ class PiiDetected(Value, frozen=True, kw_only=True, tag=True):
     count: int
 
 
+class Network(Value, frozen=True, kw_only=True, tag=True):
+    """A connection was opened, by its process or to it, closed, or told to be still there.
+
+    Bytes are payload so far, `retransmits` segments sent again. `duration` runs from when the
+    connection was asked for, in seconds.
+    """
+
+    operation: Literal["connect", "accept", "close", "update"]
+    error: str | None = None
+    provider: str | None = None
+    name: str | None = None
+    name_source: Literal["sni", "client_hello", "dns"] | None = None
+    bytes_sent: int
+    bytes_received: int
+    retransmits: int = 0
+    duration: float | None = None
+    attribution: Literal["opener", "listener", "holder"] | None = None
+    joined_late: bool = False
+
+
 class Library(Value, frozen=True, kw_only=True):
     """A hooked TLS library: a file, and how many running processes had it when it was hooked."""
 
@@ -252,11 +283,20 @@ class Coverage(Value, frozen=True, kw_only=True, tag=True):
 
     libraries: tuple[Library, ...] = ()
     unreadable: dict[str, str] = {}
+    left_out: dict[str, str] = {}
     lost: dict[str, int] = {}
 
 
 Action = (
-    Prompt | Response | ToolCall | ToolResult | McpRequest | McpResponse | PiiDetected | Coverage
+    Prompt
+    | Response
+    | ToolCall
+    | ToolResult
+    | McpRequest
+    | McpResponse
+    | PiiDetected
+    | Network
+    | Coverage
 )
 
 # Which fields carry what people said. They leave the process as the operator's content

@@ -108,7 +108,8 @@ PROCESS_EXIT = Layout("process_exit", _RECORD)
 FLOW = Layout(
     "flow",
     _RECORD + "cookie Q netns Q cgroup_id Q opened_ns Q established_ns Q "
-    "bytes_sent Q bytes_received Q retransmits I tid I ppid I uid I gid I local_port H remote_port H local 16s remote 16s "
+    "bytes_sent Q bytes_received Q retransmits I tid I ppid I uid I gid I "
+    "local_port H remote_port H local 16s remote 16s "
     "comm 16s error H operation B role B owner B agent B transport B unused x",
 )
 _WIRE = _RECORD + "cookie Q netns Q position I length I "
@@ -283,9 +284,7 @@ class ClientHello(msgspec.Struct, frozen=True):
     data: bytes
 
 
-Record = (
-    TlsOpen | TlsName | TlsData | TlsClose | ProcessExit | Flow | DnsMessage | ClientHello
-)
+Record = TlsOpen | TlsName | TlsData | TlsClose | ProcessExit | Flow | DnsMessage | ClientHello
 
 _DIRECTIONS = (Direction.WRITE, Direction.READ)
 

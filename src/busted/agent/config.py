@@ -13,11 +13,12 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from busted.agent.flows import Network
 from busted.classifier import dialects
 from busted.classifier.options import DEFAULT_OPTIONS, Options, with_rows
 from busted.classifier.prices import Price
 from busted.classifier.providers import Provider
-from busted.records import TlsOpen
+from busted.records import Flow, TlsOpen
 
 KIB, MIB = 1 << 10, 1 << 20
 
@@ -28,7 +29,7 @@ class Selection(msgspec.Struct, frozen=True):
     pids: frozenset[int] = frozenset()
     names: frozenset[str] = frozenset()
 
-    def __call__(self, opened: TlsOpen) -> bool:
+    def __call__(self, opened: TlsOpen | Flow) -> bool:
         """Tell whether the process of this connection is one of them."""
         return (not self.pids or opened.key.pid in self.pids) and (
             not self.names or opened.comm.decode("utf-8", "replace") in self.names
@@ -48,6 +49,8 @@ class Settings(msgspec.Struct, frozen=True):
     selection: Selection = Selection()
     record: Path | None = None
     options: Options = DEFAULT_OPTIONS
+    # Which flows become events; "none" does not even load the programs.
+    network: Network = "ai"
 
 
 MIN_RING_BYTES, MAX_RING_BYTES = 64 * KIB, 1024 * MIB

@@ -27,6 +27,7 @@ import msgspec
 
 from busted.agent.clock import read_clock
 from busted.agent.config import Settings
+from busted.agent.flows import Asks
 from busted.agent.pipeline import Origin, Outside, Pipeline
 from busted.agent.recording import Header, LibraryFacts, RecordingWriter, Tick
 from busted.enrich.processes import Processes
@@ -34,6 +35,7 @@ from busted.events import Coverage, Event, Library, Process
 from busted.kernel import elf, features
 from busted.kernel.libbpf import BpfError
 from busted.kernel.mappings import MappingWatch
+from busted.kernel.network import FlowPrograms
 from busted.kernel.programs import TlsPrograms, best_way
 from busted.kernel.ring import MAX_BATCH_BYTES
 from busted.kernel.shared import SharedMaps
@@ -45,7 +47,7 @@ from busted.kernel.targets import (
     mappings,
     running_processes,
 )
-from busted.records import ConnectionKey, ProcessKey, decode
+from busted.records import ConnectionKey, Flow, ProcessKey, decode
 
 log = logging.getLogger(__name__)
 
@@ -102,20 +104,47 @@ class Monitor:
             )
             # Before the scan, so that nothing is mapped unseen between the two.
             self._watch = opened.enter_context(contextlib.closing(_watch_mappings()))
+            self._left_out: dict[str, str] = {}
+            self._flows = self._load_flows(settings)
+            if self._flows:
+                opened.enter_context(contextlib.closing(self._flows))
             self._recording: RecordingWriter | None = None
             if settings.record:
-                header = Header(origin=self._origin, selection=settings.selection)
+                header = Header(
+                    origin=self._origin, selection=settings.selection, network=settings.network
+                )
                 self._recording = opened.enter_context(
                     contextlib.closing(RecordingWriter(settings.record, header))
                 )
             self._processes = Processes(elf.build_id)
-            outside = Outside(self._mute, settings.selection, self._started, self._library)
+            outside = Outside(
+                self._mute,
+                settings.selection,
+                self._started,
+                self._library,
+                settings.network,
+                Asks(self._look, self._want, self._want_address),
+            )
             self._pipeline = Pipeline(
                 self._origin, {"processes": self._processes}, outside, options=settings.options
             )
             self._targets = Targets(platform.machine())
             self._scan()
             self._resources = opened.pop_all()
+
+    def _load_flows(self, settings: Settings) -> FlowPrograms | None:
+        if settings.network == "none":
+            return None
+        try:
+            programs = FlowPrograms(
+                self._shared, settings.network, self._features, features.try_programs()
+            )
+        except OSError as error:
+            # What agents say is still seen.
+            self._left_out["flow_state"] = str(error.strerror or error)
+            return None
+        self._left_out |= programs.left_out
+        return programs
 
     async def run(self) -> None:
         """Watch until `stop()`, or for the time that the settings say; then report what is left."""
@@ -167,14 +196,15 @@ class Monitor:
     def _take(self, batch: list[bytes]) -> int:
         """Feed the pipeline, and return how many bytes the records had."""
         for raw in batch:
-            if self._recording:
-                self._recording.record(raw)
             try:
-                record = decode(raw)
+                events = list(self._pipeline.feed(decode(raw)))
             except ValueError:
                 self._counts["undecodable_records"] += 1
-                continue
-            self._report(self._pipeline.feed(record))
+                events = []
+            # After what the pipeline asked for meanwhile: a replay cannot ask, and then knows it.
+            if self._recording:
+                self._recording.record(raw)
+            self._report(events)
         return sum(map(len, batch))
 
     def _report(self, events: Iterable[Event]) -> None:
@@ -198,6 +228,33 @@ class Monitor:
     def _library(self, cookie: int) -> str | None:
         hooked = self._hooked.get(cookie)  # none for 0, which a kernel without cookies reports
         return hooked.library.path if hooked else None
+
+    def _look(self, cookie: int) -> Flow | None:
+        try:
+            raw = self._flows.look(cookie) if self._flows else None
+        except BpfError as error:
+            self._count_and_log("flow_look", error)
+            return None
+        if raw is None:
+            return None
+        if self._recording:
+            self._recording.record(raw)
+        flow = decode(raw)
+        return flow if isinstance(flow, Flow) else None
+
+    def _want(self, cookie: int) -> None:
+        if self._flows:
+            try:
+                self._flows.want(cookie)
+            except BpfError as error:
+                self._count_and_log("flow_want", error)
+
+    def _want_address(self, netns: int, address: bytes) -> None:
+        if self._flows:
+            try:
+                self._flows.want_address(netns, address)
+            except BpfError as error:
+                self._count_and_log("flow_want", error)
 
     # Targets
 
@@ -276,9 +333,10 @@ class Monitor:
         # that came between the two woke nobody.
         self._take(self._shared.ring.read())
         now_ns = time.monotonic_ns()
+        events = list(self._pipeline.expire(now_ns))
         if self._recording:
             self._recording.add(Tick(now_ns))
-        self._report(self._pipeline.expire(now_ns))
+        self._report(events)
         self._tell_coverage()
         if self._recording:
             self._recording.flush()
@@ -297,6 +355,7 @@ class Monitor:
         coverage = Coverage(
             libraries=tuple(hooked.library for hooked in self._hooked.values()),
             unreadable=dict(self._targets.unreadable),
+            left_out=self._left_out,
             lost=self.lost(),
         )
         if coverage != self._told or always:
@@ -321,9 +380,10 @@ class Monitor:
             while self._take(self._shared.ring.read()):
                 pass  # nothing adds to the ring any more, so this ends
             now_ns = time.monotonic_ns()
+            events = list(self._pipeline.close(now_ns))
             if self._recording:
                 self._recording.add(Tick(now_ns, last=True))
-            self._report(self._pipeline.close(now_ns))
+            self._report(events)
             self._tell_coverage(always=True)
 
 

@@ -21,7 +21,9 @@ import msgspec
 
 from busted import events
 from busted.agent.clock import Clock
+from busted.agent.flows import Asks, Flows, Network, with_addresses
 from busted.agent.names import Names
+from busted.agent.told import Told
 from busted.classifier.connection import ConnectionReader, Observed
 from busted.classifier.direction import Direction
 from busted.classifier.mcp_memory import Memory
@@ -31,6 +33,7 @@ from busted.records import (
     ClientHello,
     ConnectionKey,
     DnsMessage,
+    Flow,
     ProcessExit,
     ProcessKey,
     Record,
@@ -46,6 +49,7 @@ log = logging.getLogger(__name__)
 Enricher = Callable[[Event], Event]
 """Adds to an event what one source knows; returns it unchanged when it knows nothing."""
 
+_TlsRecord = TlsOpen | TlsName | TlsData | TlsClose | ProcessExit
 _DIRECTIONS = (Direction.WRITE, Direction.READ)
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
@@ -65,7 +69,7 @@ class Outside(msgspec.Struct, frozen=True):
     mute: Callable[[ConnectionKey], None] = lambda key: None
     """Tells the kernel to report this connection no more."""
 
-    wanted: Callable[[TlsOpen], bool] = lambda opened: True
+    wanted: Callable[[TlsOpen | Flow], bool] = lambda opened: True
     """Whether this process is one the operator asked for."""
 
     started: Callable[[ProcessKey, str], None] = lambda process, start_time: None
@@ -74,15 +78,11 @@ class Outside(msgspec.Struct, frozen=True):
     library: Callable[[int], str | None] = lambda cookie: None
     """Which TLS library an attach cookie stands for."""
 
+    network: Network = "none"
+    """Which flows become events."""
 
-class Told(msgspec.Struct, frozen=True):
-    """An action that a record tells by itself, as those of networks, processes and files do."""
-
-    time_ns: int
-    key: ProcessKey
-    process: events.Process
-    action: events.Action
-    connection: events.Connection | None = None
+    flows: Asks = Asks()
+    """What is asked of the kernel side of flows."""
 
 
 Follower = Callable[[Any], Iterable[Told]]
@@ -108,9 +108,22 @@ class Pipeline:
         self._mcp = Memory()
         self._muted: set[ConnectionKey] = set()
         self._counts: Counter[ConnectionKey] = Counter()
-        self._followers: dict[type[Record], Follower] = {}
         self._told = 0
         self.names = Names()
+        self._flows = Flows(
+            outside.network,
+            self.names,
+            options.providers,
+            origin.clock,
+            outside.flows,
+            selected=outside.wanted,
+            started=outside.started,
+        )
+        self._followers: dict[type[Record], Follower] = {
+            Flow: self._flows.feed,
+            ClientHello: self._hello,
+            DnsMessage: self._dns_message,
+        }
         self.failures: Counter[str] = Counter()
 
     @property
@@ -119,16 +132,19 @@ class Pipeline:
         lost = {f"failed_{name}": count for name, count in self.failures.items()}
         if self._connections.forgotten:
             lost["connections_forgotten"] = self._connections.forgotten
+        if self._flows.forgotten:
+            lost["flows_forgotten"] = self._flows.forgotten
         return lost | self.names.lost
 
     def feed(self, record: Record) -> Iterator[Event]:
         """Take one record, yield the events that it completes."""
-        if follower := self._followers.get(type(record)):
-            yield from self._follow(follower, record)
-            return
-        if isinstance(record, DnsMessage | ClientHello):
-            yield from self._follow(self._learn_names, record)
-            return
+        if isinstance(record, _TlsRecord):
+            yield from self._feed_tls(record)
+            yield from self._follow("flows", self._flows.drain)
+        elif follower := self._followers.get(type(record)):
+            yield from self._follow(type(record).__name__, partial(follower, record))
+
+    def _feed_tls(self, record: _TlsRecord) -> Iterator[Event]:
         if isinstance(record, ProcessExit):
             for connection in self._connections.of_process(record.key):
                 yield from self._close(connection.key, record.time_ns)
@@ -156,11 +172,13 @@ class Pipeline:
             if reader is not None:
                 observed = self._ask(connection.key, partial(reader.expire, now_ns))
                 yield from self._events(connection, reader, observed)
+        yield from self._follow("flows", partial(self._flows.expire, now_ns))
 
     def close(self, now_ns: int) -> Iterator[Event]:
         """Yield what is unfinished, as truncated: the monitor stops."""
         for connection in self._connections:
             yield from self._close(connection.key, now_ns)
+        yield from self._follow("flows", self._flows.drain)
 
     def coverage(self, action: events.Coverage, process: events.Process, wall_ns: int) -> Event:
         """Return an event about the monitor itself."""
@@ -174,19 +192,21 @@ class Pipeline:
             action=action,
         )
 
-    def _learn_names(self, record: DnsMessage | ClientHello) -> Iterable[Told]:
-        if isinstance(record, DnsMessage):
-            self.names.feed_dns(record)
-        else:
-            self.names.hello(record)
+    def _hello(self, record: ClientHello) -> Iterable[Told]:
+        hello = self.names.hello(record)
+        return self._flows.hello(hello) if hello else ()
+
+    def _dns_message(self, record: DnsMessage) -> Iterable[Told]:
+        for name, address in self.names.feed_dns(record):
+            self._flows.learned_address(record.netns, name, address)
         return ()
 
-    def _follow(self, follower: Follower, record: Record) -> Iterator[Event]:
+    def _follow(self, name: str, tell: Callable[[], Iterable[Told]]) -> Iterator[Event]:
         try:
-            told = list(follower(record))
+            told = list(tell())
         except Exception:
             # What follows one kind of records must not blind those that follow others.
-            self._failed(type(record).__name__)
+            self._failed(name)
             return
         for one in told:
             yield self._enriched(self._told_event(one))
@@ -251,6 +271,7 @@ class Pipeline:
         if reader is not None:
             observed = self._ask(connection.key, partial(reader.close, now_ns))
             yield from self._events(connection, reader, observed)
+        self._flows.let_go(connection.key)
         self._muted.discard(connection.key)
         self._counts.pop(connection.key, None)
 
@@ -273,16 +294,29 @@ class Pipeline:
             time=clock.time(observed.time_ns),
             host=self._origin.host,
             process=_process(key, opened, clock),
-            connection=events.Connection(
-                id=connection_id,
-                sni=connection.name,
-                tls_library=self._outside.library(opened.library) if opened else None,
-                http_version=observed.http_version,
-                stream_id=observed.stream_id,
+            connection=self._with_flow(
+                connection,
+                events.Connection(
+                    id=connection_id,
+                    sni=connection.name,
+                    tls_library=self._outside.library(opened.library) if opened else None,
+                    http_version=observed.http_version,
+                    stream_id=observed.stream_id,
+                ),
             ),
             session_id=_session(key.process),
             exchange_id=f"{connection_id}-{observed.exchange}",
             action=observed.action,
+        )
+
+    def _with_flow(self, connection: Connection, told: events.Connection) -> events.Connection:
+        flow = self._flows.carrying(connection.key, connection.name)
+        if flow is None:
+            return told
+        return msgspec.structs.replace(
+            with_addresses(told, flow),
+            bytes_sent=flow.bytes_sent,
+            bytes_received=flow.bytes_received,
         )
 
     def _enriched(self, event: Event) -> Event:

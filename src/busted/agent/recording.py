@@ -27,6 +27,7 @@ import msgspec
 
 from busted import __version__
 from busted.agent.config import Selection
+from busted.agent.flows import Network
 from busted.agent.pipeline import Origin
 from busted.enrich.processes import ProcessFacts
 from busted.events import Event, Library
@@ -60,6 +61,7 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
     busted: str = __version__
     origin: Origin
     selection: Selection = Selection()
+    network: Network = "none"
 
 
 class RawRecord(msgspec.Struct, frozen=True):

@@ -29,7 +29,7 @@ class Replay:
         self._pipeline = Pipeline(
             header.origin,
             {"processes": self._processes},
-            Outside(wanted=header.selection, library=self._libraries.get),
+            Outside(wanted=header.selection, library=self._libraries.get, network=header.network),
             options=options,
         )
 

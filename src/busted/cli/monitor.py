@@ -17,6 +17,7 @@ from busted.agent.config import (
     Selection,
     Settings,
 )
+from busted.agent.flows import Network
 from busted.agent.monitor import Monitor
 from busted.classifier.options import Options
 from busted.cli.configuration import config_option
@@ -50,6 +51,13 @@ def _power_of_two(_: click.Context, __: click.Parameter, value: int) -> int:
     help="Only processes of this name; repeatable.",
 )
 @click.option(
+    "--network",
+    type=click.Choice(["all", "ai", "none"]),
+    default=Settings().network,
+    show_default=True,
+    help="Which connections are told: all, those of AI agents and to AI providers, or none.",
+)
+@click.option(
     "--record",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
@@ -78,6 +86,7 @@ def monitor(
     duration: float | None,
     pids: tuple[int, ...],
     names: tuple[str, ...],
+    network: Network,
     record: Path | None,
     ring_bytes: int,
     max_call_bytes: int,
@@ -92,6 +101,7 @@ def monitor(
         duration=duration,
         selection=Selection(frozenset(pids), frozenset(names)),
         record=record,
+        network=network,
         options=options,
     )
     if record:

@@ -306,7 +306,8 @@ class BpfObject:
             ctx_in=ctypes.addressof(context),
         )
         bpf_system_call(_PROG_TEST_RUN, attributes)
-        return attributes.retval
+        result: int = attributes.retval
+        return result
 
     def attach_uprobe(
         self, program: str, path: str, offset: int, *, at_return: bool = False, cookie: int = 0

@@ -1,9 +1,9 @@
 """The programs that follow flows, loaded: what is wanted of them, and how a flow stands.
 
-Strategy: `tp_btf/inet_sock_set_state` serves every kernel and is all that connections, their end and
-their bytes need. `tcp_connect`, `tcp_sendmsg`, `tcp_recvmsg` and `tcp_close` would add a cost to each
-call and nothing to know, so they are not probed. Seeing accept(2) return takes a kernel that lets
-functions be probed: fexit, else kretprobe, else the listening process stands for it.
+Strategy: `tp_btf/inet_sock_set_state` serves every kernel and is all that connections, their end
+and their bytes need. `tcp_connect`, `tcp_sendmsg`, `tcp_recvmsg` and `tcp_close` would add a cost
+to each call and nothing to know, so they are not probed. Seeing accept(2) return takes a kernel
+that lets functions be probed: fexit, else kretprobe, else the listening process stands for it.
 
 What the kernel cannot do is left out, and `left_out` says why.
 """

@@ -22,10 +22,12 @@ import msgspec
 
 from busted.events import (
     Action,
+    Connection,
     Coverage,
     Event,
     McpRequest,
     McpResponse,
+    Network,
     PiiDetected,
     Prompt,
     Response,
@@ -58,6 +60,7 @@ _COLOURS: dict[type[Action], str] = {
     McpRequest: "\x1b[35m",
     McpResponse: "\x1b[35m",
     PiiDetected: "\x1b[31m",
+    Network: "\x1b[2m",
     Coverage: "\x1b[2m",
 }
 
@@ -100,6 +103,8 @@ def head(event: Event, zone: tzinfo | None = None) -> str:
     words = [_clock(event.time, zone)]
     if not isinstance(event.action, Coverage):  # which tells of Busted itself
         words.append(f"{word(event.process.name)}({event.process.pid})")
+    if isinstance(event.action, Network):
+        return " ".join(filter(None, (*words, *_flow(event.action, event.connection))))
     return " ".join(filter(None, (*words, *_what(event.action))))
 
 
@@ -118,11 +123,12 @@ def said(action: Action) -> str:
             return action.params or ""
         case McpResponse():
             return action.error or action.result or ""
-        case PiiDetected():
+        case PiiDetected() | Network():
             return ""
         case Coverage():
             lines = [f"{library.path} ({library.processes})" for library in action.libraries]
             lines += [f"not watched: {path}: {why}" for path, why in action.unreadable.items()]
+            lines += [f"left out: {what}: {why}" for what, why in action.left_out.items()]
             return "\n".join(lines)
 
 
@@ -214,6 +220,21 @@ def _what(action: Action) -> Iterator[str]:
             yield f"--- {_coverage(action)}"
     if getattr(action, "truncated", False):
         yield "truncated"
+
+
+def _flow(action: Network, connection: Connection | None) -> Iterator[str]:
+    yield "<--" if action.operation == "accept" else "-->"
+    yield action.operation
+    yield word(action.provider or "")
+    yield word(action.name or "")
+    if connection and connection.dst_ip:
+        host = connection.dst_ip
+        yield f"[{host}]:{connection.dst_port}" if ":" in host else f"{host}:{connection.dst_port}"
+        yield connection.transport if connection.transport != "tcp" else ""
+    yield word(action.error or "")
+    if action.operation in ("close", "update"):
+        yield f"{action.bytes_sent:,} bytes sent, {action.bytes_received:,} received"
+        yield f"{action.duration:.2f} s" if action.duration is not None else ""
 
 
 def _failure(action: McpResponse) -> str:
