@@ -35,6 +35,7 @@ enum bpf_map_type {
 enum { BPF_ANY = 0, BPF_NOEXIST = 1 };
 enum { BPF_F_MMAPABLE = 1024 };
 enum { BPF_RB_NO_WAKEUP = 1, BPF_RB_FORCE_WAKEUP = 2 };
+enum { BPF_RB_AVAIL_DATA = 0, BPF_RB_RING_SIZE = 1 };
 
 enum bpf_func_id { BPF_FUNC_get_current_task_btf = 158, BPF_FUNC_get_attach_cookie = 174 };
 
@@ -69,6 +70,7 @@ struct task_struct {
 	__s32 tgid;
 	char comm[16];
 	__u64 start_boottime;
+	__u64 self_exec_id;
 	struct task_struct *real_parent;
 	struct task_struct *group_leader;
 	struct signal_struct *signal;

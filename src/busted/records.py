@@ -17,6 +17,8 @@ import msgspec
 
 VERSION = 1
 MAX_DATA = 16384
+# In a random_path: this offset is not followed.
+NO_OFFSET = 0x7FFFFFFF
 
 
 class Type(enum.IntEnum):
@@ -27,6 +29,7 @@ class Type(enum.IntEnum):
     TLS_DATA = 3
     TLS_CLOSE = 4
     PROCESS_EXIT = 5
+    TLS_RANDOM = 6
 
     FLOW = 10
 
@@ -45,6 +48,7 @@ class Verdict(enum.IntEnum):
     """`enum verdict`: what the kernel is told about a connection."""
 
     MUTED = 1
+    WANTED = 2
 
 
 class FlowOperation(enum.IntEnum):
@@ -76,6 +80,7 @@ class LostPlace(enum.IntEnum):
     CONNECTION_TABLE = 4
     RECORDS = 5
     SOCKET_TABLE = 6
+    HELD_BACK = 7
 
 
 class Layout:
@@ -115,7 +120,9 @@ FLOW = Layout(
 _WIRE = _RECORD + "cookie Q netns Q position I length I "
 DNS_MESSAGE = Layout("dns_message", _WIRE + "total I direction B over_tcp B unused 2x")
 CLIENT_HELLO = Layout("client_hello", _WIRE + "total I unused 4x")
-SETTINGS = Layout("settings", "max_call_bytes Q monitor_pid I unused 4x")
+TLS_RANDOM = Layout("tls_random", _TLS + "random 32s")
+SETTINGS = Layout("settings", "max_call_bytes Q undecided_bytes Q monitor_pid I unused 4x")
+RANDOM_PATH = Layout("random_path", "zero I pointer I offset I unused 4x")
 CONNECTION_ID = Layout("connection_id", "connection Q pid I pad 4x")
 JUDGEMENT = Layout("judgement", "since_ns Q verdict Q")
 WANTED_ADDRESS = Layout("wanted_address", "netns Q address 16s")
@@ -130,7 +137,9 @@ LAYOUTS = (
     FLOW,
     DNS_MESSAGE,
     CLIENT_HELLO,
+    TLS_RANDOM,
     SETTINGS,
+    RANDOM_PATH,
     CONNECTION_ID,
     JUDGEMENT,
     WANTED_ADDRESS,
@@ -284,7 +293,19 @@ class ClientHello(msgspec.Struct, frozen=True):
     data: bytes
 
 
-Record = TlsOpen | TlsName | TlsData | TlsClose | ProcessExit | Flow | DnsMessage | ClientHello
+class TlsRandom(msgspec.Struct, frozen=True):
+    """The random of the connection's ClientHello (RFC 8446 section 4.1.2), as the library has it.
+
+    It is told once, with the first plaintext; the hello on the wire has the same 32 bytes.
+    """
+
+    key: ConnectionKey
+    time_ns: int
+    random: bytes
+
+
+TlsRecord = TlsOpen | TlsName | TlsData | TlsClose | TlsRandom | ProcessExit
+Record = TlsRecord | Flow | DnsMessage | ClientHello
 
 _DIRECTIONS = (Direction.WRITE, Direction.READ)
 
@@ -414,6 +435,11 @@ def _following(raw: bytes, layout: Layout, length: int) -> bytes:
     return raw[layout.size : end]
 
 
+def _tls_random(raw: bytes) -> TlsRandom:
+    _, _, pid, time_ns, start_ns, connection, since_ns, random = TLS_RANDOM.unpack_from(raw)
+    return TlsRandom(ConnectionKey(pid, start_ns, connection, since_ns), time_ns, random)
+
+
 _DECODERS: dict[int, Callable[[bytes], Record]] = {
     Type.TLS_OPEN: _tls_open,
     Type.TLS_NAME: _tls_name,
@@ -423,4 +449,5 @@ _DECODERS: dict[int, Callable[[bytes], Record]] = {
     Type.FLOW: _flow,
     Type.DNS_MESSAGE: _dns_message,
     Type.CLIENT_HELLO: _client_hello,
+    Type.TLS_RANDOM: _tls_random,
 }

@@ -100,7 +100,7 @@ class Bed:
         """The environment of a client with a copy of the TLS library that nobody else has."""
         directory = self.directory / name
         directory.mkdir()
-        for library in _tls_libraries():
+        for library in tls_libraries():
             shutil.copy(library, directory)
         return {"LD_LIBRARY_PATH": str(directory)}
 
@@ -135,7 +135,7 @@ async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
     writer.close()
 
 
-def _tls_libraries() -> list[str]:
+def tls_libraries() -> list[str]:
     """The files of the TLS library that Python uses, as this process has them mapped."""
     lines = Path("/proc/self/maps").read_text().splitlines()
     paths = {line.split(maxsplit=5)[5] for line in lines if len(line.split(maxsplit=5)) == 6}

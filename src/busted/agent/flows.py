@@ -2,7 +2,7 @@
 
 A flow is worth an event when its process is an AI agent's, when the name it was opened for is a
 provider's, or when an AI action was seen on it; or always, if the operator wants all. The name
-comes from the TLS library, else from the ClientHello on the wire, else from a DNS answer that gave
+comes from the ClientHello on the wire, else from the TLS library, else from a DNS answer that gave
 this address in this network namespace, if only one name has it. An address alone names nobody.
 
 The kernel knows all flows and tells few. Whoever else turns out to matter is asked for by its
@@ -30,7 +30,7 @@ from busted.agent.clock import Clock
 from busted.agent.names import Hello, Names
 from busted.agent.told import Told
 from busted.classifier.providers import Providers
-from busted.records import ConnectionKey, Flow, FlowOperation, FlowOwner, ProcessKey
+from busted.records import Flow, FlowOperation, FlowOwner, ProcessKey
 
 Network = Literal["all", "ai", "none"]
 """Which flows become events: all, those of AI, or none."""
@@ -117,7 +117,6 @@ class Flows:
         self._open: dict[int, _Followed] = {}
         self._ended: dict[int, _Followed] = {}
         self._cookies: dict[bytes, int] = {}
-        self._randoms: dict[ConnectionKey, bytes] = {}
         self._changed: dict[int, None] = {}
         self._looked: set[int] = set()
         self.forgotten = 0
@@ -187,26 +186,22 @@ class Flows:
         followed = self._find(cookie)
         return followed.flow if followed else None
 
-    def tie(self, key: ConnectionKey, random: bytes) -> Hello | None:
-        """Learn the random of a TLS connection; return what its client said on the wire."""
-        _keep(self._randoms, key, random, self._limits.randoms)
+    def hello_of(self, random: bytes) -> Hello | None:
+        """Return what the client said on the wire when it began the TLS connection."""
         cookie = self._cookies.get(random)
         return None if cookie is None else self._names.of_socket(cookie)
 
-    def let_go(self, key: ConnectionKey) -> None:
-        """Forget a TLS connection that ended."""
-        self._randoms.pop(key, None)
+    def carrying(self, random: bytes, sni: str | None) -> Flow | None:
+        """Return the flow under a TLS connection on which an AI action was seen, as it stands.
 
-    def carrying(self, key: ConnectionKey, sni: str | None) -> Flow | None:
-        """Return the flow under a TLS connection on which an AI action was seen, as it stands."""
-        random = self._randoms.get(key)
-        flow = None if random is None else self.of_random(random)
-        if flow is None:
+        `sni` is the name that the TLS library was given.
+        """
+        flow = self.of_random(random)
+        followed = self._find(flow.cookie) if flow else None
+        if followed is None:
             return None
-        followed = self._find(flow.cookie)
-        if followed is not None:
-            followed.carries_ai, followed.sni = True, sni
-            self._changed[flow.cookie] = None
+        followed.carries_ai, followed.sni = True, sni
+        self._changed[followed.flow.cookie] = None
         return flow
 
     # Flows
@@ -320,12 +315,12 @@ class Flows:
     def _name(self, followed: _Followed) -> _Name:
         """Return the name that a flow was opened for, and whose it is."""
         flow = followed.flow
-        if followed.sni:
-            return self._named(followed.sni, "sni")
         hello = self._names.of_socket(flow.cookie)
         # With ECH the name on the wire may be that of the front alone (RFC 9849).
         if hello is not None and hello.sni and not hello.ech:
             return self._named(hello.sni, "client_hello")
+        if followed.sni:
+            return self._named(followed.sni, "sni")
         if flow.role == FlowOperation.ACCEPT:
             return _Name()  # the far end is a client, whatever a name leads to it
         opened_ns = flow.opened_ns or flow.time_ns

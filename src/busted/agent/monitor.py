@@ -122,8 +122,9 @@ class Monitor:
                 settings.selection,
                 self._started,
                 self._library,
+                self._want,
                 settings.network,
-                Asks(self._look, self._want, self._want_address),
+                Asks(self._look, self._want_flow, self._want_address),
             )
             self._pipeline = Pipeline(
                 self._origin, {"processes": self._processes}, outside, options=settings.options
@@ -220,6 +221,13 @@ class Monitor:
             # It goes on being reported: that costs time, and loses nothing.
             self._count_and_log("mute", error)
 
+    def _want(self, key: ConnectionKey) -> None:
+        try:
+            self._programs.want(key)
+        except BpfError as error:
+            # It is held back when the ring fills up; that is counted where it happens.
+            self._count_and_log("want", error)
+
     def _started(self, process: ProcessKey, start_time: str) -> None:
         facts = self._processes.look(process.pid, process.start_ns, start_time)
         if facts and self._recording:
@@ -242,7 +250,7 @@ class Monitor:
         flow = decode(raw)
         return flow if isinstance(flow, Flow) else None
 
-    def _want(self, cookie: int) -> None:
+    def _want_flow(self, cookie: int) -> None:
         if self._flows:
             try:
                 self._flows.want(cookie)

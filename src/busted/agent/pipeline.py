@@ -41,6 +41,8 @@ from busted.records import (
     TlsData,
     TlsName,
     TlsOpen,
+    TlsRandom,
+    TlsRecord,
 )
 from busted.streams import Connection, Connections
 
@@ -49,7 +51,6 @@ log = logging.getLogger(__name__)
 Enricher = Callable[[Event], Event]
 """Adds to an event what one source knows; returns it unchanged when it knows nothing."""
 
-_TlsRecord = TlsOpen | TlsName | TlsData | TlsClose | ProcessExit
 _DIRECTIONS = (Direction.WRITE, Direction.READ)
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
@@ -77,6 +78,9 @@ class Outside(msgspec.Struct, frozen=True):
 
     library: Callable[[int], str | None] = lambda cookie: None
     """Which TLS library an attach cookie stands for."""
+
+    want: Callable[[ConnectionKey], None] = lambda key: None
+    """Tells the kernel that this connection is AI, so that none of it is held back."""
 
     network: Network = "none"
     """Which flows become events."""
@@ -107,6 +111,7 @@ class Pipeline:
         self._readers: dict[ConnectionKey, ConnectionReader] = {}
         self._mcp = Memory()
         self._muted: set[ConnectionKey] = set()
+        self._wanted: set[ConnectionKey] = set()
         self._counts: Counter[ConnectionKey] = Counter()
         self._told = 0
         self.names = Names()
@@ -138,13 +143,13 @@ class Pipeline:
 
     def feed(self, record: Record) -> Iterator[Event]:
         """Take one record, yield the events that it completes."""
-        if isinstance(record, _TlsRecord):
+        if isinstance(record, TlsRecord):
             yield from self._feed_tls(record)
             yield from self._follow("flows", self._flows.drain)
         elif follower := self._followers.get(type(record)):
             yield from self._follow(type(record).__name__, partial(follower, record))
 
-    def _feed_tls(self, record: _TlsRecord) -> Iterator[Event]:
+    def _feed_tls(self, record: TlsRecord) -> Iterator[Event]:
         if isinstance(record, ProcessExit):
             for connection in self._connections.of_process(record.key):
                 yield from self._close(connection.key, record.time_ns)
@@ -157,13 +162,17 @@ class Pipeline:
             yield from self._finish(forgotten, record.time_ns)
         if isinstance(record, TlsOpen):
             self._opened(connection, record)
+        elif isinstance(record, TlsRandom):
+            connection.random = record.random
+            self._name_from_wire(connection, record.random)
         elif record.key not in self._muted:
             reader = self._reader(record.key)
             if isinstance(record, TlsName):
                 connection.name = record.name
-                self._ask(record.key, partial(_name, reader, record))
+                self._ask(record.key, partial(_name, reader, record.name))
             else:
                 yield from self._data(connection, reader, record)
+            self._judge(record.key, reader)
 
     def expire(self, now_ns: int) -> Iterator[Event]:
         """Yield what has waited too long for its end; `now_ns` is on the records' clock."""
@@ -232,13 +241,27 @@ class Pipeline:
         if not self._outside.wanted(record):
             self._mute(record.key)
 
+    def _name_from_wire(self, connection: Connection, random: bytes) -> None:
+        hello = self._flows.hello_of(random)
+        # With ECH the name on the wire may be that of the front alone (RFC 9849).
+        if connection.name or hello is None or not hello.sni or hello.ech:
+            return
+        connection.name = hello.sni
+        if connection.key not in self._muted:
+            self._ask(connection.key, partial(_name, self._reader(connection.key), hello.sni))
+
     def _data(
         self, connection: Connection, reader: ConnectionReader, record: TlsData
     ) -> Iterator[Event]:
         observed = self._ask(record.key, partial(_read, connection, reader, record))
         yield from self._events(connection, reader, observed)
-        if reader.verdict == "not_ai" and record.key not in self._muted:
-            self._mute(record.key)
+
+    def _judge(self, key: ConnectionKey, reader: ConnectionReader) -> None:
+        if reader.verdict == "not_ai" and key not in self._muted:
+            self._mute(key)
+        elif reader.verdict == "ai" and key not in self._wanted and key not in self._muted:
+            self._wanted.add(key)
+            self._outside.want(key)
 
     def _ask(self, key: ConnectionKey, ask: Callable[[], list[Observed]]) -> list[Observed]:
         try:
@@ -271,8 +294,8 @@ class Pipeline:
         if reader is not None:
             observed = self._ask(connection.key, partial(reader.close, now_ns))
             yield from self._events(connection, reader, observed)
-        self._flows.let_go(connection.key)
         self._muted.discard(connection.key)
+        self._wanted.discard(connection.key)
         self._counts.pop(connection.key, None)
 
     def _events(
@@ -310,7 +333,9 @@ class Pipeline:
         )
 
     def _with_flow(self, connection: Connection, told: events.Connection) -> events.Connection:
-        flow = self._flows.carrying(connection.key, connection.name)
+        if connection.random is None:
+            return told
+        flow = self._flows.carrying(connection.random, connection.name)
         if flow is None:
             return told
         return msgspec.structs.replace(
@@ -334,8 +359,8 @@ class Pipeline:
             log.exception("%s failed; further failures are counted, not logged", name)
 
 
-def _name(reader: ConnectionReader, record: TlsName) -> list[Observed]:
-    reader.name(record.name)
+def _name(reader: ConnectionReader, name: str) -> list[Observed]:
+    reader.name(name)
     return []
 
 
