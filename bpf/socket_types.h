@@ -23,14 +23,7 @@ enum { BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB = 5 };
 #pragma clang diagnostic push
 #pragma clang diagnostic ignored "-Wpadded"
 
-/* What programs of control groups are given: linux/bpf.h, a stable ABI, hence not relocated. */
-struct bpf_sock {
-	__u32 bound_dev_if;
-	__u32 family;
-	__u32 type;
-	__u32 protocol;
-};
-
+/* What programs are given: linux/bpf.h, a stable ABI, hence not relocated. */
 struct bpf_sock_ops {
 	__u32 op;
 };

@@ -35,6 +35,7 @@ from busted.events import Coverage, Event, Library, Process
 from busted.kernel import elf, features
 from busted.kernel.libbpf import BpfError
 from busted.kernel.mappings import MappingWatch
+from busted.kernel.names import NamePrograms
 from busted.kernel.network import FlowPrograms
 from busted.kernel.programs import TlsPrograms, best_way
 from busted.kernel.ring import MAX_BATCH_BYTES
@@ -105,9 +106,8 @@ class Monitor:
             # Before the scan, so that nothing is mapped unseen between the two.
             self._watch = opened.enter_context(contextlib.closing(_watch_mappings()))
             self._left_out: dict[str, str] = {}
-            self._flows = self._load_flows(settings)
-            if self._flows:
-                opened.enter_context(contextlib.closing(self._flows))
+            self._names = self._watch_names(opened)
+            self._flows = self._watch_flows(opened)
             self._recording: RecordingWriter | None = None
             if settings.record:
                 header = Header(
@@ -132,20 +132,6 @@ class Monitor:
             self._targets = Targets(platform.machine())
             self._scan()
             self._resources = opened.pop_all()
-
-    def _load_flows(self, settings: Settings) -> FlowPrograms | None:
-        if settings.network == "none":
-            return None
-        try:
-            programs = FlowPrograms(
-                self._shared, settings.network, self._features, features.try_programs()
-            )
-        except OSError as error:
-            # What agents say is still seen.
-            self._left_out["flow_state"] = str(error.strerror or error)
-            return None
-        self._left_out |= programs.left_out
-        return programs
 
     async def run(self) -> None:
         """Watch until `stop()`, or for the time that the settings say; then report what is left."""
@@ -176,6 +162,29 @@ class Monitor:
     def stop(self) -> None:
         """Make `run()` return soon."""
         self._stopped.set()
+
+    def _watch_names(self, opened: contextlib.ExitStack) -> NamePrograms | None:
+        try:
+            programs = NamePrograms(self._shared)
+        except OSError as error:
+            self._left_out["names"] = error.strerror or str(error)
+            return None
+        opened.callback(programs.close)
+        self._left_out |= programs.left_out
+        return programs
+
+    def _watch_flows(self, opened: contextlib.ExitStack) -> FlowPrograms | None:
+        network = self._settings.network
+        if network == "none":
+            return None
+        try:
+            programs = FlowPrograms(self._shared, network, self._features, features.try_programs())
+        except OSError as error:
+            self._left_out["flow_state"] = error.strerror or str(error)
+            return None
+        opened.callback(programs.close)
+        self._left_out |= programs.left_out
+        return programs
 
     # Records
 
@@ -363,7 +372,7 @@ class Monitor:
         coverage = Coverage(
             libraries=tuple(hooked.library for hooked in self._hooked.values()),
             unreadable=dict(self._targets.unreadable),
-            left_out=self._left_out,
+            left_out=dict(self._left_out),
             lost=self.lost(),
         )
         if coverage != self._told or always:
@@ -385,6 +394,10 @@ class Monitor:
             for fd in (*self._watch.fds, self._shared.ring.fd):
                 loop.remove_reader(fd)
             self._programs.detach()
+            if self._names:
+                self._names.detach()
+            if self._flows:
+                self._flows.detach()
             while self._take(self._shared.ring.read()):
                 pass  # nothing adds to the ring any more, so this ends
             now_ns = time.monotonic_ns()

@@ -278,10 +278,10 @@ class BpfObject:
         link = self._library.bpf_program__attach(self._program(program))
         return self._link(link, program)
 
-    def attach_cgroup(self, program: str, fd: int) -> Link:
-        """Attach to a control group (version 2), and so to all below it, by its descriptor."""
-        link = self._library.bpf_program__attach_cgroup(self._program(program), fd)
-        return self._link(link, f"{program} to a control group")
+    def attach_cgroup(self, program: str, cgroup_fd: int) -> Link:
+        """Attach to a cgroup and all below it, beside what others attached there."""
+        link = self._library.bpf_program__attach_cgroup(self._program(program), cgroup_fd)
+        return self._link(link, f"{program} to the cgroups")
 
     def iterate(self, program: str) -> None:
         """Run an iterator over all it goes through, once."""

@@ -10,7 +10,6 @@ What the kernel cannot do is left out, and `left_out` says why.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import struct
 from pathlib import Path
@@ -18,7 +17,8 @@ from typing import Literal
 
 from busted import records
 from busted.kernel.features import Features
-from busted.kernel.libbpf import BpfError, BpfObject, Link
+from busted.kernel.libbpf import BpfObject, Link
+from busted.kernel.names import MOUNTS, open_root
 from busted.kernel.shared import SharedMaps, object_path
 
 Network = Literal["all", "ai"]
@@ -41,7 +41,7 @@ class FlowPrograms:
         network: Network,
         features: Features,
         kinds: Features,
-        mounts: Path = Path("/proc/self/mounts"),
+        mounts: Path = MOUNTS,
     ) -> None:
         """Load and attach; `kinds` are the answers of `features.try_programs`."""
         self.left_out: dict[str, str] = {}
@@ -95,16 +95,15 @@ class FlowPrograms:
     def _attach_to_root(self, programs: tuple[str, ...], mounts: Path) -> None:
         if not programs:
             return
-        root = cgroup_root(mounts)
-        if root is None:
-            for program in programs:
-                self.left_out[program] = "no control group file system (version 2) is mounted"
-            return
-        fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            self._links += [self._object.attach_cgroup(program, fd) for program in programs]
+            root = open_root(mounts)
+        except OSError as error:
+            self.left_out |= dict.fromkeys(programs, error.strerror or str(error))
+            return
+        try:
+            self._links += [self._object.attach_cgroup(program, root) for program in programs]
         finally:
-            os.close(fd)
+            os.close(root)
 
     def want_address(self, netns: int, address: bytes) -> None:
         """Have flows to an address told: 16 bytes, IPv4 as IPv4-mapped IPv6. Raises BpfError."""
@@ -125,19 +124,13 @@ class FlowPrograms:
         value = self._flows.lookup(key) or self._closed.lookup(key)
         return None if value is None else value[: records.FLOW.size]
 
+    def detach(self) -> None:
+        """Remove the programs; what the ring holds can still be read."""
+        for link in self._links:
+            link.close()
+        self._links.clear()
+
     def close(self) -> None:
         """Detach and unload everything."""
-        for link in self._links:
-            with contextlib.suppress(BpfError, OSError):
-                link.close()
-        self._links.clear()
+        self.detach()
         self._object.close()
-
-
-def cgroup_root(mounts: Path = Path("/proc/self/mounts")) -> Path | None:
-    """Return where control groups of version 2 are mounted, in a hybrid hierarchy too."""
-    for line in mounts.read_text().splitlines():
-        _, directory, kind, *_ = line.split()
-        if kind == "cgroup2":
-            return Path(directory)
-    return None
