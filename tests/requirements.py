@@ -94,6 +94,12 @@ def _kernel_feature(name: str) -> Probe:
     return probe
 
 
+def _netem() -> str | None:
+    command = "ip link set lo up && tc qdisc add dev lo root netem loss 1%"
+    done = subprocess.run(["unshare", "--net", "sh", "-c", command], capture_output=True, text=True)
+    return None if done.returncode == 0 else f"needs the qdisc netem: {done.stderr.strip()}"
+
+
 def _program(name: str, package: str) -> Probe:
     def probe() -> str | None:
         return None if shutil.which(name) else f"needs {name}: apt-get install {package}"
@@ -119,6 +125,7 @@ PROBES: Mapping[str, tuple[Probe, ...]] = {
         _root,
         _namespaces,
     ),
+    "netem": (_program("tc", "iproute2"), _netem),
     # Loading and attaching programs.
     "kernel": (_root, _btf, _libbpf, _objects, _kernel_feature("ring buffer")),
     "attach cookie": (_kernel_feature("attach cookie"),),
