@@ -147,18 +147,35 @@ static __always_inline void fill_socket(struct open_flow *open, const struct soc
 	fill_addresses(&open->flow, sk);
 }
 
+/* States in which our own FIN is in the queue of what is sent; the last of it. */
+static __always_inline bool sends_fin(__u8 state)
+{
+	return state == TCP_FIN_WAIT1 || state == TCP_FIN_WAIT2 || state == TCP_TIME_WAIT ||
+	       state == TCP_CLOSING || state == TCP_LAST_ACK;
+}
+
+/* Payload, each byte once. SYN and FIN take a number of the sequence each (RFC 9293, 3.4), and no
+ * byte. */
 static __always_inline void fill_counts(struct flow *flow, const struct sock *sk)
 {
 	const struct tcp_sock *tcp = (const void *)sk;
 	__u64 received = BPF_CORE_READ(tcp, bytes_received);
+	__u64 sent = BPF_CORE_READ(tcp, bytes_sent) - BPF_CORE_READ(tcp, bytes_retrans);
+	__u32 next = BPF_CORE_READ(tcp, snd_nxt);
+	__u64 passed = BPF_CORE_READ(tcp, bytes_acked) + (__u32)(next - BPF_CORE_READ(tcp, snd_una));
 
-	/* Every segment carries its payload anew, so what was sent again counts twice; and the
-	 * peer's FIN takes one number of its sequence (RFC 9293, 3.4), which is no byte. */
 	if (received && BPF_CORE_READ(sk, __sk_common.skc_flags) &
 				1UL << bpf_core_enum_value(enum sock_flags, SOCK_DONE))
-		received--;
+		received--; /* the peer's FIN */
+	if (passed && flow->role == FLOW_OPERATION_CONNECT)
+		passed--; /* our SYN; one that answers is not counted */
+	if (passed && sends_fin(BPF_CORE_READ(sk, __sk_common.skc_state)) &&
+	    next == BPF_CORE_READ(tcp, write_seq))
+		passed--;
+	/* A segment that a full queue of this host dropped was counted, and is not sent again as one
+	 * that was lost: then what passed says how much it was. */
+	flow->bytes_sent = sent < passed ? sent : passed;
 	flow->bytes_received = received;
-	flow->bytes_sent = BPF_CORE_READ(tcp, bytes_sent) - BPF_CORE_READ(tcp, bytes_retrans);
 	flow->retransmits = BPF_CORE_READ(tcp, total_retrans);
 	flow->record.time_ns = bpf_ktime_get_ns();
 }

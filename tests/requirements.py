@@ -94,10 +94,10 @@ def _kernel_feature(name: str) -> Probe:
     return probe
 
 
-def _netem() -> str | None:
-    command = "ip link set lo up && tc qdisc add dev lo root netem loss 1%"
+def _shaper() -> str | None:
+    command = "tc qdisc add dev lo root tbf rate 20mbit burst 3k limit 4k"
     done = subprocess.run(["unshare", "--net", "sh", "-c", command], capture_output=True, text=True)
-    return None if done.returncode == 0 else f"needs the qdisc netem: {done.stderr.strip()}"
+    return None if done.returncode == 0 else f"needs the qdisc tbf: {done.stderr.strip()}"
 
 
 def _program(name: str, package: str) -> Probe:
@@ -125,7 +125,7 @@ PROBES: Mapping[str, tuple[Probe, ...]] = {
         _root,
         _namespaces,
     ),
-    "netem": (_program("tc", "iproute2"), _netem),
+    "shaper": (_program("tc", "iproute2"), _shaper),
     # Loading and attaching programs.
     "kernel": (_root, _btf, _libbpf, _objects, _kernel_feature("ring buffer")),
     "attach cookie": (_kernel_feature("attach cookie"),),
