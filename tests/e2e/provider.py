@@ -1,9 +1,9 @@
 """A fake provider over TLS: OpenAI chat completions, Anthropic messages, and a plain web site.
 
 `python -m tests.e2e.provider --port 443 --cert-dir DIR` writes the certificate of its own
-authority to DIR/ca.pem, listens on loopback, and prints `ready`. It speaks HTTP/1.1, needs
-no key, remembers nothing, and answers as `tests.e2e.answers` says. The shapes are those of
-https://platform.openai.com/docs/api-reference/chat and https://docs.anthropic.com/en/api/messages.
+authority to DIR/ca.pem, listens on loopback, and prints `ready`. It speaks HTTP/1.1, needs no key,
+remembers nothing but who asked what, and answers as `tests.e2e.answers` says. The shapes are those
+of https://platform.openai.com/docs/api-reference/chat and https://docs.anthropic.com/en/api/messages.
 
 Left out: HTTP/2 (test_http2.py has a front for that), other dialects, and checking of requests; the
 SDKs do that for us.
@@ -15,6 +15,7 @@ import argparse
 import asyncio
 import json
 import ssl
+from collections import deque
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -44,11 +45,16 @@ PAUSE = 0.02
 SLOW_PAGE = 0.25
 # A request may be this big, in bytes: more than any prompt that a test sends.
 MAX_REQUEST = 64 * 1024 * 1024
+# Of so many requests it is remembered which port each prompt came from.
+MAX_PEERS = 1000
 # Answers carry this instead of the time of day, so that they depend on the prompt alone.
 CREATED = 1_760_000_000
 
 PAGE = "<!doctype html><title>Example</title><p>An ordinary page, nothing to see here.</p>"
 ITEMS = {"items": [{"id": 1, "name": "a prompt delivery"}, {"id": 2, "name": "a model train"}]}
+
+
+PEERS = web.AppKey("PEERS", deque[tuple[str, int]])
 
 
 class Call(NamedTuple):
@@ -181,6 +187,7 @@ async def openai_chat(request: web.Request) -> web.StreamResponse:
     """POST /v1/chat/completions."""
     body = await request.json()
     answer = reply(body)
+    remember(request, answer)
     if error := refusal(answer.prompt):
         status, kind, message = error
         wrong = {"message": message, "type": kind, "param": None, "code": kind}
@@ -262,6 +269,7 @@ async def anthropic_messages(request: web.Request) -> web.StreamResponse:
     """POST /v1/messages."""
     body = await request.json()
     answer = reply(body)
+    remember(request, answer)
     if error := refusal(answer.prompt):
         status, kind, message = error
         return whole(
@@ -292,6 +300,17 @@ async def items(request: web.Request) -> web.StreamResponse:
 async def orders(request: web.Request) -> web.StreamResponse:
     """POST /api/orders: JSON both ways."""
     return whole(request, {"accepted": await request.json()})
+
+
+async def peers(request: web.Request) -> web.StreamResponse:
+    """GET /peers: from which port each prompt came that was asked of any model here."""
+    return whole(request, dict(request.app[PEERS]))
+
+
+def remember(request: web.Request, answer: Reply) -> None:
+    """Remember which port a prompt came from."""
+    assert request.transport is not None
+    request.app[PEERS].append((answer.prompt, request.transport.get_extra_info("peername")[1]))
 
 
 # --- How answers are sent -----------------------------------------------------------------------
@@ -360,6 +379,7 @@ def hang_up(request: web.Request) -> None:
 def application() -> web.Application:
     """Return the provider and the web site, told apart by paths: those do not collide."""
     app = web.Application(client_max_size=MAX_REQUEST)
+    app[PEERS] = deque(maxlen=MAX_PEERS)
     app.add_routes(
         [
             web.post("/v1/chat/completions", openai_chat),
@@ -367,6 +387,7 @@ def application() -> web.Application:
             web.post("/v1/messages", anthropic_messages),
             web.get("/", page),
             web.get("/slow", page),
+            web.get("/peers", peers),
             web.get("/api/items", items),
             web.post("/api/orders", orders),
         ]
