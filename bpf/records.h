@@ -168,7 +168,7 @@ struct flow {
 	__u8 role; /* FLOW_OPERATION_CONNECT, FLOW_OPERATION_ACCEPT, or 0: not known */
 	__u8 owner;
 	__u8 agent;     /* the process is one of an AI agent's */
-	__u8 transport; /* the protocol's number: 6 TCP, 17 UDP (iana.org/assignments/protocol-numbers) */
+	__u8 transport; /* the protocol's number: 6 for TCP (iana.org/assignments/protocol-numbers) */
 	__u8 unused;
 };
 

@@ -304,7 +304,7 @@ async def orders(request: web.Request) -> web.StreamResponse:
 
 async def peers(request: web.Request) -> web.StreamResponse:
     """GET /peers: from which port each prompt came that was asked of any model here."""
-    return whole(request, dict(request.app[PEERS]))
+    return whole(request, {prompt: port for prompt, port in request.app[PEERS]})
 
 
 def remember(request: web.Request, answer: Reply) -> None:

@@ -13,7 +13,8 @@ What the kernel answered is learned from records too, hence a replay, which has 
 tells the same: there the answer comes before the record that made somebody ask for it. So
 nothing is told while an answer is taken, but in `drain`, when the record is done with.
 
-Left out: TLS connections opened before the monitor, whose ClientHello nobody saw.
+Left out: the sockets of TLS connections opened before the monitor, whose ClientHello nobody saw;
+UDP, whose connect(2) is no connection: the C library makes one to each address that it sorts.
 """
 
 from __future__ import annotations
@@ -38,8 +39,8 @@ Network = Literal["all", "ai", "none"]
 # An open flow that moved something is told again this often.
 UPDATE_NS = 10 * 1_000_000_000
 _SECOND_NS = 1_000_000_000
-# IPPROTO_TCP and IPPROTO_UDP, as the kernel has them (iana.org/assignments/protocol-numbers).
-_TRANSPORTS = {6: "tcp", 17: "udp"}
+# Its number (iana.org/assignments/protocol-numbers).
+_TRANSPORTS = {6: "tcp"}
 _OWNERS: dict[FlowOwner, Literal["opener", "listener", "holder"]] = {
     FlowOwner.OPENER: "opener",
     FlowOwner.LISTENER: "listener",
