@@ -94,6 +94,10 @@ struct signal_struct {
 	atomic_t live;
 };
 
+struct seccomp {
+	int mode;
+};
+
 struct task_struct {
 	__s32 tgid;
 	char comm[16];
@@ -102,6 +106,7 @@ struct task_struct {
 	struct task_struct *real_parent;
 	struct task_struct *group_leader;
 	struct signal_struct *signal;
+	struct seccomp seccomp;
 };
 
 #pragma clang attribute pop

@@ -44,15 +44,16 @@ enum lost_place {
 	LOST_RECORDS = 5,          /* records without plaintext that found no room */
 	LOST_SOCKET_TABLE = 6,     /* a socket that could not be remembered: sockets */
 	LOST_HELD_BACK = 7,        /* not known to be AI in time, and the ring was half full: bytes */
-	LOST_PLACES = 8,
+	LOST_SPARED = 8,           /* calls of processes that spare_filtered is for */
+	LOST_PLACES = 9,
 };
 
 /* Not a record: what user space tells the programs before it loads them (.rodata). */
 struct settings {
 	__u64 max_call_bytes; /* of one call, what is sent at most; the last piece always is */
-	__u64 undecided_bytes; /* of each direction, what is sent though the ring is half full */
+	__u64 undecided_bytes; /* of each direction, sent though the ring is half full */
 	__u32 monitor_pid;    /* whose own TLS is left alone */
-	__u32 unused;
+	__u32 spare_filtered; /* not 0: leave processes under seccomp alone, a return kills them */
 };
 
 /* Not a record either: from a connection object to its client random. What is followed, if not

@@ -13,8 +13,8 @@
  * a reader knows what it missed whatever the reason. A muted connection costs one look-up.
  *
  * Until user space says what a connection is, it may fill half of the ring and no more, but for
- * its first bytes: those decide. So one program that floods, before it is muted, costs no other
- * its records.
+ * its first bytes, and past three quarters for the first few of those: they decide. So one
+ * program that floods, before it is muted, costs no other its records.
  */
 #include "common.h"
 
@@ -206,6 +206,13 @@ static __always_inline bool muted(const struct connection_id *id, struct connect
 	return connection->verdict == VERDICT_MUTED;
 }
 
+static __always_inline bool is_filtered(void)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+
+	return bpf_core_field_exists(task->seccomp) && BPF_CORE_READ(task, seccomp.mode);
+}
+
 /* Reports 0 when the call is worth waiting for, 1 when its return need not be seen: the
  * values that a session probe returns to the kernel. */
 static __always_inline int enter(struct pt_regs *ctx, enum direction direction, __u64 done)
@@ -221,6 +228,10 @@ static __always_inline int enter(struct pt_regs *ctx, enum direction direction, 
 	connection = find_connection(ctx, &id);
 	if (!connection || muted(&id, connection))
 		return 1;
+	if (settings.spare_filtered && is_filtered()) {
+		count_lost(LOST_SPARED, 1);
+		return 1;
+	}
 	if (bpf_map_update_elem(&calls, &thread, &call, BPF_ANY)) {
 		count_lost(LOST_CALL_TABLE, 1);
 		return 1;
@@ -295,9 +306,13 @@ static __always_inline bool hold_back(const struct connection_id *id,
 				      struct connection *connection, __u64 direction, __u64 bytes)
 {
 	struct tls_process *process;
+	__u64 always;
 
-	if (connection->verdict == VERDICT_WANTED ||
-	    connection->position[direction] < settings.undecided_bytes || !records_crowded())
+	if (connection->verdict == VERDICT_WANTED || !records_wait(2))
+		return false;
+	/* A flood may be of ever new connections. */
+	always = records_wait(3) ? MAX_DATA : settings.undecided_bytes;
+	if (connection->position[direction] < always)
 		return false;
 	connection->position[direction] += bytes;
 	connection->held_back += bytes;

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import ctypes.util
 import functools
+import importlib
+import json
 import os
 import shutil
 import subprocess
@@ -71,15 +73,31 @@ def _bpftool() -> str | None:
 
 
 def _node_packages() -> str | None:
-    if (ROOT / ".cache/node/node_modules/openai").is_dir():
-        return None
-    return "needs the npm package openai: make setup"
+    wanted = json.loads((ROOT / "tests/e2e/clients/package.json").read_text())["dependencies"]
+    away = [n for n in wanted if not (ROOT / ".cache/node/node_modules" / n).is_dir()]
+    return f"needs the npm packages {', '.join(away)}: make setup" if away else None
 
 
 def _openssl() -> str | None:
     if Path("/usr/include/openssl/ssl.h").exists():
         return None
     return "needs OpenSSL's headers: apt-get install libssl-dev"
+
+
+def tls_libraries() -> list[str]:
+    """The files of the TLS library that this Python uses; none where it is built into it."""
+    importlib.import_module("_ssl")
+    lines = Path("/proc/self/maps").read_text().splitlines()
+    paths = {line.split(maxsplit=5)[5] for line in lines if len(line.split(maxsplit=5)) == 6}
+    return [p for p in paths if Path(p).name.startswith(("libssl.so", "libcrypto.so"))]
+
+
+def _shared_libssl() -> str | None:
+    return None if tls_libraries() else "needs a Python that loads libssl as a library"
+
+
+def _full_device() -> str | None:
+    return None if Path("/dev/full").exists() else "needs /dev/full, a Linux device"
 
 
 def _git() -> str | None:
@@ -112,6 +130,8 @@ PROBES: Mapping[str, tuple[Probe, ...]] = {
     "gcc": (_program("gcc", "gcc libc6-dev"),),
     "clang": (_program("clang", "clang"), _program("llvm-strip", "llvm")),
     "openssl": (_openssl,),
+    "shared libssl": (_shared_libssl,),
+    "full device": (_full_device,),
     "bpftool": (_bpftool,),
     "curl": (_program("curl", "curl"),),
     "nghttpx": (_program("nghttpx", "nghttp2-proxy"),),

@@ -28,7 +28,10 @@ def test_the_wheel_ships_the_package_and_the_objects_for_both_architectures(dist
     (wheel,) = dist.glob(f"busted-{busted.__version__}-py3-none-any.whl")
     names = set(zipfile.ZipFile(wheel).namelist())
     sources = {str(path.relative_to(ROOT / "src")) for path in (ROOT / "src/busted").rglob("*.py")}
-    objects = {f"busted/kernel/objects/tls.{m}.bpf.o" for m in ("x86_64", "aarch64")}
+    programs = {path.name.removesuffix(".bpf.c") for path in (ROOT / "bpf").glob("*.bpf.c")}
+    objects = {
+        f"busted/kernel/objects/{p}.{m}.bpf.o" for p in programs for m in ("x86_64", "aarch64")
+    }
     licenses = {
         f"busted-{busted.__version__}.dist-info/licenses/{n}" for n in ("LICENSE", "bpf/LICENSE")
     }

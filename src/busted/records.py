@@ -81,6 +81,7 @@ class LostPlace(enum.IntEnum):
     RECORDS = 5
     SOCKET_TABLE = 6
     HELD_BACK = 7
+    SPARED = 8
 
 
 class Layout:
@@ -117,11 +118,11 @@ FLOW = Layout(
     "local_port H remote_port H local 16s remote 16s "
     "comm 16s error H operation B role B owner B agent B transport B unused x",
 )
+TLS_RANDOM = Layout("tls_random", _TLS + "random 32s")
 _WIRE = _RECORD + "cookie Q netns Q position I length I "
 DNS_MESSAGE = Layout("dns_message", _WIRE + "total I direction B over_tcp B unused 2x")
 CLIENT_HELLO = Layout("client_hello", _WIRE + "total I unused 4x")
-TLS_RANDOM = Layout("tls_random", _TLS + "random 32s")
-SETTINGS = Layout("settings", "max_call_bytes Q undecided_bytes Q monitor_pid I unused 4x")
+SETTINGS = Layout("settings", "max_call_bytes Q undecided_bytes Q monitor_pid I spare_filtered I")
 RANDOM_PATH = Layout("random_path", "zero I pointer I offset I unused 4x")
 CONNECTION_ID = Layout("connection_id", "connection Q pid I pad 4x")
 JUDGEMENT = Layout("judgement", "since_ns Q verdict Q")

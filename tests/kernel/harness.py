@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO, Any, NamedTuple
 
 from busted.kernel.client_random import RandomPath, random_path
 from busted.kernel.elf import ElfFile
@@ -137,7 +137,7 @@ class Watched:
 
 
 @contextmanager
-def watched(way: Way, directory: Path, **limits: int) -> Iterator[Watched]:
+def watched(way: Way, directory: Path, **limits: Any) -> Iterator[Watched]:
     """Load, attach to a fresh library, and take everything away again."""
     with watched_target(way, open_target(build_library(directory)), **limits) as programs:
         yield programs
@@ -151,12 +151,17 @@ def watched_target(
     ring_bytes: int = 1 << 20,
     max_call_bytes: int = 1 << 20,
     undecided_bytes: int = UNDECIDED_BYTES,
+    spare_filtered: bool = False,
 ) -> Iterator[Watched]:
     """Load, attach to a target, which is closed then, and take everything away again."""
     with ExitStack() as opened:
         shared = opened.enter_context(closing(SharedMaps(ring_bytes)))
         programs = TlsPrograms(
-            way, shared, max_call_bytes=max_call_bytes, undecided_bytes=undecided_bytes
+            way,
+            shared,
+            max_call_bytes=max_call_bytes,
+            undecided_bytes=undecided_bytes,
+            spare_filtered=spare_filtered,
         )
         opened.callback(programs.close)
         programs.attach(target, cookie=7)
@@ -165,7 +170,7 @@ def watched_target(
 
 
 @contextmanager
-def objects(directory: Path, path: RandomPath, **limits: int) -> Iterator[Watched]:
+def objects(directory: Path, path: RandomPath, **limits: Any) -> Iterator[Watched]:
     """As `watched`, by the best way, with the random of the objects that `make` makes."""
     found = open_target(build_library(directory))
     target = Target(found.fd, found.path, found.kind, found.places, path)

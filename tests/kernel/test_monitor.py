@@ -23,6 +23,7 @@ from busted.events import Coverage, Event, Prompt, Response
 from busted.kernel.mappings import MappingWatch
 from busted.kernel.targets import Mapping, running_processes
 from tests.kernel.harness import DEADLINE_SECONDS
+from tests.requirements import require, tls_libraries
 
 pytestmark = pytest.mark.needs("kernel")
 
@@ -100,6 +101,7 @@ class Bed:
         """The environment of a client with a copy of the TLS library that nobody else has."""
         directory = self.directory / name
         directory.mkdir()
+        require("shared libssl")
         for library in tls_libraries():
             shutil.copy(library, directory)
         return {"LD_LIBRARY_PATH": str(directory)}
@@ -133,16 +135,6 @@ async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
     writer.write(RESPONSE)
     await writer.drain()
     writer.close()
-
-
-def tls_libraries() -> list[str]:
-    """The files of the TLS library that Python uses, as this process has them mapped."""
-    lines = Path("/proc/self/maps").read_text().splitlines()
-    paths = {line.split(maxsplit=5)[5] for line in lines if len(line.split(maxsplit=5)) == 6}
-    found = [p for p in paths if Path(p).name.startswith(("libssl.so", "libcrypto.so"))]
-    if not found:
-        pytest.skip("needs a Python that loads libssl as a library")
-    return found
 
 
 async def until(happened: Callable[[], bool]) -> None:

@@ -21,8 +21,7 @@ from busted.kernel.features import probe
 from busted.kernel.programs import best_way
 from busted.records import TlsData, TlsRandom
 from tests.kernel.harness import DEADLINE_SECONDS, Watched, objects, open_target, watched_target
-from tests.kernel.test_monitor import tls_libraries
-from tests.requirements import require
+from tests.requirements import require, tls_libraries
 
 pytestmark = pytest.mark.needs("kernel", "attach cookie", "gcc")
 
@@ -90,6 +89,7 @@ def server(tmp_path: Path) -> Server:
 def test_a_connection_of_libssl_is_told_with_the_random_on_the_wire(
     server: Server, tmp_path: Path
 ) -> None:
+    require("shared libssl")
     # A copy of its own, so that no other program of this host is probed.
     for library in tls_libraries():
         shutil.copy(library, tmp_path)

@@ -8,6 +8,7 @@ from busted.classifier.credential import HASH_BYTES, credential
 from busted.classifier.options import DEFAULT_OPTIONS
 from busted.classifier.providers import host_name
 from busted.events import Usage
+from busted.protocols.http import by_name
 
 NAMES = st.sampled_from(
     [
@@ -29,13 +30,14 @@ COUNTS = st.none() | st.integers(-(2**63), 2**63 - 1)
 
 @given(HEADERS, TEXTS)
 def test_any_headers_are_read(headers: tuple[tuple[str, str], ...], target: str) -> None:
-    for told in (fingerprint.sdk(headers), fingerprint.agent(headers)):
+    named = by_name(headers)
+    for told in (fingerprint.sdk(named), fingerprint.agent(named)):
         if told is not None:
             assert 0 < len(told.name) <= 2 * fingerprint.MAX_VERSION_CHARS + 1
             assert len(told.version or "") <= fingerprint.MAX_VERSION_CHARS
-    assert len(fingerprint.api_version(headers, target) or "") <= fingerprint.MAX_VERSION_CHARS
+    assert len(fingerprint.api_version(named, target) or "") <= fingerprint.MAX_VERSION_CHARS
     assert len(fingerprint.betas(headers)) <= fingerprint.MAX_BETAS
-    carried = credential(headers, target, b"key")
+    carried = credential(named, target, b"key")
     assert carried is None or len(carried.hash) == 2 * HASH_BYTES
 
 

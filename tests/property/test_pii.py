@@ -1,7 +1,11 @@
+import sys
+from unittest.mock import patch
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from busted.classifier.pii import find, redact
+from busted.classifier import pii
+from busted.classifier.pii import find, find_in_body, redact
 
 KEY = b"key"
 SECRETS = ["bob@example.com", "4111 1111 1111 1111", "sk-" + "a1" * 20, "AKIA" + "A1" * 8]
@@ -29,3 +33,32 @@ def test_a_secret_between_anything_is_found(between: list[str]) -> None:
     for secret in SECRETS:
         found = find(secret.join(between))
         assert len(found) == len(between) - 1
+
+
+escapes = [
+    b"\\n",
+    b"\\\\",
+    b'\\"',
+    b"\\",
+    b"\\u",
+    b"\\u00e9",
+    b"\\u00",
+    b"n",
+    b"u0041",
+    b"x" * 70,
+    b": ",
+]
+bodies = st.lists(
+    st.sampled_from([*escapes, b"authorization", b"Bearer "])
+    | st.sampled_from(SECRETS).map(str.encode)
+    | pieces.map(lambda piece: piece.encode("utf-8", "replace")),
+    max_size=30,
+).map(b"".join)
+
+
+@given(bodies)
+def test_escapes_far_from_what_is_found_do_not_matter(body: bytes) -> None:
+    """Blanking the escapes of the whole body finds no more and no less."""
+    found = find_in_body(body)
+    with patch.object(pii, "_AROUND", sys.maxsize // 2):
+        assert find_in_body(body) == found

@@ -32,7 +32,7 @@ from busted.agent.pipeline import Origin, Outside, Pipeline
 from busted.agent.recording import Header, LibraryFacts, RecordingWriter, Tick
 from busted.enrich.processes import Processes
 from busted.events import Coverage, Event, Library, Process
-from busted.kernel import elf, features
+from busted.kernel import elf, features, filtered
 from busted.kernel.libbpf import BpfError
 from busted.kernel.mappings import MappingWatch
 from busted.kernel.names import NamePrograms
@@ -48,7 +48,7 @@ from busted.kernel.targets import (
     mappings,
     running_processes,
 )
-from busted.records import ConnectionKey, Flow, ProcessKey, decode
+from busted.records import ConnectionKey, Flow, LostPlace, ProcessKey, decode
 
 log = logging.getLogger(__name__)
 
@@ -92,6 +92,7 @@ class Monitor:
         self._failure: BaseException | None = None
         self._counts: Counter[str] = Counter()
         self._told: Coverage | None = None
+        self._lost_in_kernel: dict[LostPlace, int] | None = None  # once nothing counts any more
         self._stopped = asyncio.Event()
         self.lost_after: Callable[[], dict[str, int]] = dict
         """What was lost after `emit` took an event, by place."""
@@ -360,8 +361,9 @@ class Monitor:
         loop.call_later(TICK_SECONDS, self._tick, loop)
 
     def lost(self) -> dict[str, int]:
-        """Return what was lost so far, by place, where it is not zero."""
-        lost = {place.name.lower(): count for place, count in self._shared.lost().items()}
+        """Return what was lost so far, by place, where it is not zero; after `run()`, in all."""
+        counted = self._shared.lost() if self._lost_in_kernel is None else self._lost_in_kernel
+        lost = {place.name.lower(): count for place, count in counted.items()}
         if self._watch.lost:
             lost["mapping_watch"] = self._watch.lost
         if self._recording and self._recording.lost:
@@ -405,6 +407,7 @@ class Monitor:
             if self._recording:
                 self._recording.add(Tick(now_ns, last=True))
             self._report(events)
+            self._lost_in_kernel = self._shared.lost()
             self._tell_coverage(always=True)
 
 
@@ -432,7 +435,12 @@ def _share(settings: Settings) -> SharedMaps:
 
 def _load(settings: Settings, found: features.Features, shared: SharedMaps) -> TlsPrograms:
     with _refusals():
-        return TlsPrograms(best_way(found), shared, max_call_bytes=settings.max_call_bytes)
+        return TlsPrograms(
+            best_way(found),
+            shared,
+            max_call_bytes=settings.max_call_bytes,
+            spare_filtered=filtered.return_probes_kill(),
+        )
 
 
 @contextlib.contextmanager

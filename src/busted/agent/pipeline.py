@@ -110,6 +110,8 @@ class Pipeline:
         self._connections = Connections() if connections is None else connections
         self._readers: dict[ConnectionKey, ConnectionReader] = {}
         self._mcp = Memory()
+        # In the order of their last use; the others have nothing that could expire.
+        self._waiting: dict[ConnectionKey, Connection] = {}
         self._muted: set[ConnectionKey] = set()
         self._wanted: set[ConnectionKey] = set()
         self._counts: Counter[ConnectionKey] = Counter()
@@ -176,10 +178,12 @@ class Pipeline:
 
     def expire(self, now_ns: int) -> Iterator[Event]:
         """Yield what has waited too long for its end; `now_ns` is on the records' clock."""
-        for connection in self._connections:
-            reader = self._readers.get(connection.key)
+        for key, connection in list(self._waiting.items()):
+            reader = self._readers.get(key)
             if reader is not None:
-                observed = self._ask(connection.key, partial(reader.expire, now_ns))
+                observed = self._ask(key, partial(reader.expire, now_ns))
+                if not reader.is_waiting:
+                    self._waiting.pop(key, None)
                 yield from self._events(connection, reader, observed)
         yield from self._follow("flows", partial(self._flows.expire, now_ns))
 
@@ -253,7 +257,10 @@ class Pipeline:
     def _data(
         self, connection: Connection, reader: ConnectionReader, record: TlsData
     ) -> Iterator[Event]:
+        self._waiting.pop(record.key, None)
         observed = self._ask(record.key, partial(_read, connection, reader, record))
+        if reader.is_waiting and record.key in self._readers:
+            self._waiting[record.key] = connection
         yield from self._events(connection, reader, observed)
 
     def _judge(self, key: ConnectionKey, reader: ConnectionReader) -> None:
@@ -282,6 +289,7 @@ class Pipeline:
     def _mute(self, key: ConnectionKey) -> None:
         self._muted.add(key)
         self._readers.pop(key, None)
+        self._waiting.pop(key, None)
         self._outside.mute(key)
 
     def _close(self, key: ConnectionKey, now_ns: int) -> Iterator[Event]:
@@ -290,6 +298,7 @@ class Pipeline:
             yield from self._finish(connection, now_ns)
 
     def _finish(self, connection: Connection, now_ns: int) -> Iterator[Event]:
+        self._waiting.pop(connection.key, None)
         reader = self._readers.pop(connection.key, None)
         if reader is not None:
             observed = self._ask(connection.key, partial(reader.close, now_ns))

@@ -17,11 +17,10 @@ from busted.classifier import fingerprint, mcp, pii, requests
 from busted.classifier.answers import AnswerReader
 from busted.classifier.collect import BodyStore
 from busted.classifier.direction import Direction
-from busted.classifier.mcp_memory import Pending
 from busted.classifier.options import DEFAULT_OPTIONS, Options
 from busted.classifier.privacy import path_of, safe_headers, safe_target
 from busted.classifier.providers import Provider
-from busted.classifier.requests import AI_CLASSES, ContentClass
+from busted.classifier.requests import AI_CLASSES, ContentClass, Request
 from busted.events import Action, Finding, Sdk
 from busted.protocols.detect import Protocol, detect
 from busted.protocols.http import (
@@ -30,6 +29,7 @@ from busted.protocols.http import (
     HttpMessage,
     HttpRequest,
     HttpResponse,
+    by_name,
     header,
 )
 from busted.protocols.http1 import Http1Parser, Side
@@ -112,46 +112,44 @@ def classify(
     """
     protocol = detect(payload)
     provider = options.providers.find(sni)
-    found = Classification(protocol=protocol, provider=_id(provider))
-    if protocol not in _UNREADABLE:
-        found = _read(payload, direction, sni, options, found)
-    return msgspec.structs.replace(
-        found,
-        interesting=found.content_class in AI_CLASSES or found.provider is not None,
-        provider_name=options.providers.name(found.provider),
-    )
-
-
-def _read(
-    payload: bytes,
-    direction: Direction,
-    sni: str | None,
-    options: Options,
-    found: Classification,
-) -> Classification:
-    """Return what was found, with what can be read added."""
-    head, body, truncated = _split(payload, found.protocol, direction)
+    if protocol in _UNREADABLE:
+        return Classification(
+            interesting=provider is not None,
+            protocol=protocol,
+            provider=_id(provider),
+            provider_name=options.providers.name(_id(provider)),
+        )
+    head, body, truncated = _split(payload, protocol, direction)
+    store = BodyStore(header(head.headers, "content-encoding") if head else None)
+    store.feed(body)
     buffer = _Buffer(
+        payload=payload,
+        protocol=protocol,
+        provider=provider,
         head=head,
         body=body,
         truncated=truncated,
-        store=BodyStore(header(head.headers, "content-encoding") if head else None),
+        store=store,
         direction=direction,
         sni=sni,
         options=options,
     )
-    buffer.store.feed(body)
-    judged = _judged(buffer, found)
-    return msgspec.structs.replace(
-        judged,
-        pii=_findings(payload, buffer.store.decoded),
-        actions=tuple(told for action in judged.actions for told in pii.examine(action, direction)),
-    )
+    if isinstance(head, HttpRequest):
+        return _of_request(buffer, _as_request(buffer))
+    if isinstance(head, HttpResponse):
+        return _of_answer(buffer, *_as_answer(buffer))
+    return _without_head(buffer)
 
 
 class _Buffer(msgspec.Struct, frozen=True, kw_only=True):
-    """A buffer taken apart: its head if it has one, and its body with chunks joined."""
+    """A buffer taken apart: its head if it has one, and its body with chunks joined.
 
+    `provider` is who may be meant by the server name.
+    """
+
+    payload: bytes
+    protocol: Protocol
+    provider: Provider | None
     head: HttpRequest | HttpResponse | None
     body: bytes
     truncated: bool
@@ -196,13 +194,13 @@ def _first(
     head: HttpRequest | HttpResponse | None = None
     body: list[bytes] = []
     for message in messages:
+        if message.stream_id != stream:
+            continue
         match message:
-            case _ if message.stream_id != stream:
-                continue
-            case HttpRequest() | HttpResponse():
-                head = message
             case HttpBody():
                 body.append(message.data)
+            case HttpRequest() | HttpResponse():
+                head = message
             case HttpEnd():
                 return _if_known(head), b"".join(body), message.truncated
     return _if_known(head), b"".join(body), bool(messages)
@@ -215,91 +213,107 @@ def _if_known(head: HttpRequest | HttpResponse | None) -> HttpRequest | HttpResp
     return head if head and head.status else None
 
 
-def _judged(buffer: _Buffer, found: Classification) -> Classification:
-    if isinstance(buffer.head, HttpRequest):
-        return _as_request(buffer, found)
-    if isinstance(buffer.head, HttpResponse):
-        return _as_answer(buffer, found)
-    # Without a head: as what goes this way for a client first, then as the other.
-    judges = [_as_request, _as_answer]
-    for judge in judges if buffer.direction is Direction.WRITE else reversed(judges):
-        judged = judge(buffer, found)
-        if judged.content_class != "none":
-            return judged
-    return found
+def _without_head(buffer: _Buffer) -> Classification:
+    """Judge a body as what goes this way for a client first, then as the other."""
+    is_write = buffer.direction is Direction.WRITE
+    for as_request in (is_write, not is_write):
+        if as_request:
+            request = _as_request(buffer)
+            if request.content_class != "none":
+                return _of_request(buffer, request)
+        else:
+            reader, actions = _as_answer(buffer)
+            if reader.content_class != "none":
+                return _of_answer(buffer, reader, actions)
+    return Classification(
+        interesting=buffer.provider is not None,
+        protocol=buffer.protocol,
+        provider=_id(buffer.provider),
+        provider_name=buffer.options.providers.name(_id(buffer.provider)),
+        pii=_findings(buffer),
+    )
 
 
-def _as_request(buffer: _Buffer, found: Classification) -> Classification:
-    head = buffer.head if isinstance(buffer.head, HttpRequest) else None
-    request = requests.read(
-        head,
+def _as_request(buffer: _Buffer) -> Request:
+    return requests.read(
+        buffer.head if isinstance(buffer.head, HttpRequest) else None,
         buffer.store,
         sni=buffer.sni,
         truncated=buffer.truncated,
-        pending=Pending(),
+        pending=None,
         options=buffer.options,
     )
+
+
+def _of_request(buffer: _Buffer, request: Request) -> Classification:
+    head = buffer.head if isinstance(buffer.head, HttpRequest) else None
+    provider = _id(request.provider if head else buffer.provider)
+    asked, sdk, agent, http = request.asked, request.sdk, request.agent, None
     if head is not None:
-        found = msgspec.structs.replace(
-            found,
-            endpoint=path_of(head.target),
-            sdk=request.sdk or fingerprint.sdk(head.headers),
-            agent=request.agent or fingerprint.agent(head.headers),
-            http=HttpInfo(
-                method=head.method,
-                path=safe_target(head.target),
-                headers=safe_headers(head.headers),
-            ),
+        http = HttpInfo(
+            method=head.method, path=safe_target(head.target), headers=safe_headers(head.headers)
         )
-    if request.asked is not None:
-        found = msgspec.structs.replace(
-            found,
-            model=request.asked.model,
-            stream=request.asked.stream,
-            params=request.asked.params,
-            signature=request.signature,
-        )
-    return msgspec.structs.replace(
-        found,
+        if asked is None:  # no prompt, so nobody looked yet who sends it
+            headers = by_name(head.headers)
+            sdk, agent = fingerprint.sdk(headers), fingerprint.agent(headers)
+    return Classification(
+        interesting=request.is_ai or provider is not None,
+        protocol=buffer.protocol,
         content_class=request.content_class,
-        confidence=request.confidence,
-        provider=_id(request.provider) if head else found.provider,
-        api=request.dialect and request.dialect.api,
-        operation=request.dialect and request.dialect.operation,
+        provider=provider,
+        provider_name=buffer.options.providers.name(provider),
+        api=request.dialect.api if request.dialect else None,
+        endpoint=path_of(head.target) if head else None,
+        operation=request.dialect.operation if request.dialect else None,
+        model=asked.model if asked else None,
+        stream=asked.stream if asked else None,
+        params=asked.params if asked else {},
+        sdk=sdk,
+        agent=agent,
+        http=http,
         mcp=_mcp(request.rpc) if request.content_class == "mcp" else None,
-        actions=request.actions,
+        pii=_findings(buffer),
+        signature=request.signature,
+        confidence=request.confidence,
+        actions=_examined(request.actions, buffer.direction),
     )
 
 
-def _as_answer(buffer: _Buffer, found: Classification) -> Classification:
-    head = buffer.head if isinstance(buffer.head, HttpResponse) else None
+def _as_answer(buffer: _Buffer) -> tuple[AnswerReader, Sequence[Action]]:
     reader = AnswerReader(
-        head,
+        buffer.head if isinstance(buffer.head, HttpResponse) else None,
         None,
-        buffer.options.providers.find(buffer.sni),
-        pending=Pending(),
+        buffer.provider,
+        pending=None,
         options=buffer.options,
     )
-    actions = reader.feed(buffer.body, 0) + reader.end(buffer.truncated, 0)
-    if head is not None:
-        found = msgspec.structs.replace(
-            found, http=HttpInfo(status=head.status, headers=safe_headers(head.headers))
-        )
-    if reader.dialect is not None:
-        found = msgspec.structs.replace(
-            found,
-            api=reader.dialect.api,
-            operation=reader.dialect.operation,
-            model=reader.answer.model,
-            stream=reader.is_stream,
-        )
-    return msgspec.structs.replace(
-        found,
+    actions = reader.feed(buffer.body, 0)
+    return reader, (*actions, *reader.end(buffer.truncated, 0))
+
+
+def _of_answer(buffer: _Buffer, reader: AnswerReader, actions: Sequence[Action]) -> Classification:
+    head = buffer.head if isinstance(buffer.head, HttpResponse) else None
+    dialect, provider = reader.dialect, _id(buffer.provider)
+    return Classification(
+        interesting=reader.content_class in AI_CLASSES or provider is not None,
+        protocol=buffer.protocol,
         content_class=reader.content_class,
-        confidence=reader.confidence,
+        provider=provider,
+        provider_name=buffer.options.providers.name(provider),
+        api=dialect.api if dialect else None,
+        operation=dialect.operation if dialect else None,
+        model=reader.answer.model if dialect else None,
+        stream=reader.is_stream if dialect else None,
+        http=HttpInfo(status=head.status, headers=safe_headers(head.headers)) if head else None,
         mcp=_mcp(reader.rpc) if reader.content_class == "mcp" else None,
-        actions=tuple(actions),
+        pii=_findings(buffer),
+        confidence=reader.confidence,
+        actions=_examined(actions, buffer.direction),
     )
+
+
+def _examined(actions: Sequence[Action], direction: Direction) -> tuple[Action, ...]:
+    return tuple([told for action in actions for told in pii.examine(action, direction)])
 
 
 def _mcp(messages: Sequence[JsonRpc]) -> McpInfo | None:
@@ -315,8 +329,9 @@ def _mcp(messages: Sequence[JsonRpc]) -> McpInfo | None:
     )
 
 
-def _findings(payload: bytes, body: bytes) -> tuple[Finding, ...]:
+def _findings(buffer: _Buffer) -> tuple[Finding, ...]:
     """Return what is found in the body, placed in the payload if the body stands there as it is."""
+    payload, body = buffer.payload, buffer.store.decoded
     found = pii.find_in_body(body)
     if not found:
         return ()

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 
 from busted.classifier.foreign import mapping
-from busted.protocols.http import Headers, header
+from busted.protocols.http import NamedHeaders
 from busted.protocols.jsonrpc import JsonRpc
 
 # Names that nobody else has.
@@ -56,13 +56,11 @@ def is_a2a(message: JsonRpc) -> bool:
     return message.method in _DISTINCT
 
 
-def is_a2a_request(path: str, headers: Headers) -> bool:
+def is_a2a_request(path: str, headers: NamedHeaders) -> bool:
     """Tell whether an HTTP request is A2A's by its path or its version header."""
-    return (
-        header(headers, "a2a-version") is not None
-        or path.endswith(_PATHS)
-        or _TASK_PATH.search(path) is not None
-    )
+    if "a2a-version" in headers or path.endswith(_PATHS):
+        return True
+    return "/tasks/" in path and _TASK_PATH.search(path) is not None
 
 
 def is_agent_card(body: Mapping[str, object]) -> bool:

@@ -25,17 +25,19 @@ from busted.classifier.providers import Provider
 from busted.classifier.requests import ContentClass, Request
 from busted.events import Action, Response
 from busted.protocols import jsonrpc, partial_json
-from busted.protocols.http import HttpResponse, header
+from busted.protocols.http import Headers, HttpResponse, by_name
 from busted.protocols.jsonrpc import JsonRpc
 from busted.protocols.sse import SseEvent
 
 NANOSECONDS = 1_000_000_000
+_NO_CARRIER = Carrier()
 
 
 class AnswerReader:
     """Feed it the body of one answer; it returns the actions that become complete.
 
-    `request` is None when it was not seen. `content_class` says what the answer is so far.
+    `request` is None when it was not seen, `framing` how the answer comes in events where no head
+    says it. `content_class` says what the answer is so far.
     """
 
     def __init__(
@@ -44,9 +46,10 @@ class AnswerReader:
         request: Request | None,
         provider: Provider | None,
         *,
-        pending: Pending,
+        pending: Pending | None,
         options: Options,
         asked_ns: int | None = None,
+        framing: Callable[[], Framing] | None = None,
     ) -> None:
         self.reported = False
         self.content_class: ContentClass = "http" if head else "none"
@@ -60,15 +63,16 @@ class AnswerReader:
         self._prices = options.prices
         self._asked_ns = asked_ns
         self._first_token_ns: int | None = None
-        self._headers = head.headers if head else ()
-        asked = request.carrier if request else Carrier()
-        self._carrier = mcp_http.answering(asked, self._headers)
+        headers = by_name(head.headers) if head else {}
+        self._type = headers.get("content-type", "").lower()
+        asked = request.carrier if request else _NO_CARRIER
+        self._carrier = mcp_http.answering(asked, headers)
         self._events: Framing | None = None
         self._opening: bytes | None = b""
         self._may_open = False
         self._expected = self.dialect.framing if self.dialect else ServerSentEvents
-        kind = (header(self._headers, "content-type") or "").lower()
-        if announced := event_framing.of_type(kind):
+        kind = self._type
+        if announced := framing or event_framing.of_type(kind, self._expected):
             self._open_stream(announced)
         elif "json" in kind and self._expected is not event_framing.JsonArray:
             self._opening = None
@@ -81,8 +85,8 @@ class AnswerReader:
             wanted = wanted or self._may_open
             if request.content_class in ("mcp", "a2a"):
                 self.content_class = request.content_class
-        encoding = header(self._headers, "content-encoding")
         limit = MAX_BODY_BYTES if wanted else 0
+        encoding = headers.get("content-encoding")
         self._body = BodyStore(encoding, limit=limit, stream=self.is_stream)
         self._wanted = wanted
 
@@ -131,10 +135,13 @@ class AnswerReader:
         if self._events:
             self._events.gap(missing)
 
-    def end(self, truncated: bool, time_ns: int) -> list[Action]:
+    def end(self, truncated: bool, time_ns: int, trailers: Headers = ()) -> list[Action]:
         """The answer is over at `time_ns`: return what was not reported yet."""
         if not self._wanted or self.reported:
             return []
+        if self.dialect is not None and self.dialect.read_end:
+            head = self._head.headers if self._head else ()
+            self.dialect.read_end(self.answer, (*head, *trailers))
         actions: list[Action] = []
         if self._opening is not None:
             actions += self._stream(self._settle(), time_ns)
@@ -144,7 +151,7 @@ class AnswerReader:
         if self._events:
             actions += self._told(self._events.finish(), time_ns)
         else:
-            actions += self._whole()
+            actions += self._whole(truncated)
         if self.reported or self.dialect is None:
             return actions
         return actions + self._report(truncated, time_ns)
@@ -193,13 +200,17 @@ class AnswerReader:
         raw = event.data.encode("utf-8", "replace")
         if self.dialect is None and b'"jsonrpc"' in raw:
             return self._rpc(raw)
-        value = mapping(partial_json.parse(raw).value) if raw.startswith(b"{") else {}
-        if self.dialect is None and self._request is None:
-            self.dialect = dialects.by_answer(value)
-        if self.dialect is None:
-            return ()
+        is_object = raw.startswith(b"{")
+        if self.dialect is None or not (
+            is_object and self.dialect.read_usual_event(self.answer, raw)
+        ):
+            value = mapping(partial_json.parse(raw).value) if is_object else {}
+            if self.dialect is None and self._request is None:
+                self.dialect = dialects.by_answer(value)
+            if self.dialect is None:
+                return ()
+            self.dialect.read_event(self.answer, event.data, value)
         self.content_class = "llm_stream"
-        self.dialect.read_event(self.answer, event.data, value)
         self.answer.truncated |= event.truncated
         if self.answer.started and self._first_token_ns is None:
             self._first_token_ns = time_ns
@@ -213,7 +224,13 @@ class AnswerReader:
         if opened is not None:
             self.content_class = "mcp"
             self._carrier = opened
-            self._pending.memory.endpoints.put(opened.place, None)
+            self._waiting().memory.endpoints.put(opened.place, None)
+
+    def _waiting(self) -> Pending:
+        """Return what waits for an answer: nothing, if this is a buffer by itself."""
+        if self._pending is None:
+            self._pending = Pending()
+        return self._pending
 
     def _rpc(self, raw: bytes) -> tuple[Action, ...]:
         messages = jsonrpc.read(raw)
@@ -221,7 +238,7 @@ class AnswerReader:
         carrier = self._carrier
         if self.content_class == "mcp" and not carrier.declared:
             carrier = msgspec.structs.replace(carrier, declared=True)
-        found = mcp.actions(messages, carrier, self._pending, "server", len(raw))
+        found = mcp.actions(messages, carrier, self._waiting(), "server", len(raw))
         if found:
             self.content_class = "mcp"
         elif messages and self.content_class in ("http", "none"):
@@ -230,11 +247,11 @@ class AnswerReader:
 
     # Whole answers
 
-    def _whole(self) -> list[Action]:
+    def _whole(self, truncated: bool) -> list[Action]:
         raw = self._body.decoded
         if self.dialect is None and b'"jsonrpc"' in raw:
             return list(self._rpc(raw))
-        parsed = partial_json.parse(raw)
+        parsed = partial_json.parse(raw, cut=truncated)
         value = mapping(parsed.value) if parsed.ok else {}
         status = self._head.status if self._head else 0
         if self.dialect is None and self._request is None:
@@ -246,14 +263,15 @@ class AnswerReader:
             if self._request is None and a2a.is_agent_card(value):
                 self.content_class = "a2a"
             return []
-        if self._request is None and self.dialect.is_piece(value):
+        by_itself = self._request is None or self._request.fetches is not None
+        if by_itself and self.dialect.is_piece(value):
             self.content_class, self.reported = "llm_stream", True
             return []
         self.content_class = "llm_response"
         if value:
             self.dialect.read_answer(self.answer, value)
         elif raw and status < 400 and self.dialect.read_bytes:
-            kind = (header(self._headers, "content-type") or "").partition(";")[0].strip().lower()
+            kind = self._type.partition(";")[0].strip()
             self.dialect.read_bytes(self.answer, kind, raw, self._body.size)
             return []
         if status >= 400 and not self.answer.error:
@@ -291,7 +309,7 @@ class AnswerReader:
             latency=self._since_asked(time_ns),
             time_to_first_token=self._since_asked(self._first_token_ns),
             stream=self.is_stream,
-            bytes=self._body.size,
+            bytes=self._body.size - self._unread,
             truncated=truncated,
             missing_bytes=self._body.missing,
         )
@@ -300,6 +318,12 @@ class AnswerReader:
             *answer.tool_calls(provider, truncated=truncated),
             *answer.tool_results(provider, truncated=truncated),
         ]
+
+    @property
+    def _unread(self) -> int:
+        """How many bytes of the body came behind the end of its stream, in the same piece."""
+        # Where a coding hides what belongs to what, all of the piece counts.
+        return self._events.unread if self._events and not self._body.is_coded else 0
 
     def _cost(self, provider: str | None) -> float | None:
         if self.dialect is not None and self.dialect.operation == "count_tokens":

@@ -11,6 +11,7 @@ Source: https://docs.anthropic.com/en/api/messages, .../messages-streaming and
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Literal
 
 import msgspec
 
@@ -141,6 +142,29 @@ def read_event(answer: Answer, data: str, body: Mapping[str, object]) -> None:
             answer.finished = True
 
 
+class _TextDelta(msgspec.Struct, frozen=True):
+    type: Literal["text_delta"]
+    text: str
+
+
+class _UsualEvent(msgspec.Struct, frozen=True):
+    type: Literal["content_block_delta"]
+    delta: _TextDelta
+
+
+_usual_event = msgspec.json.Decoder(_UsualEvent)
+
+
+def read_usual_event(answer: Answer, data: bytes) -> bool:
+    """Read what nearly every event of a stream is, at a third of the cost; False if it is other."""
+    try:
+        event = _usual_event.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+    answer.say(event.delta.text)
+    return True
+
+
 def _head(answer: Answer, message: Mapping[str, object]) -> None:
     answer.model = answer.model or string(message.get("model"), MAX_NAME_CHARS)
     answer.finish_reason = (
@@ -233,14 +257,17 @@ def _messages(turn: Mapping[str, object]) -> Iterator[ChatMessage]:
     content = turn.get("content")
     said: list[str] = []
     for part in items(content) or (content,):
-        match mapping(part).get("type"):
+        block = mapping(part)
+        match block.get("type"):
+            case "text":
+                said.append(text_of(part))
             case "tool_result":
-                yield ChatMessage(role="tool", content=text_of(mapping(part).get("content")))
+                yield ChatMessage(role="tool", content=text_of(block.get("content")))
             case str(kind) if kind.endswith("_tool_result"):
-                returned, _ = _returned(mapping(part).get("content"))
+                returned, _ = _returned(block.get("content"))
                 yield ChatMessage(role="tool", content=returned)
             case str(kind) if kind in _CALLS:
-                name = str(mapping(part).get("name"))[:MAX_NAME_CHARS]
+                name = str(block.get("name"))[:MAX_NAME_CHARS]
                 said.append(f"[tool call: {name}]")
             case _:
                 said.append(text_of(part))

@@ -62,6 +62,8 @@ PARAMS = (
     "completion_window",
 )
 
+_RANKS = {name: rank for rank, name in enumerate(PARAMS)}
+
 Param = bool | int | float | str
 
 
@@ -94,8 +96,11 @@ def text_of(content: object) -> str:
 
 def _part(part: Mapping[str, object]) -> str:
     for key in ("text", "refusal", "transcript", "content"):
-        if isinstance(part.get(key), str | list):
-            return text_of(part[key])
+        text = part.get(key)
+        if isinstance(text, str):
+            return text
+        if isinstance(text, list):
+            return text_of(text)
     kind = string(part.get("type"), MAX_NAME_CHARS) or "unknown"
     # OpenAI: {"type": "image_url", "image_url": {"url": "data:image/png;base64,..."}},
     # {"type": "input_audio", "input_audio": {"data": ..., "format": "wav"}},
@@ -141,7 +146,7 @@ def encoded_size(data: str) -> int:
 def params_of(body: Mapping[str, object]) -> dict[str, Param]:
     """Return the settings of a request that hold no content; of an object, its type."""
     found: dict[str, Param] = {}
-    for name in [name for name in PARAMS if name in body]:
+    for name in sorted(body.keys() & _RANKS.keys(), key=_RANKS.__getitem__):
         value = body[name]
         if isinstance(value, dict):
             value = value.get("type")
@@ -157,11 +162,13 @@ def params_of(body: Mapping[str, object]) -> dict[str, Param]:
 def tools_of(body: Mapping[str, object]) -> tuple[str, ...]:
     """Return the names of the tools that a request offers; of a nameless one, its type."""
     names = []
-    for tool in map(mapping, items(body.get("tools"))[:MAX_TOOLS]):
-        inner = mapping(tool.get("function")) or tool
-        name = string(inner.get("name"), MAX_NAME_CHARS) or string(tool.get("type"), MAX_NAME_CHARS)
-        if name:
-            names.append(name)
+    for tool in items(body.get("tools"))[:MAX_TOOLS]:
+        if isinstance(tool, dict):
+            name = string(tool.get("name"), MAX_NAME_CHARS)
+            if function := mapping(tool.get("function")):
+                name = string(function.get("name"), MAX_NAME_CHARS)
+            if name := name or string(tool.get("type"), MAX_NAME_CHARS):
+                names.append(name)
     return tuple(names)
 
 
@@ -176,12 +183,13 @@ def is_conversation(value: object) -> bool:
     The last one may be cut short, since bodies are.
     """
     turns = items(value)
-    return bool(turns) and all(
-        isinstance(turn, dict)
-        and (turn.get("role") in ROLES or place == len(turns) - 1 > 0)
-        and (place == len(turns) - 1 or not turn.keys().isdisjoint(_SAYING))
-        for place, turn in enumerate(turns)
-    )
+    for turn in turns[:-1]:
+        if not isinstance(turn, dict) or turn.get("role") not in ROLES:
+            return False
+        if turn.keys().isdisjoint(_SAYING):
+            return False
+    last = turns[-1] if turns else None
+    return isinstance(last, dict) and (len(turns) > 1 or last.get("role") in ROLES)
 
 
 _SAYING = ("content", "tool_calls", "function_call", "refusal")

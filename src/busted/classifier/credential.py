@@ -13,7 +13,7 @@ import re
 
 from busted.classifier.privacy import scheme_of
 from busted.events import Credential
-from busted.protocols.http import Headers, header
+from busted.protocols.http import NamedHeaders
 
 # 64 bits: enough to tell some thousand credentials apart.
 HASH_BYTES = 8
@@ -27,7 +27,7 @@ _KEY_QUERY = re.compile(r"[?&]key=([^&#]{1,4096})")
 _AWS_KEY = re.compile(r"Credential=([^/,\s]{1,256})/")
 
 
-def credential(headers: Headers, target: str, key: bytes) -> Credential | None:
+def credential(headers: NamedHeaders, target: str, key: bytes) -> Credential | None:
     """Return the scheme and the hash of a request's credential; None without one, or no key."""
     if not key:
         return None
@@ -41,8 +41,8 @@ def credential(headers: Headers, target: str, key: bytes) -> Credential | None:
     return Credential(scheme=scheme, hash=digest.hexdigest())
 
 
-def _find(headers: Headers, target: str) -> tuple[str, str] | None:
-    value = (header(headers, "authorization") or "").strip()
+def _find(headers: NamedHeaders, target: str) -> tuple[str, str] | None:
+    value = headers.get("authorization", "").strip()
     scheme, secret = scheme_of(value)
     if scheme == "aws4-hmac-sha256":
         match = _AWS_KEY.search(secret)
@@ -50,7 +50,7 @@ def _find(headers: Headers, target: str) -> tuple[str, str] | None:
     if secret:
         return scheme or "authorization", secret
     for name in _KEY_HEADERS:
-        if secret := (header(headers, name) or "").strip():
+        if secret := headers.get(name, "").strip():
             return name, secret
     match = _KEY_QUERY.search(target)
     return ("query", match[1]) if match else None

@@ -17,6 +17,9 @@ from busted.classifier import (
     bedrock,
     cohere,
     google,
+    google_live,
+    google_predict,
+    grpc_calls,
     ollama,
     openai,
     openai_completions,
@@ -29,7 +32,14 @@ from busted.classifier import (
 )
 from busted.classifier.assembly import Answer
 from busted.classifier.chat import ModelRequest
-from busted.classifier.event_framing import Framing, JsonArray, JsonLines, ServerSentEvents
+from busted.classifier.event_framing import (
+    Framing,
+    GrpcMessages,
+    JsonArray,
+    JsonLines,
+    ServerSentEvents,
+)
+from busted.protocols.http import Headers, HttpRequest
 
 Body = Mapping[str, object]
 
@@ -38,13 +48,20 @@ def _never(body: Body) -> bool:
     return False
 
 
+def _never_usual(answer: Answer, data: bytes) -> bool:
+    return False
+
+
 class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     """One row; `operation` is OpenTelemetry's `gen_ai.operation.name` or, lacking one, a slug.
 
     `is_request` judges a body that came to one of `paths` at an unknown host, `is_distinct`
     one whose path and host are both unknown, `is_answer` a whole answer or a stream's event.
+    `read_usual_event` is `read_event` for the bytes of events that only add text; it returns False,
+    and has read nothing, if this is none of them.
     `is_piece` tells an event that is no answer when it comes alone, as over a WebSocket.
-    `read_bytes` takes an answer that is no JSON: its media type, what was kept of it, its size.
+    `read_bytes` takes an answer that is no JSON: its media type, what was kept of it, its size;
+    `read_end` the fields of its head and of its trailers, when it is over.
     `common_paths` are those that other services have too: alone they say nothing.
     `paths` are empty where the path names the model, see `routes`; `framing` is how its streams
     come where their content type does not say.
@@ -57,10 +74,12 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     read_answer: Callable[[Answer, Body], None]
     read_event: Callable[[Answer, str, Body], None]
     is_request: Callable[[Body], bool]
+    read_usual_event: Callable[[Answer, bytes], bool] = _never_usual
     is_distinct: Callable[[Body], bool] = _never
     is_answer: Callable[[Body], bool] = _never
     is_piece: Callable[[Body], bool] = _never
     read_bytes: Callable[[Answer, str, bytes, int], None] | None = None
+    read_end: Callable[[Answer, Headers], None] | None = None
     common_paths: bool = False
     framing: Callable[[], Framing] = ServerSentEvents
 
@@ -78,6 +97,20 @@ def _media(api: str, operation: str, *paths: str, is_request: Callable[[Body], b
     )
 
 
+def _grpc(api: str) -> Dialect:
+    return Dialect(
+        api=api,
+        operation="",  # the method that is called
+        paths=(),  # see `grpc_calls`
+        read_request=grpc_calls.read_request,
+        read_answer=grpc_calls.read_answer,
+        read_event=grpc_calls.read_event,
+        read_bytes=grpc_calls.read_bytes,
+        read_end=grpc_calls.read_end,
+        is_request=_never,
+    )
+
+
 DIALECTS = (
     Dialect(
         api="anthropic.messages",
@@ -86,6 +119,7 @@ DIALECTS = (
         read_request=anthropic.read_request,
         read_answer=anthropic.read_answer,
         read_event=anthropic.read_event,
+        read_usual_event=anthropic.read_usual_event,
         is_request=anthropic.is_request,
         is_distinct=anthropic.is_distinct_request,
         is_answer=anthropic.is_answer,
@@ -131,6 +165,18 @@ DIALECTS = (
         framing=JsonArray,
     ),
     Dialect(
+        api="google.live",
+        operation="generate_content",
+        paths=(),  # a WebSocket
+        read_request=google_live.read_request,
+        read_answer=google_live.read_answer,
+        read_event=google_live.read_event,
+        is_request=google_live.is_setup,
+        is_distinct=google_live.is_setup,
+        is_answer=google_live.is_answer,
+        is_piece=google_live.is_piece,
+    ),
+    Dialect(
         api="google.count_tokens",
         operation="count_tokens",
         paths=(),
@@ -149,6 +195,17 @@ DIALECTS = (
         is_request=google.is_embedding_request,
     ),
     Dialect(
+        api="google.predict",
+        operation="predict",
+        paths=(),
+        read_request=google_predict.read_request,
+        read_answer=google_predict.read_answer,
+        read_event=google_predict.read_event,
+        is_request=_never,  # TensorFlow Serving has the same paths and bodies
+    ),
+    _grpc("google.grpc"),
+    _grpc("xai.grpc"),
+    Dialect(
         api="bedrock.converse",
         operation="chat",
         paths=(),
@@ -158,6 +215,15 @@ DIALECTS = (
         is_request=bedrock.is_request,
         is_distinct=bedrock.is_distinct_request,
         is_answer=bedrock.is_answer,
+    ),
+    Dialect(
+        api="bedrock.count_tokens",
+        operation="count_tokens",
+        paths=(),
+        read_request=bedrock.read_count_request,
+        read_answer=bedrock.read_count,
+        read_event=bedrock.read_event,
+        is_request=bedrock.is_count_request,
     ),
     Dialect(
         api="bedrock.invoke",
@@ -238,6 +304,7 @@ DIALECTS = (
         read_request=openai.read_request,
         read_answer=openai.read_answer,
         read_event=openai.read_event,
+        read_usual_event=openai.read_usual_event,
         is_request=openai.is_request,
         is_distinct=openai.is_distinct_request,
         is_answer=openai.is_answer,
@@ -264,6 +331,7 @@ DIALECTS = (
         is_request=openai_realtime.is_request,
         is_distinct=openai_realtime.is_request,
         is_answer=openai_realtime.is_answer,
+        is_piece=openai_realtime.is_piece,
     ),
     Dialect(
         api="openai.responses.compact",
@@ -383,7 +451,11 @@ DIALECTS = (
 
 
 _ENDINGS = tuple(sorted({path for row in DIALECTS for path in row.paths}, key=len, reverse=True))
-_BY_ENDING = {ending: [row for row in DIALECTS if ending in row.paths] for ending in _ENDINGS}
+# By the last part of a path: the endings that it can be of, the longest one first, and their rows.
+_BY_LAST_PART: dict[str, list[tuple[str, list[Dialect]]]] = {}
+for _ending in _ENDINGS:
+    _rows = [row for row in DIALECTS if _ending in row.paths]
+    _BY_LAST_PART.setdefault(_ending.rpartition("/")[2], []).append((_ending, _rows))
 _BY_NAME = {row.api: row for row in reversed(DIALECTS)}
 _DISTINCT = tuple(row for row in DIALECTS if row.is_distinct is not _never)
 _ANSWERING = tuple(row for row in DIALECTS if row.is_answer is not _never)
@@ -398,11 +470,28 @@ def by_path(path: str, spoken: str | None = None) -> Dialect | None:
     route = routes.find(path)
     if route is not None and route.api is not None:
         return by_name(route.api)
-    if not path.endswith(_ENDINGS):
+    for ending, rows in _BY_LAST_PART.get(path.rpartition("/")[2], ()):
+        if path.endswith(ending):
+            family = (spoken or "").partition(".")[0]
+            return next((row for row in rows if row.api.startswith(f"{family}.")), rows[0])
+    return None
+
+
+def by_fetch(path: str) -> Dialect | None:
+    """Return the dialect of an answer that a GET of `path` fetches, which may not be there yet."""
+    fetched = routes.fetched(path)
+    row = by_name(fetched.api) if fetched else None
+    return row and msgspec.structs.replace(row, is_piece=openai_responses.is_unfinished)
+
+
+def by_call(head: HttpRequest) -> tuple[Dialect, grpc_calls.Call] | None:
+    """Return the dialect of a call by gRPC, its method as the operation, and the call."""
+    call = grpc_calls.find(head)
+    row = by_name(call.api) if call else None
+    if call is None or row is None:
         return None
-    rows = _BY_ENDING[next(filter(path.endswith, _ENDINGS))]
-    family = (spoken or "").partition(".")[0]
-    return next((row for row in rows if row.api.startswith(f"{family}.")), rows[0])
+    framing = GrpcMessages if call.stream else row.framing
+    return msgspec.structs.replace(row, operation=call.method, framing=framing), call
 
 
 def by_name(api: str | None) -> Dialect | None:

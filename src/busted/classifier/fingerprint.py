@@ -19,7 +19,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 
 from busted.events import Sdk
-from busted.protocols.http import Headers, header
+from busted.protocols.http import Headers, NamedHeaders
 
 MAX_AGENT_CHARS = 512
 MAX_VERSION_CHARS = 40
@@ -78,7 +78,7 @@ _PLUGIN_VERSION = "editor-plugin-version"
 # Headers that name the version of the API; Azure has it in the query.
 _API_VERSIONS = ("anthropic-version", "x-github-api-version")
 _API_VERSION_QUERY = re.compile(r"[?&]api-version=([\w.-]{1,40})(?:[&#]|$)")
-_BETAS = ("anthropic-beta", "openai-beta")
+_BETAS = frozenset(("anthropic-beta", "openai-beta"))
 
 _PRODUCT = re.compile(r"([A-Za-z][\w.-]{0,39})/v?(\d[\w.+-]{0,39})?")
 _PRODUCTS = re.compile(r"(?<![\w./-])" + _PRODUCT.pattern)
@@ -97,43 +97,41 @@ _VENDORS = {
 }
 
 
-def agent(headers: Headers) -> Sdk | None:
+def agent(headers: NamedHeaders) -> Sdk | None:
     """Return the agent, an application for people, that a request's headers name, or None."""
-    told = dict(reversed(headers))  # of several, the first one counts
-    named = _named(told.get("user-agent"), _named_agent)
-    if _COMPANION_HEADERS.isdisjoint(told):
+    named = _named(headers.get("user-agent"), _named_agent)
+    if headers.keys().isdisjoint(_COMPANION_HEADERS):
         return named
     for name, start, client in _COMPANIONS:
-        if name not in told or not told[name].startswith(start):
+        if name not in headers or not headers[name].startswith(start):
             continue
         if named and named.name == client:
             return named
-        plugin = _PRODUCT.match(told.get(_PLUGIN_VERSION, "")[:MAX_AGENT_CHARS])
+        plugin = _PRODUCT.match(headers.get(_PLUGIN_VERSION, "")[:MAX_AGENT_CHARS])
         known = plugin is not None and plugin[1].lower() == client
         return Sdk(name=client, version=plugin[2] if plugin and known else None)
     return named
 
 
-def sdk(headers: Headers) -> Sdk | None:
+def sdk(headers: NamedHeaders) -> Sdk | None:
     """Return the client library that a request's headers name, else the agent, or None."""
-    text = (header(headers, "user-agent") or "")[:MAX_AGENT_CHARS]
-    if match := _STAINLESS.match(text):
-        return Sdk(name=_stainless_name(match[1], match[2].lower()), version=match[3])
+    text = headers.get("user-agent", "")[:MAX_AGENT_CHARS]
     return (
-        _named(text, _named_library)
-        or _named(header(headers, "x-goog-api-client"), _named_library)
+        _named(text, _generated_library)
+        or _named(text, _named_library)
+        or _named(headers.get("x-goog-api-client"), _named_library)
         or _from_stainless(headers)
         or agent(headers)
         or _unknown_product(text)
     )
 
 
-def api_version(headers: Headers, target: str) -> str | None:
+def api_version(headers: NamedHeaders, target: str) -> str | None:
     """Return the version of the API that a request asks for in a header or in its query."""
     for name in _API_VERSIONS:
-        if value := header(headers, name):
+        if value := headers.get(name):
             return value[:MAX_VERSION_CHARS]
-    match = _API_VERSION_QUERY.search(target)
+    match = _API_VERSION_QUERY.search(target) if "api-version=" in target else None
     return match[1] if match else None
 
 
@@ -154,6 +152,14 @@ def _named(text: str | None, named: Callable[[str], Sdk | None]) -> Sdk | None:
 @functools.lru_cache(MAX_REMEMBERED)
 def _named_agent(text: str) -> Sdk | None:
     return _product(text, _AGENTS)
+
+
+@functools.lru_cache(MAX_REMEMBERED)
+def _generated_library(text: str) -> Sdk | None:
+    match = _STAINLESS.match(text)
+    if match is None:
+        return None
+    return Sdk(name=_stainless_name(match[1], match[2].lower()), version=match[3])
 
 
 @functools.lru_cache(MAX_REMEMBERED)
@@ -180,12 +186,12 @@ def _unknown_product(text: str) -> Sdk | None:
     return Sdk(name=match[1].lower(), version=match[2])
 
 
-def _from_stainless(headers: Headers) -> Sdk | None:
-    language = header(headers, "x-stainless-lang")
+def _from_stainless(headers: NamedHeaders) -> Sdk | None:
+    language = headers.get("x-stainless-lang")
     if not language:
         return None
-    vendor = "anthropic" if header(headers, "anthropic-version") else "stainless"
-    version = header(headers, "x-stainless-package-version")
+    vendor = "anthropic" if headers.get("anthropic-version") else "stainless"
+    version = headers.get("x-stainless-package-version")
     return Sdk(
         name=_stainless_name(vendor, language.lower()[:MAX_VERSION_CHARS]),
         version=version[:MAX_VERSION_CHARS] if version else None,
@@ -203,7 +209,7 @@ def signature(
     api: str | None, client: str | None, keys: Iterable[str], tools: Iterable[str]
 ) -> str:
     """Return the shape of a request as 16 hex digits: which keys and tools, not their values."""
-    parts = (api or "", client or "", *sorted(set(keys)), "", *sorted(set(tools)))
+    parts = (api or "", client or "", *sorted({*keys}), "", *sorted({*tools}))
     shape = "|".join(parts).encode("utf-8", "surrogatepass")
     known = len(shape) <= MAX_REMEMBERED_BYTES
     return f"{_remembered_fnv1a(shape) if known else fnv1a(shape):016x}"

@@ -8,6 +8,9 @@ Source: https://platform.openai.com/docs/api-reference/chat
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import msgspec
 
 from busted.classifier.assembly import MAX_ERROR_CHARS, Answer, error_of
 from busted.classifier.chat import (
@@ -45,8 +48,8 @@ def is_distinct_request(body: Mapping[str, object]) -> bool:
 def read_request(body: Mapping[str, object]) -> ModelRequest:
     """Return what a request says."""
     turns = items(body.get("messages"))
-    messages = tuple(_message(mapping(turn)) for turn in turns[-MAX_MESSAGES:])
-    system = "\n".join(m.content for m in messages if m.role in ("system", "developer"))
+    messages = tuple([_message(mapping(turn)) for turn in turns[-MAX_MESSAGES:]])
+    system = "\n".join([m.content for m in messages if m.role in ("system", "developer")])
     return ModelRequest(
         model=string(body.get("model"), MAX_NAME_CHARS),
         messages=messages,
@@ -83,6 +86,44 @@ def read_event(answer: Answer, data: str, body: Mapping[str, object]) -> None:
         answer.finished = True
     else:
         _read(answer, body, "delta")
+
+
+class _UsualDelta(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    content: str | None = None
+    role: str | None = None
+
+
+class _UsualChoice(msgspec.Struct, frozen=True):
+    delta: _UsualDelta
+    index: Literal[0] = 0
+    finish_reason: None = None
+    usage: None = None
+
+
+class _UsualChunk(msgspec.Struct, frozen=True):
+    """A chunk that adds text to the first choice and says nothing else that is read here."""
+
+    choices: tuple[_UsualChoice]
+    object: Literal["chat.completion.chunk"]
+    model: str = ""
+    error: None = None
+    usage: None = None
+    x_groq: None = None
+    base_resp: None = None
+
+
+_usual_chunk = msgspec.json.Decoder(_UsualChunk)
+
+
+def read_usual_event(answer: Answer, data: bytes) -> bool:
+    """Read what nearly every event of a stream is, at a third of the cost; False if it is other."""
+    try:
+        chunk = _usual_chunk.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+    answer.model = answer.model or string(chunk.model, MAX_NAME_CHARS)
+    answer.say(chunk.choices[0].delta.content)
+    return True
 
 
 def _read(answer: Answer, body: Mapping[str, object], key: str) -> None:
@@ -194,12 +235,11 @@ def _first(*values: object) -> int | None:
 
 def _message(turn: Mapping[str, object]) -> ChatMessage:
     content = text_of(turn.get("content"))
-    calls = [mapping(mapping(c).get("function")) for c in items(turn.get("tool_calls"))]
-    called = [f"[tool call: {str(c.get('name'))[:MAX_NAME_CHARS]}]" for c in calls]
-    return ChatMessage(
-        role=string(turn.get("role"), MAX_NAME_CHARS) or "unknown",
-        content="\n".join(filter(None, (content, *called))),
-    )
+    if made := items(turn.get("tool_calls")):
+        calls = [mapping(mapping(call).get("function")) for call in made]
+        called = [f"[tool call: {str(c.get('name'))[:MAX_NAME_CHARS]}]" for c in calls]
+        content = "\n".join(filter(None, (content, *called)))
+    return ChatMessage(role=string(turn.get("role"), MAX_NAME_CHARS) or "unknown", content=content)
 
 
 def _last_results(turns: Sequence[object]) -> tuple[ToolResult, ...]:

@@ -117,8 +117,11 @@ _KEY_CUT = re.compile(
 _CUT_BYTES = 512
 
 # The escapes of JSON: those of two characters, which are undone at C speed, and the others.
+_LONGEST_ESCAPE = 6
+# As much as stands before an `@`, or between the word "authorization" and the secret.
+_AROUND = 128
 _SHORT_ESCAPE = re.compile(rb"\\[^u]")
-_LONG_ESCAPE = re.compile(rb"\\u(?:[0-9a-fA-F]{4})?")
+_LONG_ESCAPE = re.compile(rb"\\u[0-9a-fA-F]{4}")
 
 
 def find(text: str) -> tuple[Finding, ...]:
@@ -134,7 +137,16 @@ def find_in_body(body: bytes) -> tuple[Finding, ...]:
     """
     body = body[:MAX_SCAN_CHARS]
     signs = _signs(body)
-    return _findings(_spans(_without_escapes(body), signs)) if signs or b"@" in body else ()
+    marks = [start for start, _ in signs]
+    if b"@" in body:
+        marks += (body.find(b"@"), body.rfind(b"@"))
+    if not marks:
+        return ()
+    # Beyond that an escape ends what is found as well as a blank does.
+    begin = _outside_escapes(body, min(marks) - _AROUND)
+    end = _outside_escapes(body, max(marks) + _AROUND)
+    blanked = body[:begin] + _without_escapes(body[begin:end]) + body[end:]
+    return _findings(_spans(blanked, signs))
 
 
 def redact(text: str, key: bytes, cut: bool = True) -> str:
@@ -166,9 +178,8 @@ def examine(action: Action, direction: Direction) -> tuple[Action, ...]:
 
     The places count in the text of the field that `where` names, e.g. `messages.2`.
     """
-    if not hasattr(action, "pii"):
-        return (action,)
-    findings = _placed(tuple(_texts(action)))
+    texts = _texts(action)
+    findings = _placed(texts) if texts else None
     if not findings:
         return (action,)
     told = PiiDetected(
@@ -180,12 +191,13 @@ def examine(action: Action, direction: Direction) -> tuple[Action, ...]:
     return (msgspec.structs.replace(action, pii=tuple(findings[:MAX_FINDINGS])), told)
 
 
-def _placed(texts: tuple[tuple[str, str], ...]) -> list[Finding]:
+def _placed(texts: list[tuple[str, str]]) -> list[Finding]:
     """Return what is found in named texts, searched together: nothing goes across a line's end."""
-    together = "\n".join([text for _, text in texts])
-    spans = iter(_found(together))
     findings: list[Finding] = []
+    spans = iter(_found("\n".join([text for _, text in texts])))
     span = next(spans, None)
+    if span is None:
+        return findings
     begin = 0
     for where, text in texts:
         stop = begin + len(text)
@@ -197,22 +209,25 @@ def _placed(texts: tuple[tuple[str, str], ...]) -> list[Finding]:
     return findings
 
 
-def _texts(action: Value) -> Iterator[tuple[str, str]]:
-    """Yield the name and text of each field with content, none of them twice."""
-    told = {action.system_prompt, action.user_message} if isinstance(action, Prompt) else set()
+def _texts(action: Value) -> list[tuple[str, str]]:
+    """Return the name and text of each field with content, none of them twice."""
+    texts: list[tuple[str, str]] = []
+    told = (action.system_prompt, action.user_message) if isinstance(action, Prompt) else ()
     for field in CONTENT_FIELDS.get(type(action), ()):
         value = getattr(action, field)
         if isinstance(value, str):
-            yield field, value
+            texts.append((field, value))
         elif isinstance(value, tuple):
             for place, message in enumerate(value):
                 if isinstance(message, ChatMessage) and message.content not in told:
-                    yield f"{field}.{place}", message.content
+                    texts.append((f"{field}.{place}", message.content))
+    return texts
 
 
 def _found(text: str) -> list[_Span]:
     data = _utf8(text)
-    return _in_characters(data, _spans(data, _signs(data)))
+    signs = _signs(data)
+    return _in_characters(data, _spans(data, signs)) if signs or b"@" in data else []
 
 
 def _utf8(text: str) -> bytes:
@@ -285,7 +300,14 @@ def _findings(spans: list[_Span]) -> tuple[Finding, ...]:
 def _without_escapes(data: bytes) -> bytes:
     """Return JSON text with each escape replaced by as many blanks."""
     data = _SHORT_ESCAPE.sub(b"  ", data)
-    return _LONG_ESCAPE.sub(lambda escape: b" " * len(escape[0]), data) if b"\\" in data else data
+    return _LONG_ESCAPE.sub(b" " * 6, data).replace(b"\\u", b"  ") if b"\\" in data else data
+
+
+def _outside_escapes(data: bytes, place: int) -> int:
+    """Return the last place of JSON text up to `place` that no escape goes across."""
+    while place > 0 and b"\\" in data[max(0, place - _LONGEST_ESCAPE) : place]:
+        place -= 1
+    return max(0, place)
 
 
 def _emails(data: bytes) -> Iterator[_Span]:
@@ -304,18 +326,19 @@ def _emails(data: bytes) -> Iterator[_Span]:
 
 def _is_card(number: bytes) -> bool:
     digits = number.translate(None, b" -").decode("ascii")
-    issued = any(
+    return _luhn(digits) and any(
         low <= digits[: len(low)] <= high and len(digits) in lengths
         for (low, high), lengths in _ISSUERS
     )
-    return issued and _luhn(digits)
 
 
 def _luhn(digits: str) -> bool:
     """Check the last digit (ISO/IEC 7812-1 annex B)."""
-    doubled = [2 * int(d) for d in digits[-2::-2]]
-    total = sum(map(int, digits[-1::-2])) + sum(d - 9 if d > 9 else d for d in doubled)
-    return total % 10 == 0
+    return sum(map(int, digits[-1::-2] + digits[-2::-2].translate(_DOUBLED))) % 10 == 0
+
+
+# A digit and the sum of the digits of its double.
+_DOUBLED = str.maketrans("0123456789", "0246813579")
 
 
 def _cut_spans(data: bytes) -> Iterator[_Span]:

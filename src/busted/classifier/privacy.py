@@ -31,6 +31,9 @@ SECRET_HEADERS = frozenset(
     )
 )
 
+_ADDRESSES = frozenset(("referer", "location", "content-location"))
+_CHECKED = SECRET_HEADERS | _ADDRESSES
+
 # Google takes its key in the query; the others are how URLs are signed or carry tokens.
 _SECRET_QUERY = re.compile(
     r"(?i)([?&](?:key|api[-_]?key|token|access_token|auth|sig|signature|secret|password|code|session_?id"
@@ -41,14 +44,22 @@ _SCHEME = re.compile(r"(Basic|Bearer|Digest|Negotiate|AWS4-HMAC-SHA256|Token|Api
 
 def safe_headers(headers: Headers) -> dict[str, str]:
     """Return the headers by name, repeated ones joined, with only the scheme of credentials."""
-    shown: dict[str, str] = {}
-    for name, value in headers:
-        if name in SECRET_HEADERS:
-            value = _scheme(value) + REDACTED
-        elif name in ("referer", "location", "content-location"):
-            value = safe_target(value)
-        shown[name] = f"{shown[name]}, {value}" if name in shown else value
+    shown = dict(headers)
+    if len(shown) < len(headers):  # some are repeated
+        shown.clear()
+        for name, value in headers:
+            value = _safe(name, value)
+            shown[name] = f"{shown[name]}, {value}" if name in shown else value
+        return shown
+    for name in shown.keys() & _CHECKED:
+        shown[name] = _safe(name, shown[name])
     return shown
+
+
+def _safe(name: str, value: str) -> str:
+    if name in SECRET_HEADERS:
+        return _scheme(value) + REDACTED
+    return safe_target(value) if name in _ADDRESSES else value
 
 
 def safe_target(target: str) -> str:
@@ -58,10 +69,22 @@ def safe_target(target: str) -> str:
 
 def path_of(target: str) -> str:
     """Return the path of a request's target: no query, no host in the absolute form of a proxy."""
-    # RFC 9112 section 3.2.2: "GET http://www.example.org/pub/WWW/TheProject.html HTTP/1.1"
-    if "://" in target[:16]:
+    if _is_absolute(target):
         target = "/" + target.partition("://")[2].partition("/")[2]
     return target.partition("?")[0].partition("#")[0]
+
+
+def host_of(target: str) -> str | None:
+    """Return the host, with its port, that a request's target names in its absolute form."""
+    if not _is_absolute(target):
+        return None
+    authority = re.split("[/?#]", target.partition("://")[2], maxsplit=1)[0]
+    return authority.rpartition("@")[2] or None
+
+
+def _is_absolute(target: str) -> bool:
+    # RFC 9112 section 3.2.2: "GET http://www.example.org/pub/WWW/TheProject.html HTTP/1.1"
+    return "://" in target[:16] and target[0] != "/"
 
 
 def scheme_of(value: str) -> tuple[str, str]:

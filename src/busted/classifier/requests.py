@@ -9,6 +9,7 @@ send telemetry to the hosts of their models.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Literal
 
 import msgspec
@@ -22,11 +23,11 @@ from busted.classifier.foreign import mapping, string
 from busted.classifier.mcp_http import Carrier
 from busted.classifier.mcp_memory import Pending
 from busted.classifier.options import Options
-from busted.classifier.privacy import path_of
+from busted.classifier.privacy import host_of, path_of
 from busted.classifier.providers import Provider
-from busted.events import Action, Prompt, Sdk
+from busted.events import Action, Prompt, Sdk, ToolResult
 from busted.protocols import jsonrpc, multipart, partial_json
-from busted.protocols.http import HttpRequest, header
+from busted.protocols.http import HttpRequest, NamedHeaders, by_name, header
 from busted.protocols.jsonrpc import JsonRpc
 
 ContentClass = Literal[
@@ -47,13 +48,17 @@ _LATE_STREAM = re.compile(rb'(?<!\\)"stream"\s{0,8}:\s{0,8}(true|false)')
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
-    """What a request was judged to be. `confidence` is 0 to 1, see `Classification`."""
+    """What a request was judged to be. `confidence` is 0 to 1, see `Classification`.
+
+    `fetches` what it asks for if that is an answer kept for later: then there is no prompt.
+    """
 
     content_class: ContentClass = "none"
     confidence: float = 0.0
     provider: Provider | None = None
     dialect: Dialect | None = None
     model: str | None = None
+    fetches: routes.Fetch | None = None
     asked: ModelRequest | None = None
     sdk: Sdk | None = None
     agent: Sdk | None = None
@@ -70,8 +75,15 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
 
 def serving(head: HttpRequest | None, sni: str | None, options: Options) -> Provider | None:
     """Return who serves a request: the server name that TLS checked goes before the Host header."""
-    host = sni or (header(head.headers, "host") if head else None)
+    headers = by_name(head.headers) if head else {}
+    host = _host(head, headers, sni)
     return options.providers.find(host, path_of(head.target) if head else None)
+
+
+def _host(head: HttpRequest | None, headers: NamedHeaders, sni: str | None) -> str | None:
+    # RFC 9112 section 3.2.2: a server "MUST ignore the received Host header field (if any)" where
+    # the target has a host, as nginx does.
+    return sni or (host_of(head.target) if head else None) or headers.get("host")
 
 
 def body_store(head: HttpRequest) -> BodyStore:
@@ -86,22 +98,35 @@ def body_store(head: HttpRequest) -> BodyStore:
     return BodyStore(encoding) if wanted else BodyStore(encoding, limit=0)
 
 
+class _Seen(msgspec.Struct, frozen=True, kw_only=True):
+    """A request as far as it was seen, taken apart once. Without a head it has no headers."""
+
+    head: HttpRequest | None
+    headers: NamedHeaders
+    path: str
+    route: routes.Route | None
+    body: BodyStore
+    value: dialects.Body
+    truncated: bool
+
+
 def read(
     head: HttpRequest | None,
     body: BodyStore,
     *,
     sni: str | None,
     truncated: bool,
-    pending: Pending,
+    pending: Pending | None,
     options: Options,
 ) -> Request:
     """Judge a request, whole or as far as it was seen, and return its actions with it.
 
-    Without a head, the body is judged by itself and `sni`.
+    Without a head, the body is judged by itself and `sni`; without `pending`, by itself alone.
     """
-    truncated = truncated or body.truncated
+    is_unfinished, truncated = truncated, truncated or body.truncated
+    headers = by_name(head.headers) if head else {}
     path = path_of(head.target) if head else ""
-    served_by = serving(head, sni, options)
+    served_by = options.providers.find(_host(head, headers, sni), path if head else None)
     # A port of this host is a hint: it names nobody until the body has the shape as well.
     provider = None if served_by and served_by.local_ports else served_by
     raw = body.decoded
@@ -109,48 +134,94 @@ def read(
         messages = jsonrpc.read(raw)
         if messages:
             carrier = mcp_http.carrier(head, sni) if head else Carrier()
-            return _rpc(head, body, messages, provider, carrier, pending)
+            pending = Pending() if pending is None else pending
+            return _rpc(headers, body, messages, provider, carrier, pending)
     if head is not None:
-        if mcp_http.is_declared(head.headers):
+        if mcp_http.is_declared(headers):
             carrier = mcp_http.carrier(head, sni)
             return Request(content_class="mcp", confidence=0.8, provider=provider, carrier=carrier)
-        if a2a.is_a2a_request(path, head.headers):
+        if a2a.is_a2a_request(path, headers):
             return Request(content_class="a2a", confidence=0.8, provider=provider)
-    value, cut = _value(head, body)
-    truncated = truncated or cut
-    route = routes.find(path)
+    value, cut = _value(headers, body, truncated)
+    route = routes.find(path) if head else None
     if route and route.model and (value or provider):
         value = {"model": route.model, **value}
-    dialect, confidence = _dialect(head, path, value, provider, bool(raw), truncated)
+    seen = _Seen(
+        head=head,
+        headers=headers,
+        path=path,
+        route=route,
+        body=body,
+        value=value,
+        truncated=truncated or cut,
+    )
+    dialect, confidence = _dialect(seen, provider)
+    if dialect is None and head and (called := dialects.by_call(head)):
+        dialect, call = called
+        confidence = _CONFIDENCE[1 + (provider is not None)]
+        seen = msgspec.structs.replace(
+            seen,
+            value={"model": call.model},
+            route=routes.Route(None, call.model, call.stream),
+            truncated=is_unfinished or body.missing > 0,  # its body is only counted
+        )
     if dialect is None:
         kind: ContentClass = "http" if head else "none"
+        fetches = provider and head and head.method == "GET" and routes.fetched(path)
         return Request(
             content_class=kind,
+            dialect=dialects.by_fetch(path) if fetches else None,
+            fetches=fetches or None,
             confidence=float(head is not None),
             provider=provider,
             # Its answer may open a stream of MCP.
             carrier=mcp_http.carrier(head, sni) if head else Carrier(),
         )
     who = served_by if value else provider
-    key = options.credential_key
-    return _prompt(head, body, value, who, dialect, confidence, truncated, key, route)
+    return _prompt(seen, who, dialect, confidence, options.credential_key)
 
 
-def _value(head: HttpRequest | None, body: BodyStore) -> tuple[dialects.Body, bool]:
+def told(
+    head: HttpRequest | None,
+    body: BodyStore,
+    value: dialects.Body,
+    dialect: Dialect,
+    *,
+    sni: str | None,
+    truncated: bool,
+    options: Options,
+) -> Request:
+    """Return a request that is known to be of a dialect, `value` what it says; with its actions.
+
+    `head` may be that of another request, which opened the WebSocket that this one went over.
+    """
+    seen = _Seen(
+        head=head,
+        headers=by_name(head.headers) if head else {},
+        path=path_of(head.target) if head else "",
+        route=None,
+        body=body,
+        value=value,
+        truncated=truncated,
+    )
+    return _prompt(seen, serving(head, sni, options), dialect, 1.0, options.credential_key)
+
+
+def _value(headers: NamedHeaders, body: BodyStore, truncated: bool) -> tuple[dialects.Body, bool]:
     """Return what a body says by its names, and whether some of it is missing."""
     raw = body.decoded
-    if head and (boundary := _boundary(head)):
+    if boundary := _boundary(headers):
         value = _form(multipart.read(raw, boundary))
         # Clients that put the file first have its settings in what was kept of the end.
         return _form(multipart.read(body.tail, boundary)) | value, False
     if not raw:
         return {}, False
-    parsed = partial_json.parse(raw)
+    parsed = partial_json.parse(raw, cut=truncated)
     return (mapping(parsed.value) if parsed.ok else {}), parsed.truncated or not parsed.ok
 
 
-def _boundary(head: HttpRequest) -> bytes | None:
-    return multipart.boundary(header(head.headers, "content-type") or "")
+def _boundary(headers: NamedHeaders) -> bytes | None:
+    return multipart.boundary(headers.get("content-type", ""))
 
 
 def _form(fields: tuple[multipart.FormField, ...]) -> dict[str, object]:
@@ -166,61 +237,52 @@ def _form(fields: tuple[multipart.FormField, ...]) -> dict[str, object]:
     return value
 
 
-def _dialect(
-    head: HttpRequest | None,
-    path: str,
-    value: dialects.Body,
-    provider: Provider | None,
-    has_body: bool,
-    truncated: bool,
-) -> tuple[Dialect | None, float]:
+def _dialect(seen: _Seen, provider: Provider | None) -> tuple[Dialect | None, float]:
     """Return the dialect that a request speaks and how sure that is."""
     hosted = provider is not None
-    if head is None:
+    if seen.head is None:
         dialect = dialects.by_name(provider.api) if provider else None
-        if dialect is None or not dialect.is_request(value):
-            dialect = dialects.by_request(value)
+        if dialect is None or not dialect.is_request(seen.value):
+            dialect = dialects.by_request(seen.value)
         if dialect is None:
             return None, 0.0
         return dialect, _CONFIDENCE[1 + hosted]
-    dialect = dialects.of_request(path, value, provider.api if provider else None)
-    if dialect is None or head.method != "POST":
+    if seen.head.method != "POST":
+        return None, 0.0
+    spoken = provider.api if provider else None
+    dialect = dialects.of_request(seen.path, seen.value, spoken)
+    if dialect is None:
         return None, 0.0
     # A body cut before its messages still names a model; one not seen at all says nothing.
-    shaped = dialect.is_request(value) or (truncated and string(value.get("model")) is not None)
-    unseen = truncated and not has_body and not dialect.common_paths
+    shaped = dialect.is_request(seen.value) or (
+        seen.truncated and string(seen.value.get("model")) is not None
+    )
+    unseen = seen.truncated and not seen.body.decoded and not dialect.common_paths
     if not (hosted or shaped or unseen):
         return None, 0.0
     return dialect, _CONFIDENCE[1 + hosted + shaped]
 
 
 def _prompt(
-    head: HttpRequest | None,
-    body: BodyStore,
-    value: dialects.Body,
+    seen: _Seen,
     provider: Provider | None,
     dialect: Dialect,
     confidence: float,
-    truncated: bool,
     credential_key: bytes,
-    route: routes.Route | None,
 ) -> Request:
-    asked = dialect.read_request(value)
-    if body.tail and not (head and _boundary(head)):
-        asked = _with_tail(asked, body.tail)
-    if route and route.stream:
-        asked = msgspec.structs.replace(asked, stream=True)
-    headers, target = (head.headers, head.target) if head else ((), "")
+    asked = _asked(seen, dialect)
+    head, headers, body = seen.head, seen.headers, seen.body
+    target = head.target if head else ""
     sdk, agent = fingerprint.sdk(headers), fingerprint.agent(headers)
     client = agent or sdk
     signature = fingerprint.signature(
-        dialect.api, client.name if client else None, value.keys(), asked.tools
+        dialect.api, client.name if client else None, seen.value, asked.tools
     )
     provider_id = provider.id if provider else None
     prompt = Prompt(
         api=dialect.api,
         provider=provider_id,
-        endpoint=path_of(head.target) if head else None,
+        endpoint=seen.path if head else None,
         operation=dialect.operation,
         model=asked.model,
         messages=asked.messages,
@@ -232,19 +294,16 @@ def _prompt(
         sdk=sdk,
         agent=agent,
         api_version=fingerprint.api_version(headers, target),
-        betas=fingerprint.betas(headers),
+        betas=fingerprint.betas(head.headers) if head else (),
         credential=credential(headers, target, credential_key),
         fingerprint=signature,
         bytes=body.size,
-        truncated=truncated or asked.truncated,
+        truncated=seen.truncated or asked.truncated,
         missing_bytes=body.missing,
     )
-    results = tuple(
-        msgspec.structs.replace(
-            result, provider=provider_id, truncated=truncated and result is asked.results[-1]
-        )
-        for result in asked.results
-    )
+    actions: tuple[Action, ...] = ()
+    if seen.value or provider:  # a head alone, at a host that nobody knows, is not yet a prompt
+        actions = (prompt, *_results(asked, provider_id, seen.truncated))
     return Request(
         content_class="llm_request",
         confidence=confidence,
@@ -255,9 +314,25 @@ def _prompt(
         sdk=sdk,
         agent=agent,
         signature=signature,
-        # A head alone, at a host that nobody knows, is not yet a prompt.
-        actions=(prompt, *results) if value or provider else (),
+        actions=actions,
     )
+
+
+def _asked(seen: _Seen, dialect: Dialect) -> ModelRequest:
+    """Return what the body says, and what its kept end and the path add to that."""
+    asked = dialect.read_request(seen.value)
+    if seen.body.tail and not _boundary(seen.headers):
+        asked = _with_tail(asked, seen.body.tail)
+    if seen.route and seen.route.stream:
+        asked = msgspec.structs.replace(asked, stream=True)
+    return asked
+
+
+def _results(asked: ModelRequest, provider_id: str | None, truncated: bool) -> Iterator[ToolResult]:
+    """Yield the results that a request brings; only the last one can be cut."""
+    for result in asked.results:
+        cut = truncated and result is asked.results[-1]
+        yield msgspec.structs.replace(result, provider=provider_id, truncated=cut)
 
 
 def _with_tail(asked: ModelRequest, tail: bytes) -> ModelRequest:
@@ -272,7 +347,7 @@ def _with_tail(asked: ModelRequest, tail: bytes) -> ModelRequest:
 
 
 def _rpc(
-    head: HttpRequest | None,
+    headers: NamedHeaders,
     body: BodyStore,
     messages: tuple[JsonRpc, ...],
     provider: Provider | None,
@@ -286,7 +361,7 @@ def _rpc(
         kind = "mcp"
         known = any(mcp.category(message.method) for message in messages)
         confidence = _CONFIDENCE[1 + known + carrier.declared]
-    elif any(map(a2a.is_a2a, messages)) or (head and a2a.is_a2a_request("", head.headers)):
+    elif any(map(a2a.is_a2a, messages)) or a2a.is_a2a_request("", headers):
         kind, confidence = "a2a", 0.8
     return Request(
         content_class=kind,

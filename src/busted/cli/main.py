@@ -85,6 +85,8 @@ def _complain(message: str, code: int) -> int:
 def main() -> None:
     """See what AI agents on this host say to LLMs, and what they do."""
     logging.basicConfig(format="busted: %(message)s", level=logging.WARNING)
+    # It logs each header that it decodes, credentials too.
+    logging.getLogger("hpack").setLevel(logging.WARNING)
 
 
 if __name__ == "__main__":

@@ -37,6 +37,8 @@ _SIGNATURES: dict[str, tuple[object, list[object]]] = {
     "bpf_object__load": (_int, [_pointer]),
     "bpf_object__close": (None, [_pointer]),
     "bpf_object__find_program_by_name": (_pointer, [_pointer, _string]),
+    "bpf_object__next_program": (_pointer, [_pointer, _pointer]),
+    "bpf_program__name": (_string, [_pointer]),
     "bpf_object__find_map_by_name": (_pointer, [_pointer, _string]),
     "bpf_object__next_map": (_pointer, [_pointer, _pointer]),
     "bpf_program__set_autoload": (_int, [_pointer, ctypes.c_bool]),
@@ -227,6 +229,15 @@ class BpfObject:
         if not self._object:
             raise BpfError(f"opening {path.name}", ctypes.get_errno(), self._log.last_word())
 
+    def programs(self) -> list[str]:
+        """Return the names of the programs, in their order in the file."""
+        names, pointer = [], None
+        while (
+            pointer := self._library.bpf_object__next_program(self._object, pointer)
+        ) is not None:
+            names.append(self._library.bpf_program__name(pointer).decode())
+        return names
+
     def autoload(self, program: str, wanted: bool) -> None:
         """Choose whether load() loads the program."""
         self._library.bpf_program__set_autoload(self._program(program), wanted)
@@ -310,14 +321,21 @@ class BpfObject:
         return result
 
     def attach_uprobe(
-        self, program: str, path: str, offset: int, *, at_return: bool = False, cookie: int = 0
+        self,
+        program: str,
+        path: str,
+        offset: int,
+        *,
+        at_return: bool = False,
+        cookie: int = 0,
+        pid: int = -1,
     ) -> Link:
-        """Attach through a perf event, in every process that maps the file; one offset."""
+        """Attach through a perf event at one offset, in each process with the file, or in `pid`."""
         options = _UprobeOptions(
             size=ctypes.sizeof(_UprobeOptions), bpf_cookie=cookie, retprobe=at_return
         )
         link = self._library.bpf_program__attach_uprobe_opts(
-            self._program(program), -1, path.encode(), offset, ctypes.byref(options)
+            self._program(program), pid, path.encode(), offset, ctypes.byref(options)
         )
         return self._link(link, f"{program} to {path}")
 

@@ -9,6 +9,7 @@ differ in how the programs are loaded, so the choice is made once.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import struct
 from pathlib import Path
@@ -31,9 +32,14 @@ from busted.records import ConnectionKey, Verdict
 
 Way = Literal["session", "multi", "perf"]
 
-# What an undecided connection may always report, in bytes of each direction: twice an agent's
-# usual request of 90 KB, and its answer. What one call moves is never cut by it.
+# What an undecided connection may report while the ring is half full, in bytes of each direction:
+# twice an agent's usual request of 90 KB. What one call moves is never cut by it.
 UNDECIDED_BYTES = 256 << 10
+
+KILLS_FILTERED = (
+    "left alone, since this kernel kills programs under seccomp when a probed function returns; "
+    "Linux 6.14 has that repaired"
+)
 
 _RETURN_PROGRAM = "tls_return"
 _SESSION_SUFFIX = "_session"
@@ -64,13 +70,16 @@ class TlsPrograms:
         *,
         max_call_bytes: int,
         undecided_bytes: int = UNDECIDED_BYTES,
+        spare_filtered: bool = False,
         object_file: Path | None = None,
     ) -> None:
         """Load; `max_call_bytes` bounds what one call reports.
 
         `undecided_bytes` of each direction of a connection are reported before anybody called
-        it wanted, even though the ring buffer is half full.
+        it wanted, even though the ring buffer is half full. `spare_filtered`: return probes kill
+        processes under seccomp here (see kernel.filtered), so those are left alone.
         """
+        self._refuses = spare_filtered and way != "session"
         self.shared, self._way = shared, way
         self._links: dict[int, list[Link]] = {}
         self._object = BpfObject(object_file or object_path("tls"))
@@ -79,7 +88,9 @@ class TlsPrograms:
         if way != "session":
             self._choose(_RETURN_PROGRAM, False)
         shared.lend(self._object)
-        self._object.settings(records.SETTINGS.pack(max_call_bytes, undecided_bytes, os.getpid()))
+        self._object.settings(
+            records.SETTINGS.pack(max_call_bytes, undecided_bytes, os.getpid(), spare_filtered)
+        )
         self._object.load()
         self._verdicts = self._object.map("verdicts")
         self._random_paths = self._object.map("random_paths")
@@ -99,6 +110,9 @@ class TlsPrograms:
 
         A cookie is used once. All or nothing. Raises BpfError.
         """
+        if self._refuses:
+            # Without sessions the kernel prepares the return before a program could object.
+            raise BpfError(KILLS_FILTERED, errno.EOPNOTSUPP)
         path = f"/proc/self/fd/{target.fd}"
         with contextlib.ExitStack() as undo:
             if target.random_path is not None:

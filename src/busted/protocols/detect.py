@@ -34,10 +34,11 @@ Protocol = Literal[
 LOOK_BYTES = 512
 
 _METHODS = "|".join(METHODS).encode()
-# A start line may be cut; then its target must look like one, for "GET ready" is prose.
+# A start line may be cut; then its target must look like one, for "GET ready" is prose. Which
+# spellings some server takes, and empty lines before it, `http1` says.
 _REQUEST = re.compile(
-    rb"(?:%s) (?:[^ \r\n]+ HTTP/1\.[01]\r?\n|(?:/|\*|https?://)[^ \r\n]*(?: [HTP/1.0\r]*)?\Z)"
-    % _METHODS
+    rb"[\r\n]{0,64}(?i:%s)[ \t]+(?:[^ \t\r\n]+[ \t]+HTTP/1\.[0-9]{1,2}[ \t]*\r?\n"
+    rb"|(?:/|\*|https?://)[^ \t\r\n]*(?:[ \t]+[HTP/0-9.\r]*)?\Z)" % _METHODS
 )
 _RESPONSE = re.compile(rb"HTTP/1\.[01] [1-5][0-9][0-9][ \r\n]")
 
@@ -52,8 +53,9 @@ _SSE = re.compile(
     rb"|(?:id|retry):[^\r\n]*[\r\n]"
     rb"|:[^:\r\n][^\r\n]*[\r\n])"
 )
-_SSE_LINE = re.compile(rb"(?:(?:data|event|id|retry)?(?::.*)?|[0-9a-fA-F]{1,8})", re.DOTALL)
-_LINE_END = re.compile(rb"\r\n|\n|\r")
+_SSE_LINES = re.compile(
+    rb"(?:(?:(?:data|event|id|retry)?(?::[^\r\n]*)?|[0-9a-fA-F]{1,8})(?:\r\n|\n|\r))*+[^\r\n]*"
+)
 
 # A number that opens a list must end like one: "[2026-11-22] started" is a log line.
 _JSON = re.compile(
@@ -107,8 +109,7 @@ def _is_sse(start: bytes) -> bool:
     # "id: 7" also begins YAML, so all lines that are whole must be lines of events.
     if not _SSE.match(start):
         return False
-    *lines, _ = _LINE_END.split(start.removeprefix(codecs.BOM_UTF8))
-    return all(_SSE_LINE.fullmatch(line) for line in lines)
+    return _SSE_LINES.fullmatch(start.removeprefix(codecs.BOM_UTF8)) is not None
 
 
 def _is_http2(data: bytes) -> bool:

@@ -9,10 +9,15 @@ see `busted.protocols.body`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 
 Headers = tuple[tuple[str, str], ...]
 """Names in lower case, in the order they came, latin-1 decoded, values stripped."""
+
+NamedHeaders = Mapping[str, str]
+"""The first value of each header, see `by_name`."""
 
 
 class HttpRequest(msgspec.Struct, frozen=True):
@@ -49,10 +54,14 @@ class HttpGap(msgspec.Struct, frozen=True):
 
 
 class HttpEnd(msgspec.Struct, frozen=True):
-    """The message is over; `truncated` when its end was not seen or part of it is missing."""
+    """The message is over; `truncated` when its end was not seen or part of it is missing.
+
+    `trailers` are the fields behind the body, of HTTP/2 only.
+    """
 
     truncated: bool = False
     stream_id: int = 0
+    trailers: Headers = ()
 
 
 class HttpUpgrade(msgspec.Struct, frozen=True):
@@ -63,6 +72,11 @@ class HttpUpgrade(msgspec.Struct, frozen=True):
 
 
 HttpMessage = HttpRequest | HttpResponse | HttpBody | HttpGap | HttpEnd | HttpUpgrade
+
+
+def by_name(headers: Headers) -> NamedHeaders:
+    """Return the first value of each header: for whoever looks up more than one or two."""
+    return dict(reversed(headers))
 
 
 def header(headers: Headers, name: str) -> str | None:

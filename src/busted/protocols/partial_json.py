@@ -56,11 +56,14 @@ class Parsed(msgspec.Struct, frozen=True):
 _NOTHING = Parsed(ok=False)
 
 
-def parse(data: bytes) -> Parsed:
-    """Return the JSON value that `data` begins with, as far as it goes. It never raises."""
+def parse(data: bytes, *, cut: bool = False) -> Parsed:
+    """Return the JSON value that `data` begins with, as far as it goes. It never raises.
+
+    Say `cut` if its end is known to be missing: it is then not tried whole first.
+    """
     if not data:
         return _NOTHING
-    parsed = _read(data)
+    parsed = _read_cut(data, True) if cut else _read(data)
     if parsed.ok or not _OPENING.match(data):
         return parsed
     # The incremental decoder drops a character that the end of the data cuts in two.
@@ -86,6 +89,10 @@ def _read(data: bytes) -> Parsed:
     except ValueError as error:
         # Junk after a complete value is not a cut.
         truncated = str(error).startswith("EOF")
+    return _read_cut(data, truncated)
+
+
+def _read_cut(data: bytes, truncated: bool) -> Parsed:
     try:
         value = jiter.from_json(data, partial_mode="trailing-strings", cache_mode="keys")
     except ValueError:

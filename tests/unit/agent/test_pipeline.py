@@ -305,7 +305,7 @@ def test_a_process_that_was_not_asked_for_is_muted_at_its_first_record() -> None
 
 
 def test_a_recycled_address_of_a_muted_connection_is_heard() -> None:
-    host = Host(wanted=lambda opened: opened.key.since_ns != 700)
+    host = Host(wanted=lambda opened: isinstance(opened, TlsOpen) and opened.key.since_ns != 700)
     host.open(host.key())
     later = host.key()._replace(since_ns=800)
     assert names(host.exchange(later)) == ["Prompt", "Response"]
@@ -359,6 +359,30 @@ def test_what_has_been_idle_for_long_is_reported_as_truncated() -> None:
     (response,) = host.pipeline.expire(host.now() + 3600 * SECOND)
     assert isinstance(response.action, Response)
     assert response.action.truncated
+
+
+def test_only_connections_with_something_unfinished_are_asked_what_expired(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[ConnectionReader] = []
+
+    class Asked(ConnectionReader):
+        def expire(self, now_ns: int) -> list[Observed]:
+            asked.append(self)
+            return super().expire(now_ns)
+
+    monkeypatch.setattr(pipeline_module, "ConnectionReader", Asked)
+    host = Host()
+    host.exchange(host.key(1))
+    cut_answer(host, host.key(2))
+    cut_answer(host, host.key(3))
+    host.close(host.key(3))
+
+    assert list(host.pipeline.expire(host.now())) == []
+    assert len(asked) == 1
+    assert names(host.read(host.key(2), RESPONSE[-20:])) == ["Response"]
+    assert list(host.pipeline.expire(host.now() + 3600 * SECOND)) == []
+    assert len(asked) == 1
 
 
 def test_a_connection_that_must_make_room_is_reported_and_counted() -> None:

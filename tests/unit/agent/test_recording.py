@@ -201,7 +201,7 @@ def test_a_frame_over_the_limit_is_counted_as_lost(path: Path) -> None:
     assert list(read(path)[1]) == [RawRecord(b"next")]
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full, a Linux device")
+@pytest.mark.needs("full device")
 def test_a_full_disk_is_logged_once_and_never_stops_the_monitor(
     path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

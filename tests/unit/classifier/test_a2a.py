@@ -85,16 +85,16 @@ def test_its_header_makes_a_common_name_a2as(method: str) -> None:
     ],
 )
 def test_paths_of_the_rest_binding_tell(path: str) -> None:
-    assert is_a2a_request(path, ())
+    assert is_a2a_request(path, {})
 
 
 def test_the_version_header_tells() -> None:
-    assert is_a2a_request("/x", (("a2a-version", "1.0"),))
+    assert is_a2a_request("/x", {"a2a-version": "1.0"})
 
 
 @pytest.mark.parametrize("path", ["/message", "/tasks", "/tasks/1", "/v1/projects/p/messages:send"])
 def test_ordinary_paths_do_not_tell(path: str) -> None:
-    assert not is_a2a_request(path, (("content-type", "application/json"),))
+    assert not is_a2a_request(path, {"content-type": "application/json"})
 
 
 def test_an_agents_card_shows_by_itself() -> None:

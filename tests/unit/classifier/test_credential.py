@@ -12,7 +12,7 @@ SECRET = "sk-" + "a1B2c3D4e5" * 4
 
 
 def told(name: str, value: str, target: str = "/", key: bytes = KEY) -> Credential | None:
-    return credential(((name, value),), target, key)
+    return credential({name: value}, target, key)
 
 
 _TOLD = told("x-api-key", SECRET)
@@ -43,10 +43,10 @@ def test_one_secret_has_one_hash_wherever_it_stands(name: str, value: str, schem
 
 
 def test_a_key_in_the_query_is_one_too() -> None:
-    assert credential((), f"/x?alt=sse&key={SECRET}&y=1", KEY) == Credential(
+    assert credential({}, f"/x?alt=sse&key={SECRET}&y=1", KEY) == Credential(
         scheme="query", hash=HASH
     )
-    assert credential((), f"/x?monkey={SECRET}", KEY) is None
+    assert credential({}, f"/x?monkey={SECRET}", KEY) is None
 
 
 @pytest.mark.parametrize(

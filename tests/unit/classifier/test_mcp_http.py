@@ -1,7 +1,7 @@
 import pytest
 
 from busted.classifier.mcp_http import Carrier, answering, carrier, mismatches, opened
-from busted.protocols.http import Headers, HttpRequest
+from busted.protocols.http import Headers, HttpRequest, by_name
 from busted.protocols.jsonrpc import JsonRpc
 from busted.protocols.sse import SseEvent
 
@@ -48,12 +48,12 @@ def test_a_session_is_told_as_a_hash_and_ties_connections() -> None:
 def test_a_session_begins_with_the_answer_to_initialize() -> None:
     asked = posted()
 
-    told = answering(asked, SESSION)
+    told = answering(asked, by_name(SESSION))
 
     assert told.declared
     assert told.session == posted(*SESSION).session
     assert told.place == asked.place
-    assert answering(asked, ()) is asked
+    assert answering(asked, {}) is asked
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,11 @@
 import importlib
+import logging
 import signal
 
 import click
 import pytest
 from click.testing import CliRunner
+from hpack import Decoder, Encoder
 
 from busted import __version__
 from busted.agent.recording import RecordingError
@@ -26,6 +28,16 @@ def test_every_error_in_the_table_exists(name: str) -> None:
     module, _, error = name.rpartition(".")
 
     assert issubclass(getattr(importlib.import_module(module), error), Exception)
+
+
+def test_headers_are_never_logged_whatever_the_level(caplog: pytest.LogCaptureFixture) -> None:
+    block = Encoder().encode([("authorization", "a secret")], huffman=False)
+    CliRunner().invoke(main, ["version"])
+    with caplog.at_level(logging.DEBUG):
+        (field,) = Decoder().decode(block, raw=True)
+
+    assert field[1] == b"a secret"
+    assert "secret" not in caplog.text
 
 
 def test_version_prints_the_version_and_loads_nothing_else() -> None:
