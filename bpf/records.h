@@ -190,9 +190,9 @@ struct flow_settings {
 
 /* Names on the wire */
 
-/* The largest piece of a packet in one record. DNS over UDP has at most 4096 bytes in practice
- * (RFC 6891, 6.2.5); a ClientHello has 500 to 2000. */
-#define MAX_PIECE 4096
+/* The most of one packet in one record. DNS over UDP has at most 4096 bytes in practice (RFC
+ * 6891, 6.2.5), a ClientHello 500 to 2000; but TCP hands over up to 64 KB at once. */
+#define MAX_PIECE 8192
 
 /* Followed by `length` bytes of what a socket sent or received. The process is the one that
  * connected the socket or, unconnected, sent the question. */

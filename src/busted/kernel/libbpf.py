@@ -135,12 +135,15 @@ class _Log:
     def __init__(self) -> None:
         self.lines: list[str] = []
         libc = ctypes.CDLL(None)
-        buffer = ctypes.create_string_buffer(4096)
+        libc.free.argtypes = [_pointer]
 
         def write(level: int, text: bytes, arguments: int) -> int:
             if level < 2:  # warnings and information, not debugging
-                libc.vsnprintf(buffer, len(buffer), text, _pointer(arguments))
-                self.lines += buffer.value.decode("utf-8", "replace").splitlines()
+                # A verifier's log comes in one piece, of megabytes sometimes.
+                piece = ctypes.c_char_p()
+                if libc.vasprintf(ctypes.byref(piece), text, _pointer(arguments)) >= 0:
+                    self.lines += (piece.value or b"").decode("utf-8", "replace").splitlines()
+                    libc.free(ctypes.cast(piece, _pointer))
                 del self.lines[: -self.MAX_LINES]
             return 0
 

@@ -56,6 +56,10 @@ class NamePrograms:
         except OSError as error:
             self.left_out[program] = f"{PROGRAMS[program]}: {error.strerror}"
 
+    def program_fd(self, program: str) -> int:
+        """Return the descriptor of a program, which stays ours."""
+        return self._object.program_fd(program)
+
     def detach(self) -> None:
         """Remove the programs; what the ring holds can still be read."""
         for link in self._links:
