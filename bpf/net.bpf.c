@@ -360,7 +360,9 @@ static __always_inline void ended(void *ctx, const struct sock *sk, __u64 cookie
 	enum flow_operation operation = FLOW_OPERATION_CLOSE;
 
 	if (!open) {
-		count_lost(LOST_SOCKET_TABLE, 1);
+		/* Elsewhere nobody told us of those that were open before. */
+		if (settings.cookies)
+			count_lost(LOST_SOCKET_TABLE, 1);
 		return;
 	}
 	if (oldstate == TCP_SYN_SENT) {
@@ -438,8 +440,10 @@ int flow_accept_return(struct pt_regs *ctx)
 SEC("?cgroup/sock_create")
 int flow_create(struct bpf_sock *ctx)
 {
-	if (ctx->protocol == IPPROTO_TCP)
+	if (ctx->protocol == IPPROTO_TCP) {
 		bpf_get_socket_cookie(ctx);
+		bpf_get_netns_cookie(ctx);
+	}
 	return 1;
 }
 
