@@ -158,8 +158,8 @@ PROBES: Mapping[str, tuple[Probe, ...]] = {
     "shaper": (_program("tc", "iproute2"), _shaper),
     # Loading and attaching programs.
     "kernel": (_root, _btf, _libbpf, _objects, _kernel_feature("ring buffer")),
-    "attach cookie": (_kernel_feature("attach cookie"),),
     "cgroups": (_cgroups,),
+    "attach cookie": (_kernel_feature("attach cookie"),),
     "multi uprobe": (_kernel_feature("multi uprobe"),),
     "session uprobe": (_kernel_feature("session uprobe"),),
 }

@@ -20,7 +20,7 @@ ALLOWED: dict[str, set[str]] = {
     "enrich": {"events"},
     "sinks": {"events"},
     "agent": {
-        *("records", "events", "kernel", "streams", "protocols", "classifier", "enrich", "sinks"),
+        *("records", "events", "protocols", "kernel", "streams", "classifier", "enrich", "sinks"),
     },
     # Of the kernel room only the error that says why this host will not do.
     "cli": {"agent", "events", "classifier", "sinks", "kernel.features"},

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 
 import pytest
@@ -25,7 +27,11 @@ def test_a_prompt_is_whole_and_the_ring_never_full_while_another_program_floods(
 ) -> None:
     with Monitor() as monitor:
         flood = start_until_ready(test_bed.sandbox, [sys.executable, str(HERE / "flood.py")])
-        asked = [test_bed.ask("openai_sync", stdin=PROMPT.encode()) for _ in range(3)]
+        try:
+            asked = [test_bed.ask("openai_sync", stdin=PROMPT.encode()) for _ in range(3)]
+        finally:
+            # The sandbox outlives this test, and so would the flood.
+            os.kill(flood, signal.SIGKILL)
         for one in asked:
             monitor.wait_for(one.pid, "Response")
         monitor.stop()

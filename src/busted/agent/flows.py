@@ -109,12 +109,17 @@ class Flows:
         *,
         selected: Callable[[Flow], bool] = lambda flow: True,
         started: Callable[[ProcessKey, str], None] = lambda process, start_time: None,
+        of_agent: Callable[[ProcessKey], bool] = lambda process: True,
         limits: Limits = Limits(),  # noqa: B008  (frozen)
     ) -> None:
-        """`selected` says whose flows the operator asked for; `started` hears of processes."""
+        """`selected` says whose flows the operator asked for; `started` hears of processes.
+
+        The kernel side takes some processes for an agent's until `of_agent` says otherwise.
+        """
         self._network, self._names, self._providers = network, names, providers
         self._clock, self._asks = clock, asks
         self._selected, self._started, self._limits = selected, started, limits
+        self._of_agent = of_agent
         self._open: dict[int, _Followed] = {}
         self._ended: dict[int, _Followed] = {}
         self._cookies: dict[bytes, int] = {}
@@ -247,7 +252,7 @@ class Flows:
             return False
         return (
             self._network == "all"
-            or followed.flow.agent
+            or (followed.flow.agent and self._of_agent(followed.flow.key))
             or followed.carries_ai
             or self._name(followed).provider is not None
         )

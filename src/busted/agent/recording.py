@@ -31,6 +31,7 @@ from busted.agent.flows import Network
 from busted.agent.pipeline import Origin
 from busted.enrich.processes import ProcessFacts
 from busted.events import Event, Library
+from busted.records import ProcessKey
 from busted.sinks.writer import deliver
 
 log = logging.getLogger(__name__)
@@ -47,7 +48,7 @@ BUFFER_BYTES = 1 << 20
 T = TypeVar("T")
 
 _FRAME = struct.Struct("<IB")
-_HEADER, _RECORD, _PROCESS, _LIBRARY, _TICK, _EVENT = range(1, 7)
+_HEADER, _RECORD, _PROCESS, _LIBRARY, _TICK, _EVENT, _AGENT = range(1, 8)
 
 
 class RecordingError(Exception):
@@ -87,11 +88,23 @@ class Tick(msgspec.Struct, frozen=True):
     last: bool = False
 
 
-Frame = RawRecord | ProcessFacts | LibraryFacts | Tick | Event
+class AgentProcess(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A process that ran when all were looked at, and was found to be of an agent."""
 
-_KINDS: dict[type[ProcessFacts | LibraryFacts | Tick | Event], int] = {
+    key: ProcessKey
+    parent: ProcessKey
+    name: str
+    exe: str = ""
+    argv: tuple[str, ...] = ()
+
+
+Beside = ProcessFacts | LibraryFacts | AgentProcess | Tick | Event
+Frame = RawRecord | Beside
+
+_KINDS: dict[type[Beside], int] = {
     ProcessFacts: _PROCESS,
     LibraryFacts: _LIBRARY,
+    AgentProcess: _AGENT,
     Tick: _TICK,
     Event: _EVENT,
 }
@@ -113,6 +126,7 @@ class RecordingWriter:
         """
         self.lost = 0
         self._path, self._failed = path, False
+        self._taken_in_at = 0
         self._buffer, self._buffered = bytearray(), 0
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         try:
@@ -133,16 +147,29 @@ class RecordingWriter:
 
     def record(self, raw: bytes) -> None:
         """Add one kernel record."""
+        self._take_in()
         self._write(_RECORD, raw)
 
-    def add(self, frame: ProcessFacts | LibraryFacts | Tick | Event) -> None:
+    def answer(self, raw: bytes) -> None:
+        """Add a kernel record that was asked for while the last record or tick was taken in.
+
+        It goes before that one: a replay, which cannot ask, then has the answer already.
+        """
+        frame = _frame(_RECORD, raw)
+        self._buffer[self._taken_in_at : self._taken_in_at] = frame
+        self._taken_in_at += len(frame)
+        self._buffered += 1
+
+    def add(self, frame: Beside) -> None:
         """Add what happened beside the records, in its place among them."""
+        if isinstance(frame, Tick):
+            self._take_in()
         self._write(_KINDS[type(frame)], msgspec.json.encode(frame))
 
     def flush(self) -> None:
         """Hand everything to the kernel, so that only a crash of the machine can lose it."""
         buffer, frames = self._buffer, self._buffered
-        self._buffer, self._buffered = bytearray(), 0
+        self._buffer, self._buffered, self._taken_in_at = bytearray(), 0, 0
         try:
             deliver(self._file, buffer)
         except OSError as error:
@@ -156,14 +183,18 @@ class RecordingWriter:
         self.flush()
         self._file.close()
 
+    def _take_in(self) -> None:
+        # Not later: answers are put before what is written next, so it must still be here.
+        if len(self._buffer) >= BUFFER_BYTES:
+            self.flush()
+        self._taken_in_at = len(self._buffer)
+
     def _write(self, kind: int, payload: bytes) -> None:
         if self._failed or len(payload) > MAX_FRAME_BYTES:
             self.lost += 1
             return
         self._buffer += _frame(kind, payload)
         self._buffered += 1
-        if len(self._buffer) >= BUFFER_BYTES:
-            self.flush()
 
 
 def _frame(kind: int, payload: bytes) -> bytes:

@@ -66,7 +66,7 @@ class FlowPrograms:
             self._links.append(self._object.attach("flow_state"))
             # Attached first: what opens meanwhile is not missed, and what is known stays.
             if present:
-                self._object.iterate("flow_present")
+                self._object.read_iterator("flow_present")
         except OSError:
             self.close()
             raise

@@ -96,6 +96,7 @@ class Host:
         self,
         network: Network = "ai",
         selected: Callable[[Flow], bool] = lambda flow: True,
+        of_agent: Callable[[ProcessKey], bool] = lambda process: True,
         limits: Limits = Limits(),  # noqa: B008
     ) -> None:
         self.kernel, self.names = Kernel(), NamesOnTheWire()
@@ -108,6 +109,7 @@ class Host:
             self.kernel.asks(),
             selected=selected,
             started=lambda process, start_time: self.started.append(process),
+            of_agent=of_agent,
             limits=limits,
         )
 
@@ -181,6 +183,11 @@ def test_a_flow_of_an_agent_is_told_wherever_it_goes() -> None:
     (action,) = actions(told)
     assert (action.operation, action.provider, action.name) == ("connect", None, None)
     assert action.attribution == "opener"
+
+
+def test_a_process_that_only_looked_like_an_agents_is_none() -> None:
+    host = Host(of_agent=lambda process: process == ProcessKey(1, 1))
+    assert host.flows.feed(flow(agent=True)) == []
 
 
 def test_an_address_that_dns_gave_for_a_provider_is_wanted_and_names_the_flow() -> None:

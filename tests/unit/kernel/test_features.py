@@ -9,9 +9,11 @@ import pytest
 from busted.kernel.features import CannotRun, Features, probe, require
 from busted.kernel.programs import Way, best_way
 
-ALL = ["RINGBUF", "get_attach_cookie", "UPROBE_MULTI", "UPROBE_SESSION"]
+ALL = ["RINGBUF", "run_raw_tp", "ptr_cookie", "get_attach_cookie", "UPROBE_MULTI", "UPROBE_SESSION"]
 NAMES = {
     "RINGBUF": "BPF_MAP_TYPE_RINGBUF",
+    "run_raw_tp": "bpf_prog_test_run_raw_tp",
+    "ptr_cookie": "bpf_get_socket_ptr_cookie",
     "get_attach_cookie": "BPF_FUNC_get_attach_cookie",
     "UPROBE_MULTI": "BPF_TRACE_UPROBE_MULTI",
     "UPROBE_SESSION": "BPF_TRACE_UPROBE_SESSION",
@@ -61,7 +63,7 @@ def test_a_host_with_everything_can_run(host: Host) -> None:
 
 @pytest.mark.parametrize(
     ("names", "way"),
-    [(ALL, "session"), (ALL[:3], "multi"), (ALL[:2], "perf"), (ALL[:1], "perf")],
+    [(ALL, "session"), (ALL[:5], "multi"), (ALL[:4], "perf"), (ALL[:1], "perf")],
     ids=["6.13", "6.6", "5.15", "5.8"],
 )
 def test_the_best_way_to_attach_that_the_kernel_has_is_taken(

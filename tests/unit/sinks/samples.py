@@ -13,6 +13,7 @@ from busted.events import (
     Network,
     PiiDetected,
     Process,
+    ProcessExec,
     Prompt,
     Response,
     Sdk,
@@ -77,6 +78,14 @@ NETWORK = Network(
     duration=1.25,
     attribution="opener",
 )
+PROCESS_EXEC = ProcessExec(
+    exe="/usr/bin/git",
+    argv=("git", "commit", "-m", "It works."),
+    agent="claude-code",
+    agent_pid=40000,
+    parents=("bash", "claude"),
+    truncated=False,
+)
 COVERAGE = Coverage(
     libraries=(
         Library(path="/usr/lib/libssl.so.3", kind="openssl", processes=11),
@@ -97,6 +106,7 @@ ACTIONS: tuple[Action, ...] = (
     MCP_RESPONSE,
     PII,
     NETWORK,
+    PROCESS_EXEC,
     COVERAGE,
 )
 

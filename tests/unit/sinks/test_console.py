@@ -15,6 +15,7 @@ from tests.unit.sinks.samples import (
     MCP_RESPONSE,
     NETWORK,
     PII,
+    PROCESS_EXEC,
     PROMPT,
     RESPONSE,
     TOOL_CALL,
@@ -81,6 +82,13 @@ def prompt(said: str) -> Prompt:
             [
                 "14:03:22.117 python3(41213) --> connect openai api.openai.com 203.0.113.1:443",
                 "             ECONNREFUSED",
+            ],
+        ),
+        (
+            PROCESS_EXEC,
+            [
+                "14:03:22.117 python3(41213) [x] /usr/bin/git for claude-code(40000)",
+                "    git commit -m 'It works.'",
             ],
         ),
         (
