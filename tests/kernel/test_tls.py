@@ -199,7 +199,9 @@ def test_what_a_full_ring_loses_is_counted_and_located(way: Way, tmp_path: Path)
         data = kernel.data()
         delivered = sum(len(r.data) for r in data)
         assert 0 < delivered < 100_000
-        assert delivered + kernel.programs.shared.lost()[LostPlace.RING_FULL] == 100_000
+        lost = kernel.programs.shared.lost()
+        assert lost[LostPlace.HELD_BACK] > 0  # nobody said what the connection is
+        assert delivered + lost[LostPlace.RING_FULL] + lost[LostPlace.HELD_BACK] == 100_000
 
 
 def test_no_probe_is_left_when_all_is_closed(way: Way, tmp_path: Path) -> None:
