@@ -31,7 +31,7 @@ from busted.agent.pipeline import Origin, Outside, Pipeline
 from busted.agent.recording import Header, LibraryFacts, RecordingWriter, Tick
 from busted.enrich.processes import Processes
 from busted.events import Coverage, Event, Library, Process
-from busted.kernel import elf, features
+from busted.kernel import elf, features, lockdown
 from busted.kernel.libbpf import BpfError
 from busted.kernel.mappings import MappingWatch
 from busted.kernel.programs import TlsPrograms, best_way
@@ -116,6 +116,18 @@ class Monitor:
             self._targets = Targets(platform.machine())
             self._scan()
             self._resources = opened.pop_all()
+
+    def lock_down(self) -> None:
+        """Give up, for good, what only starting took; before `run()`, by the only thread.
+
+        Raises CannotRun where the kernel has no means for it.
+        """
+        try:
+            lockdown.lock_down(by_perf_events=best_way(self._features) == "perf")
+        except OSError as error:
+            raise features.CannotRun(
+                f"cannot give up privileges: {error.strerror}. --no-lockdown goes on without."
+            ) from error
 
     async def run(self) -> None:
         """Watch until `stop()`, or for the time that the settings say; then report what is left."""
