@@ -40,6 +40,8 @@ _SIGNATURES: dict[str, tuple[object, list[object]]] = {
     "bpf_object__next_map": (_pointer, [_pointer, _pointer]),
     "bpf_program__set_autoload": (_int, [_pointer, ctypes.c_bool]),
     "bpf_program__set_expected_attach_type": (_int, [_pointer, _int]),
+    "bpf_object__next_program": (_pointer, [_pointer, _pointer]),
+    "bpf_program__name": (_string, [_pointer]),
     "bpf_program__fd": (_int, [_pointer]),
     "bpf_program__attach": (_pointer, [_pointer]),
     "bpf_program__attach_uprobe_opts": (_pointer, [_pointer, _int, _string, _size, _pointer]),
@@ -55,6 +57,8 @@ _SIGNATURES: dict[str, tuple[object, list[object]]] = {
     "bpf_map__delete_elem": (_int, [_pointer, _pointer, _size, ctypes.c_uint64]),
     "bpf_link__destroy": (_int, [_pointer]),
     "libbpf_num_possible_cpus": (_int, []),
+    "libbpf_major_version": (ctypes.c_uint32, []),
+    "libbpf_minor_version": (ctypes.c_uint32, []),
     "libbpf_set_print": (_pointer, [_pointer]),
     "ring_buffer__new": (_pointer, [_int, _pointer, _pointer, _pointer]),
     "ring_buffer__consume": (_int, [_pointer]),
@@ -202,6 +206,14 @@ class BpfObject:
     def autoload(self, program: str, wanted: bool) -> None:
         """Choose whether load() loads the program."""
         self._library.bpf_program__set_autoload(self._program(program), wanted)
+
+    def programs(self) -> list[str]:
+        """Return the names of all programs of the object."""
+        names, pointer = [], None
+        following = self._library.bpf_object__next_program
+        while (pointer := following(self._object, pointer)) is not None:
+            names.append(self._library.bpf_program__name(pointer).decode())
+        return names
 
     def attach_type(self, program: str, attach_type: int) -> None:
         """Load the program for another kind of attachment than its section names."""
