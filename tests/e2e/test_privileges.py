@@ -1,4 +1,4 @@
-"""The monitor under the documented capabilities and no others, and what it keeps once it watches."""
+"""The monitor under the documented capabilities alone, and what it keeps once it watches."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ import os
 import subprocess
 import sys
 
-from busted.cli import monitor
+from busted.cli import doctor, monitor
 from busted.cli.main import main
 from busted.kernel import lockdown, privileges
 
@@ -57,6 +57,6 @@ if __name__ == "__main__":
     if sys.argv[1] == "--refused":
         print(json.dumps(refused()))
     else:
-        assert monitor  # loaded here
-        become_nobody(sys.argv[1].split(","))
+        assert doctor and monitor  # loaded here
+        become_nobody([name for name in sys.argv[1].split(",") if name])
         main(sys.argv[2:], prog_name="busted")

@@ -3,12 +3,13 @@
 The kernel gives every program and map a number and tells about each through bpf(2), so a running
 monitor needs no interface of its own to be asked. Whose they are is in /proc/PID/fdinfo.
 
-Reference: bpf(2); `union bpf_attr`, `struct bpf_prog_info` and `struct bpf_map_info` of linux/bpf.h.
+Reference: bpf(2); linux/bpf.h: `union bpf_attr`, `struct bpf_prog_info`, `struct bpf_map_info`.
 """
 
 from __future__ import annotations
 
 import ctypes
+import errno
 import mmap
 import os
 import re
@@ -19,8 +20,9 @@ from pathlib import Path
 
 import msgspec
 
-from busted.kernel.libbpf import BpfError, BpfObject, bpf_system_call
-from busted.kernel.shared import OBJECTS
+from busted.kernel.libbpf import TRACE_UPROBE_SESSION, BpfError, BpfObject, bpf_system_call
+from busted.kernel.programs import SESSION_SUFFIX
+from busted.kernel.shared import OBJECTS, object_path
 from busted.records import LostPlace
 
 _LOOKUP, _PROG_NEXT, _PROG_BY_ID, _MAP_BY_ID, _INFO, _ENABLE_STATS = 1, 11, 13, 14, 15, 32
@@ -87,15 +89,13 @@ def loaded_programs() -> list[Program]:
         try:
             number = _call(_PROG_NEXT, struct.pack("<I", number))
         except BpfError as error:
-            if error.errno == 2:  # ENOENT: that was the last
+            if error.errno == errno.ENOENT:  # that was the last
                 return found
             raise
         try:
             found.append(program(number))
-        except FileNotFoundError:
-            continue
         except BpfError as error:
-            if error.errno != 2:
+            if error.errno != errno.ENOENT:  # unloaded meanwhile
                 raise
 
 
@@ -144,6 +144,8 @@ def try_all_programs() -> dict[str, str | None]:
     """Load each program of ours alone, attach none: its object and name, and why it is refused."""
     answers: dict[str, str | None] = {}
     for path in sorted(OBJECTS.glob(f"*.{os.uname().machine}.bpf.o")):
+        if path == object_path("trial"):
+            continue  # kinds of programs, not ours
         kind = path.name.removesuffix(f".{os.uname().machine}.bpf.o")
         for name in _names(path):
             answers[f"{kind}/{name}"] = _refusal(path, name)
@@ -163,9 +165,12 @@ def _refusal(path: Path, wanted: str) -> str | None:
     try:
         for name in opened.programs():
             opened.autoload(name, name == wanted)
+        if wanted.endswith(SESSION_SUFFIX):
+            opened.attach_type(wanted, TRACE_UPROBE_SESSION)
         opened.load()
     except OSError as error:
-        return error.strerror or str(error)
+        # What libbpf adds is advice about limits, which misleads where a policy refused.
+        return (error.strerror or str(error)).partition(" (libbpf: ")[0]
     finally:
         opened.close()
     return None
