@@ -116,9 +116,11 @@ _HTTPS = 443
 def diagnose(proc: Path = Path("/proc")) -> Diagnosis:
     """Ask everything; never raises on what it finds."""
     unseen: list[str] = []
-    found = features.probe()
+    found = features.probe(status=proc / "self/status")
     try:
         features.require(found)
+        if not found.has("privilege"):
+            raise features.CannotRun("it cannot be told what this process may do")
         object_path("tls")
         load_library()
         trials, programs = features.try_programs().answers, _programs()

@@ -84,7 +84,8 @@ def _call(command: int, content: bytes) -> int:
 
 def loaded_programs() -> list[Program]:
     """Return all loaded programs. Raises BpfError without CAP_SYS_ADMIN."""
-    found, number = [], 0
+    found: list[Program] = []
+    number = 0
     while True:
         try:
             number = _call(_PROG_NEXT, struct.pack("<I", number))

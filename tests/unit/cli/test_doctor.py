@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner
 
@@ -31,7 +32,7 @@ def test_every_answer_stands_in_the_text_with_its_reason_and_what_to_do(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("COLUMNS", "80")
-    lines = [line.rstrip() for line in map(command.click.unstyle, text(FOUND))]
+    lines = [line.rstrip() for line in map(click.unstyle, text(FOUND))]
 
     assert "monitoring cannot work here" in lines
     assert "  no      ring buffer: since Linux 5.8; for records; to do: Linux 5.8 or later" in lines
