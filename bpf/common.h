@@ -93,6 +93,13 @@ static __always_inline void discard_record(void *record)
 	bpf_ringbuf_discard(record, BPF_RB_NO_WAKEUP);
 }
 
+/* True while user space has more than so many quarters of the buffer still to read. */
+static __always_inline bool records_wait(__u64 quarters)
+{
+	return bpf_ringbuf_query(&records, BPF_RB_AVAIL_DATA) >
+	       bpf_ringbuf_query(&records, BPF_RB_RING_SIZE) / 4 * quarters;
+}
+
 static __always_inline __u64 process_start_ns(void)
 {
 	struct task_struct *task;
@@ -104,6 +111,19 @@ static __always_inline __u64 process_start_ns(void)
 	}
 	task = (void *)bpf_get_current_task();
 	return BPF_CORE_READ(task, group_leader, start_boottime);
+}
+
+/* Counts the programs that the process ran: exec keeps the pid and the start time. */
+static __always_inline __u64 process_exec_id(void)
+{
+	struct task_struct *task;
+
+	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_get_current_task_btf)) {
+		task = bpf_get_current_task_btf();
+		return task->group_leader->self_exec_id;
+	}
+	task = (void *)bpf_get_current_task();
+	return BPF_CORE_READ(task, group_leader, self_exec_id);
 }
 
 /* The agent that the current process belongs to, or nothing. */

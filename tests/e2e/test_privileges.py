@@ -55,8 +55,8 @@ def test_once_it_watches_it_is_locked_down_and_goes_on_hooking(
         size = recording.stat().st_size
         done = test_bed.ask("curl_openai", PROMPT, environment=own_library(monitor, tmp_path))
         monitor.wait_for(done.pid, "Response")
-        assert recording.stat().st_size > size
         assert monitor.stop() == 130
+        assert recording.stat().st_size > size
 
     keeps = kept(by_perf_events=False) & capabilities()
     assert sets == {"CapEff": keeps, "CapPrm": keeps, "CapInh": frozenset()}

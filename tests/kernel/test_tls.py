@@ -132,6 +132,18 @@ def test_a_recycled_address_is_another_connection(kernel: Watched) -> None:
     assert [r.key for r in kernel.all() if isinstance(r, TlsClose)] == [first.key]
 
 
+def test_another_program_of_the_same_process_has_connections_of_its_own(kernel: Watched) -> None:
+    kernel.run(
+        "then(1); write(1, b'a')\n"
+        "if 'again' not in sys.argv: os.execv(sys.executable, sys.orig_argv + ['again'])"
+    )
+    first, second = (r for r in kernel.data())
+    assert first.key.process == second.key.process
+    assert first.key.connection == second.key.connection
+    assert first.key != second.key
+    assert second.position == 0
+
+
 def test_the_end_of_a_process_is_told_once_and_only_if_it_used_tls(kernel: Watched) -> None:
     kernel.run("pass")
     pid = kernel.run(
