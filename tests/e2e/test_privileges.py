@@ -22,7 +22,7 @@ from tests.requirements import require
 
 LAUNCH = "tests.kernel.launch"
 # What this kernel needs: with multi uprobes, neither of those with an end.
-DOCUMENTED = [p.name for p in PRIVILEGES if not p.until and p.name != "CAP_NET_ADMIN"]
+DOCUMENTED = [p.name for p in PRIVILEGES if not p.until]
 
 
 @pytest.fixture(autouse=True)
@@ -69,6 +69,7 @@ def test_once_it_watches_it_is_locked_down_and_goes_on_hooking(
 
 def test_the_documented_capabilities_are_enough(test_bed: Bed, tmp_path: Path) -> None:
     with Monitor(command=[LAUNCH, ",".join(DOCUMENTED)]) as monitor:
+        assert "left_out" not in monitor.events[0]["action"]
         status = Path(f"/proc/{monitor.process.pid}/status").read_text()
         done = test_bed.ask("curl_openai", PROMPT, environment=own_library(monitor, tmp_path))
         monitor.wait_for(done.pid, "Response")
@@ -106,6 +107,14 @@ def test_without_another_capability_it_says_which_libraries_it_cannot_hook(
 
         until(told, "the library is told as unreadable")
         assert monitor.of(done.pid, "Prompt") == []
+
+
+def test_without_the_one_for_control_groups_it_says_that_names_are_left_out() -> None:
+    names = ",".join(name for name in DOCUMENTED if name != "CAP_NET_ADMIN")
+    with Monitor(command=[LAUNCH, names]) as monitor:
+        coverage = monitor.events[0]["action"]
+
+    assert coverage["left_out"]
 
 
 def test_inside_the_lock_down_no_program_is_run_and_no_process_traced() -> None:
