@@ -57,10 +57,14 @@ def test_without_privileges_it_ends_with_3_and_says_what_it_could_not_see() -> N
 
 def test_live_tells_what_a_locked_down_monitor_counts(test_bed: Bed) -> None:
     with Monitor() as monitor:
+        watched = {library["path"] for library in monitor.events[0]["action"]["libraries"]}
         code, running = doctor("--live")
+        _, found = doctor()
 
     assert code == 0
     (ours,) = [one for one in running if one["pid"] == monitor.process.pid]
     assert ours["lost"] == {}
     assert ours["records_per_second"] >= 0
+    assert watched
+    assert watched <= {x["path"] for x in found["libraries"] if x["hooked"]}
     assert any(program["name"].startswith("tls_write") for program in ours["programs"])

@@ -38,13 +38,17 @@ class Check(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Library(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A TLS library in use; `reason` says why it cannot be hooked."""
+    """A TLS library in use: whether it can be hooked, `reason` why not, and whether it is now.
+
+    `hooked` is absent where the kernel does not tell.
+    """
 
     path: str
     kind: str
     pids: tuple[int, ...]
     answer: Answer
     reason: str = ""
+    hooked: bool | None = None
 
 
 class Other(msgspec.Struct, frozen=True):
@@ -140,7 +144,7 @@ def diagnose(proc: Path = Path("/proc")) -> Diagnosis:
         )
         for a in answers
     ]
-    libraries, candidates, closed = _libraries(proc)
+    libraries, candidates, closed = _libraries(proc, _hooked(unseen))
     if closed:
         unseen.append(f"{closed} processes of others: run as root to look into them")
     return Diagnosis(
@@ -226,7 +230,17 @@ def _compiled() -> str:
     return object_path("tls").name
 
 
-def _libraries(proc: Path) -> tuple[tuple[Library, ...], tuple[Candidate, ...], int]:
+def _hooked(unseen: list[str]) -> set[str] | None:
+    try:
+        return inventory.hooked_files()
+    except OSError:
+        unseen.append("which libraries are hooked now: needs CAP_SYS_ADMIN")
+        return None
+
+
+def _libraries(
+    proc: Path, hooked: set[str] | None
+) -> tuple[tuple[Library, ...], tuple[Candidate, ...], int]:
     """Return the libraries, the processes with none that we know, and how many are closed to us."""
     targets = Targets(platform.machine(), proc)
     users: dict[tuple[str, str], set[int]] = {}
@@ -268,7 +282,14 @@ def _libraries(proc: Path) -> tuple[tuple[Library, ...], tuple[Candidate, ...], 
             name = _read(proc / str(pid) / "comm").strip()
             candidates.append(Candidate(pid, name, "its TLS stack is not one that we know"))
     libraries = tuple(
-        Library(path, kind, tuple(sorted(pids)), facts[path][1], facts[path][2])
+        Library(
+            path,
+            kind,
+            tuple(sorted(pids)),
+            facts[path][1],
+            facts[path][2],
+            None if hooked is None else path in hooked,
+        )
         for (path, kind), pids in sorted(users.items())
     )
     return libraries, tuple(candidates), closed

@@ -49,8 +49,11 @@ def text(found: Diagnosis) -> list[str]:
             lines += _row(check.answer, check.name, _why(check))
     lines += ["", "TLS libraries in use"]
     for library in found.libraries:
-        why = library.reason or f"in {len(library.pids)} processes"
-        lines += _row(library.answer, f"{library.path} ({library.kind})", [why])
+        users = len(library.pids)
+        why = [library.reason] if library.reason else []
+        why += ["hooked now"] if library.hooked else []
+        why.append(f"in {users} process{'es' if users > 1 else ''}")
+        lines += _row(library.answer, f"{library.path} ({library.kind})", why)
     for candidate in found.candidates:
         lines += _row("unknown", f"{candidate.name}({candidate.pid})", [candidate.reason])
     for title, rest in (

@@ -26,6 +26,9 @@ from busted.kernel.shared import OBJECTS, object_path
 from busted.records import LostPlace
 
 _LOOKUP, _PROG_NEXT, _PROG_BY_ID, _MAP_BY_ID, _INFO, _ENABLE_STATS = 1, 11, 13, 14, 15, 32
+_LINK_BY_ID, _LINK_NEXT = 30, 31
+# BPF_LINK_TYPE_UPROBE_MULTI, and where struct bpf_link_info has its path and the path's size.
+_UPROBE_MULTI, _PATH_AT, _PATH_SIZE_AT, _PATH_BYTES = 12, 16, 48, 4096
 _INFO_BYTES = 232
 _NAME_BYTES = 16
 _NAME_AT, _RUN_TIME_AT, _MAX_ENTRIES_AT, _MAP_NAME_AT = 64, 184, 16, 24
@@ -77,7 +80,7 @@ class _Attributes(ctypes.Structure):
 def _call(command: int, content: bytes) -> int:
     attributes = _Attributes.from_buffer_copy(content.ljust(ctypes.sizeof(_Attributes), b"\0"))
     result = bpf_system_call(command, attributes)
-    if command == _PROG_NEXT:
+    if command in (_PROG_NEXT, _LINK_NEXT):
         return int(attributes.words[0] >> 32)
     return result
 
@@ -109,6 +112,37 @@ def program(number: int) -> Program:
         os.close(fd)
     run_ns, runs = struct.unpack_from("<QQ", info, _RUN_TIME_AT)
     return Program(number, _text(info[_NAME_AT : _NAME_AT + _NAME_BYTES]), run_ns, runs)
+
+
+def hooked_files() -> set[str]:
+    """Return the paths of files with uprobes through multi links, anybody's (Linux 6.8).
+
+    Raises BpfError without CAP_SYS_ADMIN.
+    """
+    found: set[str] = set()
+    number = 0
+    while True:
+        try:
+            number = _call(_LINK_NEXT, struct.pack("<I", number))
+            fd = _call(_LINK_BY_ID, struct.pack("<I", number))
+        except BpfError as error:
+            if error.errno == errno.ENOENT:
+                return found
+            raise
+        try:
+            if _info(fd)[0] == _UPROBE_MULTI:
+                found.add(_hooked_file(fd))
+        finally:
+            os.close(fd)
+
+
+def _hooked_file(fd: int) -> str:
+    path = ctypes.create_string_buffer(_PATH_BYTES)
+    buffer = ctypes.create_string_buffer(_INFO_BYTES)
+    struct.pack_into("<Q", buffer, _PATH_AT, ctypes.addressof(path))
+    struct.pack_into("<I", buffer, _PATH_SIZE_AT, _PATH_BYTES)
+    _call(_INFO, struct.pack("<IIQ", fd, _INFO_BYTES, ctypes.addressof(buffer)))
+    return os.fsdecode(path.value)
 
 
 def _info(fd: int) -> bytes:

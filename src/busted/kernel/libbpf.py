@@ -36,8 +36,6 @@ _SIGNATURES: dict[str, tuple[object, list[object]]] = {
     "bpf_object__load": (_int, [_pointer]),
     "bpf_object__close": (None, [_pointer]),
     "bpf_object__find_program_by_name": (_pointer, [_pointer, _string]),
-    "bpf_object__next_program": (_pointer, [_pointer, _pointer]),
-    "bpf_program__name": (_string, [_pointer]),
     "bpf_object__find_map_by_name": (_pointer, [_pointer, _string]),
     "bpf_object__next_map": (_pointer, [_pointer, _pointer]),
     "bpf_program__set_autoload": (_int, [_pointer, ctypes.c_bool]),
@@ -221,14 +219,6 @@ class BpfObject:
     def autoload(self, program: str, wanted: bool) -> None:
         """Choose whether load() loads the program."""
         self._library.bpf_program__set_autoload(self._program(program), wanted)
-
-    def programs(self) -> list[str]:
-        """Return the names of all programs of the object."""
-        names, pointer = [], None
-        following = self._library.bpf_object__next_program
-        while (pointer := following(self._object, pointer)) is not None:
-            names.append(self._library.bpf_program__name(pointer).decode())
-        return names
 
     def attach_type(self, program: str, attach_type: int) -> None:
         """Load the program for another kind of attachment than its section names."""

@@ -38,7 +38,7 @@ def test_every_answer_stands_in_the_text_with_its_reason_and_what_to_do(
     assert "  no      ring buffer: since Linux 5.8; for records; to do: Linux 5.8 or later" in lines
     assert "  unknown tls/tls_write: not tried" in lines
     assert "  yes     CAP_BPF" in lines
-    assert "  no      /lib/libgnutls.so (gnutls): not hooked yet" in lines
+    assert "  no      /lib/libgnutls.so (gnutls): not hooked yet; in 2 processes" in lines
     assert "  tracer(5) traces process 7" in lines
     assert "  3 processes of others" in lines
     assert all(len(line) <= 80 for line in lines)
