@@ -8,6 +8,7 @@ All modules are loaded before: the interpreter itself may lie where that user ca
 
 from __future__ import annotations
 
+import codecs
 import ctypes
 import json
 import os
@@ -58,5 +59,6 @@ if __name__ == "__main__":
         print(json.dumps(refused()))
     else:
         assert doctor and monitor  # loaded here
+        codecs.lookup("unicode_escape")  # of paths in /proc/mounts
         become_nobody([name for name in sys.argv[1].split(",") if name])
         main(sys.argv[2:], prog_name="busted")

@@ -247,9 +247,14 @@ def _libraries(
     facts: dict[str, tuple[str, Answer, str]] = {}
     candidates, closed = [], 0
     for pid in sorted(running_processes(proc)):
-        if not os.access(proc / str(pid) / "maps", os.R_OK):
+        # Its permissions say that all may read it; the kernel decides when it is opened.
+        try:
+            (proc / str(pid) / "maps").open("rb").close()
+        except PermissionError:
             closed += 1
             continue
+        except OSError:
+            continue  # it ended
         known = False
         for mapping in mappings(pid, proc):
             if mapping.path not in facts:
