@@ -19,7 +19,7 @@ from busted.records import LostPlace, ProcessKey
 OBJECTS = Path(__file__).parent / "objects"
 
 # The maps of bpf/common.h.
-_NAMES = ("records", "lost", "reader", "agents")
+_NAMES = ("records", "lost", "reader", "agents", "told_processes")
 
 
 def object_path(name: str) -> Path:
@@ -56,10 +56,17 @@ class SharedMaps:
         for name, shared in self._maps.items():
             borrower.borrow(name, shared)
 
-    def name_agent(self, process: ProcessKey) -> None:
-        """Tell the kernel side that a process is an AI agent; what it starts from now on is too."""
-        value = records.AGENT.pack(process.start_ns, process.pid)
+    def name_agent(self, process: ProcessKey, agent_pid: int | None = None) -> None:
+        """Tell the kernel side that a process is an AI agent, or belongs to the agent `agent_pid`.
+
+        What it starts from now on does too.
+        """
+        value = records.AGENT.pack(process.start_ns, agent_pid or process.pid)
         self._maps["agents"].update(struct.pack("<I", process.pid), value)
+
+    def forget_agent(self, process: ProcessKey) -> None:
+        """Tell the kernel side that a process is no agent's; those that it started are not told."""
+        self._maps["agents"].delete(struct.pack("<I", process.pid))
 
     def lost(self) -> dict[LostPlace, int]:
         """Return what the kernel side could not tell us so far, where it is not zero."""
