@@ -146,7 +146,7 @@ def diagnose(proc: Path = Path("/proc")) -> Diagnosis:
     ]
     libraries, candidates, closed = _libraries(proc, _hooked(unseen))
     if closed:
-        unseen.append(f"{closed} processes of others: run as root to look into them")
+        unseen.append(f"what is in other processes, {closed} of them: run as root")
     return Diagnosis(
         version=__version__,
         kernel=platform.release(),
