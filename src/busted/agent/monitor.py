@@ -32,7 +32,7 @@ from busted.agent.process_tree import text
 from busted.agent.recording import AgentProcess, Header, LibraryFacts, RecordingWriter, Tick
 from busted.enrich.processes import Processes, ProcessFacts
 from busted.events import Coverage, Event, Library, Process
-from busted.kernel import elf, features, filtered
+from busted.kernel import elf, features, filtered, lockdown
 from busted.kernel.libbpf import BpfError
 from busted.kernel.mappings import MappingWatch
 from busted.kernel.names import NamePrograms
@@ -147,6 +147,18 @@ class Monitor:
             self._targets = Targets(platform.machine())
             self._scan()
             self._resources = opened.pop_all()
+
+    def lock_down(self) -> None:
+        """Give up, for good, what only starting took; before `run()`, by the only thread.
+
+        Raises CannotRun where the kernel has no means for it.
+        """
+        try:
+            lockdown.lock_down(by_perf_events=best_way(self._features) == "perf")
+        except OSError as error:
+            raise features.CannotRun(
+                f"cannot give up privileges: {error.strerror}. --no-lockdown goes on without."
+            ) from error
 
     async def run(self) -> None:
         """Watch until `stop()`, or for the time that the settings say; then report what is left."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -73,6 +74,11 @@ def _power_of_two(_: click.Context, __: click.Parameter, value: int) -> int:
     show_default=True,
     help="What is read of one write or read of the TLS library; more is told as truncated.",
 )
+@click.option(
+    "--no-lockdown",
+    is_flag=True,
+    help="Keep all privileges after the start, to debug the monitor itself.",
+)
 def monitor(
     format: str,
     content: str,
@@ -83,10 +89,12 @@ def monitor(
     record: Path | None,
     ring_bytes: int,
     max_call_bytes: int,
+    no_lockdown: bool,
 ) -> None:
     """Watch this host and print what AI agents say and do, until Ctrl-C.
 
-    Needs root. Exits with 3 where the kernel or the privileges do not allow it.
+    Needs root, or the capabilities in docs/privileges.md. Exits with 3 where the kernel or the
+    privileges do not allow it.
     """
     settings = Settings(
         ring_bytes=ring_bytes,
@@ -98,18 +106,24 @@ def monitor(
     )
     if record:
         click.echo(f"busted: {record} will hold prompts and keys in plain text", err=True)
-    output = Output(format, content)
-    try:
-        interrupted = asyncio.run(_watch(settings, output))
-    finally:
-        output.close()
-    if interrupted:
+    if asyncio.run(_watch(settings, lambda: Output(format, content), lockdown=not no_lockdown)):
         sys.exit(INTERRUPTED)
 
 
-async def _watch(settings: Settings, output: Output) -> bool:
+async def _watch(settings: Settings, open_output: Callable[[], Output], *, lockdown: bool) -> bool:
     """Run until a signal, the duration's end, or nobody reads any more; True on Ctrl-C."""
-    monitor = Monitor(settings, output.write)
+    monitor = Monitor(settings, lambda event: output.write(event))
+    if lockdown:
+        monitor.lock_down()
+    # After that: its thread has the privileges that are left.
+    output = open_output()
+    try:
+        return await _run(monitor, output)
+    finally:
+        output.close()
+
+
+async def _run(monitor: Monitor, output: Output) -> bool:
     monitor.lost_after = output.lost
     interrupted = False
 

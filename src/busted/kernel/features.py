@@ -15,12 +15,10 @@ from typing import Literal
 import msgspec
 
 from busted.kernel.libbpf import BpfObject
+from busted.kernel.privileges import PRIVILEGES, capabilities, held
 from busted.kernel.shared import object_path
 
 BTF = Path("/sys/kernel/btf/vmlinux")
-
-# linux/capability.h
-_CAPABILITIES = {"CAP_SYS_ADMIN": 21, "CAP_PERFMON": 38, "CAP_BPF": 39}
 
 
 class CannotRun(Exception):
@@ -83,14 +81,13 @@ def _kernel_features(path: Path) -> list[Feature]:
 
 def _privilege(status: Path) -> Feature:
     try:
-        lines = status.read_text().splitlines()
-        effective = int(next(x for x in lines if x.startswith("CapEff:")).split()[1], 16)
-    except (OSError, StopIteration, ValueError, IndexError) as error:
+        effective = capabilities(status=status)
+    except (OSError, ValueError) as error:
         return Feature("privilege", "unknown", detail=str(error))
-    missing = {name for name, bit in _CAPABILITIES.items() if not effective >> bit & 1}
-    if "CAP_SYS_ADMIN" not in missing or missing == {"CAP_SYS_ADMIN"}:
+    missing = [row.name for row in PRIVILEGES if row.required and not held(effective, row.name)]
+    if not missing:
         return Feature("privilege", "yes")
-    return Feature("privilege", "no", detail="missing " + ", ".join(sorted(missing)))
+    return Feature("privilege", "no", detail="missing " + ", ".join(missing))
 
 
 # program of bpf/trial.bpf.c: (the feature, since)
@@ -127,7 +124,7 @@ def _try(program: str) -> None:
 def require(features: Features) -> None:
     """Raise CannotRun when the monitor cannot work, with what to do about it."""
     needs = {
-        "privilege": "Run it as root, for example with sudo.",
+        "privilege": "Run it as root, for example with sudo, or with these capabilities.",
         "BTF": "It needs a kernel with CONFIG_DEBUG_INFO_BTF=y, as distributions build theirs.",
         "ring buffer": "It needs Linux 5.8 or later; this is " + platform.release() + ".",
     }

@@ -42,7 +42,7 @@ KILLS_FILTERED = (
 )
 
 _RETURN_PROGRAM = "tls_return"
-_SESSION_SUFFIX = "_session"
+SESSION_SUFFIX = "_session"
 
 
 def best_way(features: Features) -> Way:
@@ -98,8 +98,8 @@ class TlsPrograms:
 
     def _choose(self, program: str, at_return: bool) -> None:
         if self._way == "session" and at_return:
-            self._object.autoload(program + _SESSION_SUFFIX, True)
-            self._object.attach_type(program + _SESSION_SUFFIX, TRACE_UPROBE_SESSION)
+            self._object.autoload(program + SESSION_SUFFIX, True)
+            self._object.attach_type(program + SESSION_SUFFIX, TRACE_UPROBE_SESSION)
             return
         self._object.autoload(program, True)
         if self._way != "perf":
@@ -148,7 +148,7 @@ class TlsPrograms:
         if not place.at_return:
             return [attach(program, path, [offset], cookie=cookie)]
         if self._way == "session":
-            name = program + _SESSION_SUFFIX
+            name = program + SESSION_SUFFIX
             kind = TRACE_UPROBE_SESSION
             return [attach(name, path, [offset], attach_type=kind, cookie=cookie)]
         # The return probe first: an entry without its return would leave a call remembered.

@@ -103,8 +103,8 @@ def test_an_old_kernel_is_one_clear_message(host: Host) -> None:
 def test_no_privilege_is_one_clear_message_that_names_what_is_missing(host: Host) -> None:
     host.may(0)
     assert refusal(host) == (
-        "cannot load eBPF programs: no privilege (missing CAP_BPF, CAP_PERFMON, CAP_SYS_ADMIN). "
-        "Run it as root, for example with sudo."
+        "cannot load eBPF programs: no privilege (missing CAP_BPF, CAP_PERFMON). "
+        "Run it as root, for example with sudo, or with these capabilities."
     )
 
 
