@@ -34,7 +34,7 @@ from busted.events import Coverage, Event, Library, Process
 from busted.kernel import elf, features
 from busted.kernel.libbpf import BpfError
 from busted.kernel.mappings import MappingWatch
-from busted.kernel.programs import TlsPrograms, best_way
+from busted.kernel.programs import TlsPrograms, best_buffer, best_way
 from busted.kernel.ring import MAX_BATCH_BYTES
 from busted.kernel.shared import SharedMaps
 from busted.kernel.targets import (
@@ -96,7 +96,9 @@ class Monitor:
         with contextlib.ExitStack() as opened:
             self._features = features.probe()
             features.require(self._features)
-            self._shared = opened.enter_context(contextlib.closing(_share(settings)))
+            self._shared = opened.enter_context(
+                contextlib.closing(_share(settings, self._features))
+            )
             self._programs = opened.enter_context(
                 contextlib.closing(_load(settings, self._features, self._shared))
             )
@@ -344,9 +346,9 @@ def _watch_mappings() -> MappingWatch:
         ) from error
 
 
-def _share(settings: Settings) -> SharedMaps:
+def _share(settings: Settings, found: features.Features) -> SharedMaps:
     with _refusals():
-        return SharedMaps(settings.ring_bytes)
+        return SharedMaps(settings.ring_bytes, settings.buffer or best_buffer(found))
 
 
 def _load(settings: Settings, found: features.Features, shared: SharedMaps) -> TlsPrograms:

@@ -6,6 +6,7 @@ import asyncio
 import signal
 import sys
 from pathlib import Path
+from typing import Literal
 
 import click
 
@@ -57,12 +58,19 @@ def _power_of_two(_: click.Context, __: click.Parameter, value: int) -> int:
     "in plain text, whatever --content says; only its owner can read it.",
 )
 @click.option(
+    "--buffer",
+    type=click.Choice(["ring", "perf"]),
+    help="Through what the kernel hands over records: a ring buffer (Linux 5.8) or perf buffers, "
+    "one a CPU.  [default: ring where the kernel has it]",
+)
+@click.option(
     "--ring-bytes",
     type=click.IntRange(MIN_RING_BYTES, MAX_RING_BYTES),
     callback=_power_of_two,
     default=Settings().ring_bytes,
     show_default=True,
-    help="Size of the buffer between the kernel and the monitor, a power of two.",
+    help="Size of the buffer between the kernel and the monitor, a power of two; of perf buffers, "
+    "together.",
 )
 @click.option(
     "--max-call-bytes",
@@ -79,6 +87,7 @@ def monitor(
     pids: tuple[int, ...],
     names: tuple[str, ...],
     record: Path | None,
+    buffer: Literal["ring", "perf"] | None,
     ring_bytes: int,
     max_call_bytes: int,
 ) -> None:
@@ -87,6 +96,7 @@ def monitor(
     Needs root. Exits with 3 where the kernel or the privileges do not allow it.
     """
     settings = Settings(
+        buffer=buffer,
         ring_bytes=ring_bytes,
         max_call_bytes=max_call_bytes,
         duration=duration,

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-from pathlib import Path
 from typing import Literal
 
 from busted import records
@@ -19,11 +18,10 @@ from busted.kernel.libbpf import (
     TRACE_UPROBE_MULTI,
     TRACE_UPROBE_SESSION,
     BpfError,
-    BpfObject,
     Link,
 )
 from busted.kernel.places import FUNCTIONS, Place
-from busted.kernel.shared import SharedMaps, object_path
+from busted.kernel.shared import Buffer, SharedMaps
 from busted.kernel.targets import Target
 from busted.records import ConnectionKey, Verdict
 
@@ -40,21 +38,23 @@ def best_way(features: Features) -> Way:
     return "multi" if features.has("multi uprobe") else "perf"
 
 
+def best_buffer(features: Features) -> Buffer:
+    """Return the better kind of buffer that the kernel offers."""
+    return "ring" if features.has("ring buffer") else "perf"
+
+
 class TlsPrograms:
     """The loaded object and its links. Raises BpfError when the kernel refuses."""
 
-    def __init__(
-        self, way: Way, shared: SharedMaps, *, max_call_bytes: int, object_file: Path | None = None
-    ) -> None:
+    def __init__(self, way: Way, shared: SharedMaps, *, max_call_bytes: int) -> None:
         """Load; `max_call_bytes` bounds what one call reports."""
         self.shared, self._way = shared, way
         self._links: dict[int, list[Link]] = {}
-        self._object = BpfObject(object_file or object_path("tls"))
+        self._object = shared.open("tls")
         for program, at_return in FUNCTIONS.values():
             self._choose(program, at_return)
         if way != "session":
             self._choose(_RETURN_PROGRAM, False)
-        shared.lend(self._object)
         self._object.settings(records.SETTINGS.pack(max_call_bytes, os.getpid()))
         self._object.load()
         self._verdicts = self._object.map("verdicts")
