@@ -26,6 +26,7 @@ struct {
  * works it looks at the ring by itself, so a busy producer pays for no wake-up at all. */
 struct reader {
 	__u64 waiting;
+	__u64 quarters; /* of a perf buffer that were full when user space last looked */
 };
 
 struct {
@@ -88,6 +89,19 @@ static __always_inline __u64 process_start_ns(void)
 	}
 	task = (void *)bpf_get_current_task();
 	return BPF_CORE_READ(task, group_leader, start_boottime);
+}
+
+/* Counts the programs that the process ran: exec keeps the pid and the start time. */
+static __always_inline __u64 process_exec_id(void)
+{
+	struct task_struct *task;
+
+	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_get_current_task_btf)) {
+		task = bpf_get_current_task_btf();
+		return task->group_leader->self_exec_id;
+	}
+	task = (void *)bpf_get_current_task();
+	return BPF_CORE_READ(task, group_leader, self_exec_id);
 }
 
 /* The agent that the current process belongs to, or nothing. */

@@ -100,4 +100,14 @@ static __always_inline void submit_record(void *ctx, void *record)
 	discard_record(record);
 }
 
+/* True when user space had more than so many quarters of a CPU's buffer to read, the last time that
+ * it looked: programs cannot ask. */
+static __always_inline bool records_wait(__u64 quarters)
+{
+	__u32 key = 0;
+	struct reader *state = bpf_map_lookup_elem(&reader, &key);
+
+	return state && state->quarters >= quarters;
+}
+
 #endif

@@ -22,6 +22,7 @@ enum record_type {
 	RECORD_TLS_DATA = 3,  /* a piece of plaintext */
 	RECORD_TLS_CLOSE = 4, /* the TLS library let go of the connection */
 	RECORD_PROCESS_EXIT = 5, /* the last thread of a process that used TLS ended */
+	RECORD_TLS_RANDOM = 6, /* what ties a connection to the ClientHello on the wire */
 
 	RECORD_DNS_MESSAGE = 20,  /* a piece of what a socket exchanged with a name server */
 	RECORD_CLIENT_HELLO = 21, /* a piece of the first bytes that a TLS client sent */
@@ -29,7 +30,7 @@ enum record_type {
 
 enum direction { DIRECTION_WRITE = 0, DIRECTION_READ = 1 };
 
-enum verdict { VERDICT_MUTED = 1 };
+enum verdict { VERDICT_MUTED = 1, VERDICT_WANTED = 2 };
 
 /* Where the kernel side can lose something; indexes of the `lost` map. */
 enum lost_place {
@@ -40,13 +41,26 @@ enum lost_place {
 	LOST_CONNECTION_TABLE = 4, /* no room to remember a connection: calls */
 	LOST_RECORDS = 5,          /* records without plaintext that found no room */
 	LOST_SOCKET_TABLE = 6,     /* a socket that could not be remembered: sockets */
-	LOST_PLACES = 7,
+	LOST_HELD_BACK = 7,        /* not known to be AI in time, and the ring was half full: bytes */
+	LOST_SPARED = 8,           /* calls of processes that spare_filtered is for */
+	LOST_PLACES = 9,
 };
 
 /* Not a record: what user space tells the programs before it loads them (.rodata). */
 struct settings {
 	__u64 max_call_bytes; /* of one call, what is sent at most; the last piece always is */
+	__u64 undecided_bytes; /* of each direction, sent though the ring is half full */
 	__u32 monitor_pid;    /* whose own TLS is left alone */
+	__u32 spare_filtered; /* not 0: leave processes under seccomp alone, a return kills them */
+};
+
+/* Not a record either: from a connection object to its client random. What is followed, if not
+ * NO_OFFSET: at `zero` a 32-bit zero must stand, at `pointer` the object that `offset` is in. */
+#define NO_OFFSET 0x7fffffff
+struct random_path {
+	__u32 zero;
+	__u32 pointer;
+	__u32 offset;
 	__u32 unused;
 };
 
@@ -99,15 +113,21 @@ struct tls_close {
 	struct tls_header tls;
 };
 
+/* The random of the ClientHello (RFC 8446, 4.1.2): the library's and the wire's are the same. */
+struct tls_random {
+	struct tls_header tls;
+	__u64 random[4];
+};
+
 struct process_exit {
 	struct record_header record;
 };
 
 /* Names on the wire */
 
-/* The largest piece of a packet in one record. DNS over UDP has at most 4096 bytes in practice
- * (RFC 6891, 6.2.5); a ClientHello has 500 to 2000. */
-#define MAX_PIECE 4096
+/* The most of one packet in one record. DNS over UDP has at most 4096 bytes in practice (RFC
+ * 6891, 6.2.5), a ClientHello 500 to 2000; but TCP hands over up to 64 KB at once. */
+#define MAX_PIECE 8192
 
 /* Followed by `length` bytes of what a socket sent or received. The process is the one that
  * connected the socket or, unconnected, sent the question. */

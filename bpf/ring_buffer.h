@@ -31,4 +31,11 @@ static __always_inline void discard_record(void *record)
 	bpf_ringbuf_discard(record, BPF_RB_NO_WAKEUP);
 }
 
+/* True while user space has more than so many quarters of the buffer still to read. */
+static __always_inline bool records_wait(__u64 quarters)
+{
+	return bpf_ringbuf_query(&records, BPF_RB_AVAIL_DATA) >
+	       bpf_ringbuf_query(&records, BPF_RB_RING_SIZE) / 4 * quarters;
+}
+
 #endif

@@ -23,6 +23,7 @@ import pytest
 
 from busted.kernel.features import probe as probe_kernel
 from busted.kernel.features import try_programs
+from busted.kernel.names import open_root
 
 ROOT = Path(__file__).parents[1]
 
@@ -53,6 +54,14 @@ def _objects() -> str | None:
 def _namespaces() -> str | None:
     done = subprocess.run(["unshare", "--net", "--mount", "true"], capture_output=True, text=True)
     return None if done.returncode == 0 else f"needs private namespaces: {done.stderr.strip()}"
+
+
+def _cgroups() -> str | None:
+    try:
+        os.close(open_root())
+    except OSError as error:
+        return f"needs the root of the cgroups: {error.strerror}"
+    return None
 
 
 def bpftool() -> str | None:
@@ -148,6 +157,7 @@ PROBES: Mapping[str, tuple[Probe, ...]] = {
     "nghttpx": (_program("nghttpx", "nghttp2-proxy"),),
     "node": (_program("node", "nodejs"), _program("npm", "npm")),
     "node packages": (_node_packages,),
+    "go": (_program("go", "golang-go"),),
     "git": (_program("git", "git"), _git),
     "unshare": (
         _program("unshare", "util-linux"),
@@ -160,6 +170,7 @@ PROBES: Mapping[str, tuple[Probe, ...]] = {
     "kernel": (_root, _btf, _libbpf, _objects),
     "ring buffer": (_kernel_feature("ring buffer"),),
     "perf buffer": (_x86_64,),
+    "cgroups": (_cgroups,),
     "attach cookie": (_kernel_feature("attach cookie"),),
     "multi uprobe": (_kernel_feature("multi uprobe"),),
     "session uprobe": (_kernel_feature("session uprobe"),),

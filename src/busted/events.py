@@ -252,6 +252,7 @@ class Coverage(Value, frozen=True, kw_only=True, tag=True):
 
     libraries: tuple[Library, ...] = ()
     unreadable: dict[str, str] = {}
+    left_out: dict[str, str] = {}
     lost: dict[str, int] = {}
 
 

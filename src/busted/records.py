@@ -17,6 +17,8 @@ import msgspec
 
 VERSION = 1
 MAX_DATA = 16384
+# In a random_path: this offset is not followed.
+NO_OFFSET = 0x7FFFFFFF
 
 
 class Type(enum.IntEnum):
@@ -27,6 +29,7 @@ class Type(enum.IntEnum):
     TLS_DATA = 3
     TLS_CLOSE = 4
     PROCESS_EXIT = 5
+    TLS_RANDOM = 6
 
     DNS_MESSAGE = 20
     CLIENT_HELLO = 21
@@ -43,6 +46,7 @@ class Verdict(enum.IntEnum):
     """`enum verdict`: what the kernel is told about a connection."""
 
     MUTED = 1
+    WANTED = 2
 
 
 class LostPlace(enum.IntEnum):
@@ -55,6 +59,8 @@ class LostPlace(enum.IntEnum):
     CONNECTION_TABLE = 4
     RECORDS = 5
     SOCKET_TABLE = 6
+    HELD_BACK = 7
+    SPARED = 8
 
 
 class Layout:
@@ -84,10 +90,12 @@ TLS_DATA = Layout(
 )
 TLS_CLOSE = Layout("tls_close", _TLS)
 PROCESS_EXIT = Layout("process_exit", _RECORD)
+TLS_RANDOM = Layout("tls_random", _TLS + "random 32s")
 _WIRE = _RECORD + "cookie Q netns Q position I length I "
 DNS_MESSAGE = Layout("dns_message", _WIRE + "total I direction B over_tcp B unused 2x")
 CLIENT_HELLO = Layout("client_hello", _WIRE + "total I unused 4x")
-SETTINGS = Layout("settings", "max_call_bytes Q monitor_pid I unused 4x")
+SETTINGS = Layout("settings", "max_call_bytes Q undecided_bytes Q monitor_pid I spare_filtered I")
+RANDOM_PATH = Layout("random_path", "zero I pointer I offset I unused 4x")
 CONNECTION_ID = Layout("connection_id", "connection Q pid I pad 4x")
 JUDGEMENT = Layout("judgement", "since_ns Q verdict Q")
 AGENT = Layout("agent", "start_ns Q root I unused 4x")
@@ -97,9 +105,11 @@ LAYOUTS = (
     TLS_DATA,
     TLS_CLOSE,
     PROCESS_EXIT,
+    TLS_RANDOM,
     DNS_MESSAGE,
     CLIENT_HELLO,
     SETTINGS,
+    RANDOM_PATH,
     CONNECTION_ID,
     JUDGEMENT,
     AGENT,
@@ -183,6 +193,17 @@ class ProcessExit(msgspec.Struct, frozen=True):
     time_ns: int
 
 
+class TlsRandom(msgspec.Struct, frozen=True):
+    """The random of the connection's ClientHello (RFC 8446 section 4.1.2), as the library has it.
+
+    It is told once, with the first plaintext; the hello on the wire has the same 32 bytes.
+    """
+
+    key: ConnectionKey
+    time_ns: int
+    random: bytes
+
+
 class DnsMessage(msgspec.Struct, frozen=True):
     """A datagram, or a piece of a stream, that a socket exchanged with a name server.
 
@@ -218,7 +239,7 @@ class ClientHello(msgspec.Struct, frozen=True):
     data: bytes
 
 
-Record = TlsOpen | TlsName | TlsData | TlsClose | ProcessExit | DnsMessage | ClientHello
+Record = TlsOpen | TlsName | TlsData | TlsClose | ProcessExit | TlsRandom | DnsMessage | ClientHello
 
 _DIRECTIONS = (Direction.WRITE, Direction.READ)
 
@@ -277,6 +298,11 @@ def _process_exit(raw: bytes) -> ProcessExit:
     return ProcessExit(ProcessKey(pid, start_ns), time_ns)
 
 
+def _tls_random(raw: bytes) -> TlsRandom:
+    _, _, pid, time_ns, start_ns, connection, since_ns, random = TLS_RANDOM.unpack_from(raw)
+    return TlsRandom(ConnectionKey(pid, start_ns, connection, since_ns), time_ns, random)
+
+
 def _dns_message(raw: bytes) -> DnsMessage:
     (
         _, _, pid, time_ns, start_ns, cookie, netns, position, length,
@@ -318,6 +344,7 @@ _DECODERS: dict[int, Callable[[bytes], Record]] = {
     Type.TLS_DATA: _tls_data,
     Type.TLS_CLOSE: _tls_close,
     Type.PROCESS_EXIT: _process_exit,
+    Type.TLS_RANDOM: _tls_random,
     Type.DNS_MESSAGE: _dns_message,
     Type.CLIENT_HELLO: _client_hello,
 }

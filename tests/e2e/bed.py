@@ -274,11 +274,10 @@ class Operation(NamedTuple):
 
     command: Callable[..., list[str]]
     api: str
-    model: str | None
+    model: str
     described: str | None = None
     sent: str = ""
     got: str = ""
-    websocket: bool = False
 
 
 OPERATIONS = {
@@ -312,10 +311,7 @@ OPERATIONS = {
         "whisper-1",
         sent="\n[sound.wav, 104 B]",
     ),
-    # The model is in the address alone, which messages of a WebSocket do not repeat.
-    "openai_realtime": Operation(
-        python("openai_realtime"), "openai.realtime", None, websocket=True
-    ),
+    "openai_realtime": Operation(python("openai_realtime"), "openai.realtime", "gpt-realtime"),
 }
 
 

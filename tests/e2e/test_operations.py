@@ -38,9 +38,8 @@ def test_what_was_asked_is_seen_byte_for_byte(told: Actions, name: str) -> None:
     assert prompt["user_message"] == PROMPT + operation.sent
     assert prompt["provider"] == "openai"
     assert prompt["api"] == operation.api
-    assert prompt.get("model") == operation.model
-    if not operation.websocket:
-        assert prompt["sdk"]["name"] == "openai-python"
+    assert prompt["model"] == operation.model
+    assert prompt["sdk"]["name"] == "openai-python"
     assert prompt["truncated"] is False
 
 
@@ -59,7 +58,7 @@ def test_the_answer_is_seen_byte_for_byte_or_described(told: Actions, name: str)
 def test_an_instruction_over_a_websocket_is_seen(told: Actions) -> None:
     prompts = of_kind(told("openai_realtime"), "Prompt")
 
-    assert [p["system_prompt"] for p in prompts if "system_prompt" in p] == ["Answer briefly."]
+    assert [prompt["system_prompt"] for prompt in prompts] == ["Answer briefly."]
 
 
 def test_the_usage_of_a_websocket_and_of_embeddings_is_seen(told: Actions) -> None:

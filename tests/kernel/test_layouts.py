@@ -24,7 +24,11 @@ ENUMS: dict[str, type[enum.IntEnum]] = {
     "verdict": records.Verdict,
     "lost_place": records.LostPlace,
 }
-CONSTANTS = {"RECORDS_VERSION": records.VERSION, "MAX_DATA": records.MAX_DATA}
+CONSTANTS = {
+    "RECORDS_VERSION": records.VERSION,
+    "MAX_DATA": records.MAX_DATA,
+    "NO_OFFSET": records.NO_OFFSET,
+}
 
 Btf = dict[int, dict[str, Any]]
 

@@ -28,7 +28,7 @@ def kernel(
         monkeypatch.setattr(
             shared, "open_ring", lambda ring, reader, _: LibbpfRing(ring.fd, reader.fd)
         )
-    with watched("perf", tmp_path, buffer, ring_bytes=64 << 10) as kernel:
+    with watched("perf", tmp_path, buffer=buffer, ring_bytes=64 << 10) as kernel:
         yield kernel
 
 
@@ -94,7 +94,7 @@ def test_bytes_are_whole_and_in_order_while_threads_move_between_processors(
     require(f"{buffer} buffer")
     words, rounds = 300, 300
     script = f"WORDS, ROUNDS = {words}, {rounds}\n{MIGRATING}"
-    with watched("perf", tmp_path, buffer, ring_bytes=16 << 20) as kernel:
+    with watched("perf", tmp_path, buffer=buffer, ring_bytes=16 << 20) as kernel:
         with kernel.started(script):
             whole = 4 * words * rounds * 8
             records = kernel.wait(

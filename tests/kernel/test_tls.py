@@ -47,7 +47,7 @@ def buffer(variant: tuple[Way, Buffer]) -> Buffer:
 
 @pytest.fixture
 def kernel(way: Way, buffer: Buffer, tmp_path: Path) -> Iterator[Watched]:
-    with watched(way, tmp_path, buffer) as programs:
+    with watched(way, tmp_path, buffer=buffer) as programs:
         yield programs
         assert programs.programs.shared.lost() == {}
 
@@ -112,7 +112,7 @@ def test_a_small_write_costs_a_small_record(kernel: Watched) -> None:
 def test_beyond_the_limit_the_head_and_the_last_piece_are_sent(
     way: Way, buffer: Buffer, tmp_path: Path
 ) -> None:
-    with watched(way, tmp_path, buffer, max_call_bytes=64 << 10) as kernel:
+    with watched(way, tmp_path, buffer=buffer, max_call_bytes=64 << 10) as kernel:
         kernel.run("d = bytes(range(256)) * 1024; then(len(d)); write(1, d)")
         data = kernel.data()
         whole = bytes(range(256)) * 1024
@@ -149,6 +149,18 @@ def test_a_recycled_address_is_another_connection(kernel: Watched) -> None:
     assert first.key != second.key
     assert second.position == 0
     assert [r.key for r in kernel.all() if isinstance(r, TlsClose)] == [first.key]
+
+
+def test_another_program_of_the_same_process_has_connections_of_its_own(kernel: Watched) -> None:
+    kernel.run(
+        "then(1); write(1, b'a')\n"
+        "if 'again' not in sys.argv: os.execv(sys.executable, sys.orig_argv + ['again'])"
+    )
+    first, second = (r for r in kernel.data())
+    assert first.key.process == second.key.process
+    assert first.key.connection == second.key.connection
+    assert first.key != second.key
+    assert second.position == 0
 
 
 def test_the_end_of_a_process_is_told_once_and_only_if_it_used_tls(kernel: Watched) -> None:
@@ -194,7 +206,7 @@ def test_a_verdict_does_not_reach_a_later_connection_at_the_same_address(kernel:
 def test_what_a_full_ring_loses_is_counted_and_located(
     way: Way, buffer: Buffer, tmp_path: Path
 ) -> None:
-    with watched(way, tmp_path, buffer, ring_bytes=4096 * 4) as kernel:
+    with watched(way, tmp_path, buffer=buffer, ring_bytes=4096 * 4) as kernel:
         kernel.run(
             # One CPU, so that one perf buffer takes it all.
             "os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}); then(1000)\n"
@@ -207,7 +219,7 @@ def test_what_a_full_ring_loses_is_counted_and_located(
 
 
 def test_no_probe_is_left_when_all_is_closed(way: Way, buffer: Buffer, tmp_path: Path) -> None:
-    with watched(way, tmp_path, buffer) as kernel:
+    with watched(way, tmp_path, buffer=buffer) as kernel:
         library = kernel.library
         kernel.run("then(1); write(1, b'a')")
     # The kernel patches the mapped code of a probed function, and restores it.

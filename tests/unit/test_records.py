@@ -20,6 +20,7 @@ from busted.records import (
     TlsData,
     TlsName,
     TlsOpen,
+    TlsRandom,
     Type,
     decode,
 )
@@ -62,6 +63,7 @@ RECORDS = st.one_of(
     ),
     st.builds(TlsClose, key=CONNECTIONS, time_ns=U64),
     st.builds(ProcessExit, key=PROCESSES, time_ns=U64),
+    st.builds(TlsRandom, key=CONNECTIONS, time_ns=U64, random=st.binary(min_size=32, max_size=32)),
     st.builds(
         DnsMessage,
         key=PROCESSES,
@@ -102,6 +104,7 @@ EXAMPLES: list[Record] = [
     DATA,
     TlsClose(DATA.key, 9),
     ProcessExit(DATA.key.process, 9),
+    TlsRandom(DATA.key, 9, bytes(range(32))),
     DnsMessage(DATA.key.process, 9, 5, 6, Direction.READ, True, 3, 4, b"name"),
     ClientHello(DATA.key.process, 9, 5, 6, 3, 517, b"\x16\x03\x01"),
 ]
@@ -126,6 +129,8 @@ def encode(record: Record, padding: bytes = b"") -> bytes:
         return records.TLS_NAME.pack(Type.TLS_NAME, *head, r.name.encode()) + padding
     if isinstance(r, TlsClose):
         return records.TLS_CLOSE.pack(Type.TLS_CLOSE, *head) + padding
+    if isinstance(r, TlsRandom):
+        return records.TLS_RANDOM.pack(Type.TLS_RANDOM, *head, r.random) + padding
     counts = (r.position, r.call_bytes, r.call_offset, r.tid, len(r.data), r.direction)
     return records.TLS_DATA.pack(Type.TLS_DATA, *head, *counts) + r.data + padding
 

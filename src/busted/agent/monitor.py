@@ -31,9 +31,10 @@ from busted.agent.pipeline import Origin, Outside, Pipeline
 from busted.agent.recording import Header, LibraryFacts, RecordingWriter, Tick
 from busted.enrich.processes import Processes
 from busted.events import Coverage, Event, Library, Process
-from busted.kernel import elf, features
+from busted.kernel import elf, features, filtered
 from busted.kernel.libbpf import BpfError
 from busted.kernel.mappings import MappingWatch
+from busted.kernel.names import NamePrograms
 from busted.kernel.programs import TlsPrograms, best_buffer, best_way
 from busted.kernel.ring import MAX_BATCH_BYTES
 from busted.kernel.shared import SharedMaps
@@ -45,7 +46,7 @@ from busted.kernel.targets import (
     mappings,
     running_processes,
 )
-from busted.records import ConnectionKey, ProcessKey, decode
+from busted.records import ConnectionKey, LostPlace, ProcessKey, decode
 
 log = logging.getLogger(__name__)
 
@@ -89,6 +90,7 @@ class Monitor:
         self._failure: BaseException | None = None
         self._counts: Counter[str] = Counter()
         self._told: Coverage | None = None
+        self._lost_in_kernel: dict[LostPlace, int] | None = None  # once nothing counts any more
         self._stopped = asyncio.Event()
         self.lost_after: Callable[[], dict[str, int]] = dict
         """What was lost after `emit` took an event, by place."""
@@ -104,6 +106,8 @@ class Monitor:
             )
             # Before the scan, so that nothing is mapped unseen between the two.
             self._watch = opened.enter_context(contextlib.closing(_watch_mappings()))
+            self._left_out: dict[str, str] = {}
+            self._names = self._watch_names(opened)
             self._recording: RecordingWriter | None = None
             if settings.record:
                 header = Header(origin=self._origin, selection=settings.selection)
@@ -111,7 +115,9 @@ class Monitor:
                     contextlib.closing(RecordingWriter(settings.record, header))
                 )
             self._processes = Processes(elf.build_id)
-            outside = Outside(self._mute, settings.selection, self._started, self._library)
+            outside = Outside(
+                self._mute, settings.selection, self._started, self._library, self._want
+            )
             self._pipeline = Pipeline(
                 self._origin, {"processes": self._processes}, outside, options=settings.options
             )
@@ -148,6 +154,16 @@ class Monitor:
     def stop(self) -> None:
         """Make `run()` return soon."""
         self._stopped.set()
+
+    def _watch_names(self, opened: contextlib.ExitStack) -> NamePrograms | None:
+        try:
+            programs = NamePrograms(self._shared)
+        except OSError as error:
+            self._left_out["names"] = error.strerror or str(error)
+            return None
+        opened.callback(programs.close)
+        self._left_out |= programs.left_out
+        return programs
 
     # Records
 
@@ -191,6 +207,13 @@ class Monitor:
         except BpfError as error:
             # It goes on being reported: that costs time, and loses nothing.
             self._count_and_log("mute", error)
+
+    def _want(self, key: ConnectionKey) -> None:
+        try:
+            self._programs.want(key)
+        except BpfError as error:
+            # It is held back when the ring fills up; that is counted where it happens.
+            self._count_and_log("want", error)
 
     def _started(self, process: ProcessKey, start_time: str) -> None:
         facts = self._processes.look(process.pid, process.start_ns, start_time)
@@ -287,8 +310,9 @@ class Monitor:
         loop.call_later(TICK_SECONDS, self._tick, loop)
 
     def lost(self) -> dict[str, int]:
-        """Return what was lost so far, by place, where it is not zero."""
-        lost = {place.name.lower(): count for place, count in self._shared.lost().items()}
+        """Return what was lost so far, by place, where it is not zero; after `run()`, in all."""
+        counted = self._shared.lost() if self._lost_in_kernel is None else self._lost_in_kernel
+        lost = {place.name.lower(): count for place, count in counted.items()}
         if self._watch.lost:
             lost["mapping_watch"] = self._watch.lost
         if self._recording and self._recording.lost:
@@ -299,6 +323,7 @@ class Monitor:
         coverage = Coverage(
             libraries=tuple(hooked.library for hooked in self._hooked.values()),
             unreadable=dict(self._targets.unreadable),
+            left_out=dict(self._left_out),
             lost=self.lost(),
         )
         if coverage != self._told or always:
@@ -320,12 +345,15 @@ class Monitor:
             for fd in (*self._watch.fds, self._shared.ring.fd):
                 loop.remove_reader(fd)
             self._programs.detach()
+            if self._names:
+                self._names.detach()
             while self._take(self._shared.ring.read()):
                 pass  # nothing adds to the ring any more, so this ends
             now_ns = time.monotonic_ns()
             if self._recording:
                 self._recording.add(Tick(now_ns, last=True))
             self._report(self._pipeline.close(now_ns))
+            self._lost_in_kernel = self._shared.lost()
             self._tell_coverage(always=True)
 
 
@@ -353,7 +381,12 @@ def _share(settings: Settings, found: features.Features) -> SharedMaps:
 
 def _load(settings: Settings, found: features.Features, shared: SharedMaps) -> TlsPrograms:
     with _refusals():
-        return TlsPrograms(best_way(found), shared, max_call_bytes=settings.max_call_bytes)
+        return TlsPrograms(
+            best_way(found),
+            shared,
+            max_call_bytes=settings.max_call_bytes,
+            spare_filtered=filtered.return_probes_kill(),
+        )
 
 
 @contextlib.contextmanager

@@ -21,6 +21,7 @@ import msgspec
 
 from busted import events
 from busted.agent.clock import Clock
+from busted.agent.names import Names
 from busted.classifier.connection import ConnectionReader, Observed
 from busted.classifier.direction import Direction
 from busted.classifier.mcp_memory import Memory
@@ -37,6 +38,7 @@ from busted.records import (
     TlsData,
     TlsName,
     TlsOpen,
+    TlsRandom,
 )
 from busted.streams import Connection, Connections
 
@@ -73,6 +75,9 @@ class Outside(msgspec.Struct, frozen=True):
     library: Callable[[int], str | None] = lambda cookie: None
     """Which TLS library an attach cookie stands for."""
 
+    want: Callable[[ConnectionKey], None] = lambda key: None
+    """Tells the kernel that this connection is AI, so that none of it is held back."""
+
 
 class Told(msgspec.Struct, frozen=True):
     """An action that a record tells by itself, as those of networks, processes and files do."""
@@ -108,9 +113,11 @@ class Pipeline:
         # In the order of their last use; the others have nothing that could expire.
         self._waiting: dict[ConnectionKey, Connection] = {}
         self._muted: set[ConnectionKey] = set()
+        self._wanted: set[ConnectionKey] = set()
         self._counts: Counter[ConnectionKey] = Counter()
         self._followers: dict[type[Record], Follower] = {}
         self._told = 0
+        self.names = Names()
         self.failures: Counter[str] = Counter()
 
     @property
@@ -119,7 +126,7 @@ class Pipeline:
         lost = {f"failed_{name}": count for name, count in self.failures.items()}
         if self._connections.forgotten:
             lost["connections_forgotten"] = self._connections.forgotten
-        return lost
+        return lost | self.names.lost
 
     def feed(self, record: Record) -> Iterator[Event]:
         """Take one record, yield the events that it completes."""
@@ -127,7 +134,8 @@ class Pipeline:
             yield from self._follow(follower, record)
             return
         if isinstance(record, DnsMessage | ClientHello):
-            return  # tells nothing by itself
+            yield from self._follow(self._learn_names, record)
+            return
         if isinstance(record, ProcessExit):
             for connection in self._connections.of_process(record.key):
                 yield from self._close(connection.key, record.time_ns)
@@ -140,6 +148,8 @@ class Pipeline:
             yield from self._finish(forgotten, record.time_ns)
         if isinstance(record, TlsOpen):
             self._opened(connection, record)
+        elif isinstance(record, TlsRandom):
+            connection.random = record.random
         elif record.key not in self._muted:
             reader = self._reader(record.key)
             if isinstance(record, TlsName):
@@ -147,6 +157,7 @@ class Pipeline:
                 self._ask(record.key, partial(_name, reader, record))
             else:
                 yield from self._data(connection, reader, record)
+            self._judge(record.key, reader)
 
     def expire(self, now_ns: int) -> Iterator[Event]:
         """Yield what has waited too long for its end; `now_ns` is on the records' clock."""
@@ -174,6 +185,13 @@ class Pipeline:
             process=process,
             action=action,
         )
+
+    def _learn_names(self, record: DnsMessage | ClientHello) -> Iterable[Told]:
+        if isinstance(record, DnsMessage):
+            self.names.feed_dns(record)
+        else:
+            self.names.hello(record)
+        return ()
 
     def _follow(self, follower: Follower, record: Record) -> Iterator[Event]:
         try:
@@ -214,8 +232,13 @@ class Pipeline:
         if reader.is_waiting and record.key in self._readers:
             self._waiting[record.key] = connection
         yield from self._events(connection, reader, observed)
-        if reader.verdict == "not_ai" and record.key not in self._muted:
-            self._mute(record.key)
+
+    def _judge(self, key: ConnectionKey, reader: ConnectionReader) -> None:
+        if reader.verdict == "not_ai" and key not in self._muted:
+            self._mute(key)
+        elif reader.verdict == "ai" and key not in self._wanted and key not in self._muted:
+            self._wanted.add(key)
+            self._outside.want(key)
 
     def _ask(self, key: ConnectionKey, ask: Callable[[], list[Observed]]) -> list[Observed]:
         try:
@@ -251,6 +274,7 @@ class Pipeline:
             observed = self._ask(connection.key, partial(reader.close, now_ns))
             yield from self._events(connection, reader, observed)
         self._muted.discard(connection.key)
+        self._wanted.discard(connection.key)
         self._counts.pop(connection.key, None)
 
     def _events(

@@ -24,6 +24,8 @@ from busted.cli.configuration import config_option
 from busted.cli.output import Output, content_option, format_option
 
 INTERRUPTED = 130
+# Says of each place what is counted there, what it means, and what to do.
+LOSS_PAGE = "docs/events.md, What is lost"
 
 
 def _power_of_two(_: click.Context, __: click.Parameter, value: int) -> int:
@@ -131,4 +133,10 @@ async def _watch(settings: Settings, output: Output) -> bool:
     loop.add_signal_handler(signal.SIGTERM, monitor.stop)
     output.when_closed(lambda: loop.call_soon_threadsafe(monitor.stop))
     await monitor.run()
+    if lost := monitor.lost():
+        click.echo(f"busted: lost {_told(lost)} ({LOSS_PAGE})", err=True)
     return interrupted
+
+
+def _told(lost: dict[str, int]) -> str:
+    return ", ".join(f"{count:,} {place}" for place, count in sorted(lost.items()))

@@ -15,6 +15,7 @@ from typing import Literal
 import msgspec
 
 from busted.kernel.libbpf import BpfObject
+from busted.kernel.names import MOUNTS, open_root
 from busted.kernel.shared import object_path
 
 BTF = Path("/sys/kernel/btf/vmlinux")
@@ -68,7 +69,7 @@ class Features(msgspec.Struct, frozen=True):
 def probe(
     btf: Path = BTF,
     status: Path = Path("/proc/self/status"),
-    mounts: Path = Path("/proc/self/mounts"),
+    mounts: Path = MOUNTS,
 ) -> Features:
     """Ask every question; never raises."""
     answers = [_btf(btf), *_kernel_features(btf), _cgroups(mounts), _privilege(status)]
@@ -98,12 +99,10 @@ def _kernel_features(path: Path) -> list[Feature]:
 def _cgroups(mounts: Path) -> Feature:
     """Programs that see packets are attached to the root of the second kind of cgroups."""
     try:
-        lines = mounts.read_text(errors="replace").splitlines()
+        os.close(open_root(mounts))
     except OSError as error:
-        return Feature("cgroups", "unknown", "4.5", error.strerror or "")
-    if any(line.split()[2:3] == ["cgroup2"] for line in lines):
-        return Feature("cgroups", "yes", "4.5")
-    return Feature("cgroups", "no", "4.5", "no cgroup2 is mounted")
+        return Feature("cgroups", "no", "4.5", error.strerror or "")
+    return Feature("cgroups", "yes", "4.5")
 
 
 def _privilege(status: Path) -> Feature:

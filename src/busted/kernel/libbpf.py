@@ -36,12 +36,15 @@ _SIGNATURES: dict[str, tuple[object, list[object]]] = {
     "bpf_object__load": (_int, [_pointer]),
     "bpf_object__close": (None, [_pointer]),
     "bpf_object__find_program_by_name": (_pointer, [_pointer, _string]),
+    "bpf_object__next_program": (_pointer, [_pointer, _pointer]),
+    "bpf_program__name": (_string, [_pointer]),
     "bpf_object__find_map_by_name": (_pointer, [_pointer, _string]),
     "bpf_object__next_map": (_pointer, [_pointer, _pointer]),
     "bpf_program__set_autoload": (_int, [_pointer, ctypes.c_bool]),
     "bpf_program__set_expected_attach_type": (_int, [_pointer, _int]),
     "bpf_program__fd": (_int, [_pointer]),
     "bpf_program__attach": (_pointer, [_pointer]),
+    "bpf_program__attach_cgroup": (_pointer, [_pointer, _int]),
     "bpf_program__attach_uprobe_opts": (_pointer, [_pointer, _int, _string, _size, _pointer]),
     "bpf_map__name": (_string, [_pointer]),
     "bpf_map__fd": (_int, [_pointer]),
@@ -109,12 +112,15 @@ class _Log:
     def __init__(self) -> None:
         self.lines: list[str] = []
         libc = ctypes.CDLL(None)
-        buffer = ctypes.create_string_buffer(4096)
+        libc.free.argtypes = [_pointer]
 
         def write(level: int, text: bytes, arguments: int) -> int:
             if level < 2:  # warnings and information, not debugging
-                libc.vsnprintf(buffer, len(buffer), text, _pointer(arguments))
-                self.lines += buffer.value.decode("utf-8", "replace").splitlines()
+                # A verifier's log comes in one piece, of megabytes sometimes.
+                piece = ctypes.c_char_p()
+                if libc.vasprintf(ctypes.byref(piece), text, _pointer(arguments)) >= 0:
+                    self.lines += (piece.value or b"").decode("utf-8", "replace").splitlines()
+                    libc.free(ctypes.cast(piece, _pointer))
                 del self.lines[: -self.MAX_LINES]
             return 0
 
@@ -205,6 +211,15 @@ class BpfObject:
         if not self._object:
             raise BpfError(f"opening {path.name}", ctypes.get_errno(), self._log.last_word())
 
+    def programs(self) -> list[str]:
+        """Return the names of the programs, in their order in the file."""
+        names, pointer = [], None
+        while (
+            pointer := self._library.bpf_object__next_program(self._object, pointer)
+        ) is not None:
+            names.append(self._library.bpf_program__name(pointer).decode())
+        return names
+
     def autoload(self, program: str, wanted: bool) -> None:
         """Choose whether load() loads the program."""
         self._library.bpf_program__set_autoload(self._program(program), wanted)
@@ -256,10 +271,22 @@ class BpfObject:
         link = self._library.bpf_program__attach(self._program(program))
         return self._link(link, program)
 
+    def attach_cgroup(self, program: str, cgroup_fd: int) -> Link:
+        """Attach to a cgroup and all below it, beside what others attached there."""
+        link = self._library.bpf_program__attach_cgroup(self._program(program), cgroup_fd)
+        return self._link(link, f"{program} to the cgroups")
+
     def attach_uprobe(
-        self, program: str, path: str, offset: int, *, at_return: bool = False, cookie: int = 0
+        self,
+        program: str,
+        path: str,
+        offset: int,
+        *,
+        at_return: bool = False,
+        cookie: int = 0,
+        pid: int = -1,
     ) -> Link:
-        """Attach through a perf event, in every process that maps the file; one offset.
+        """Attach through a perf event at one offset, in each process with the file, or in `pid`.
 
         Before Linux 5.15 the cookie is left out, and the program finds none.
         """
@@ -269,7 +296,7 @@ class BpfObject:
 
         def attach() -> int | None:
             link: int | None = self._library.bpf_program__attach_uprobe_opts(
-                self._program(program), -1, path.encode(), offset, ctypes.byref(options)
+                self._program(program), pid, path.encode(), offset, ctypes.byref(options)
             )
             return link
 

@@ -65,7 +65,7 @@ class PerfBuffer:
 
     def __init__(self, fd: int, size: int) -> None:
         """Map it. Raises OSError."""
-        self._size = size
+        self.size = size
         self.found, self.rest = 0, False
         self._pages = mmap.mmap(fd, mmap.PAGESIZE + size)
         self._positions = memoryview(self._pages)[_HEAD : _TAIL + 8].cast("Q")
@@ -104,9 +104,9 @@ class PerfBuffer:
         return records
 
     def _copy(self, begin: int, end: int) -> bytes:
-        length, start = end - begin, begin % self._size
+        length, start = end - begin, begin % self.size
         page = mmap.PAGESIZE
-        first = min(length, self._size - start)
+        first = min(length, self.size - start)
         data = self._pages[page + start : page + start + first]
         return data + self._pages[page : page + length - first] if first < length else data
 

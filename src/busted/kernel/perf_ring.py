@@ -36,6 +36,9 @@ _BPF_OUTPUT = 10  # PERF_COUNT_SW_BPF_OUTPUT
 _SAMPLE_RAW = 1 << 10
 _SET_OUTPUT = 0x2405  # PERF_EVENT_IOC_SET_OUTPUT
 
+# The fields of `struct reader` in bpf/common.h.
+_WAITING, _QUARTERS = 0, 1
+
 _length = struct.Struct("<I")
 _time = struct.Struct("<Q")
 
@@ -57,6 +60,8 @@ class MergedBuffers:
         """Read from `buffers`; `clock` is the one that stamps records, in nanoseconds."""
         self._buffers, self._clock = buffers, clock
         self._held: list[tuple[int, bytes]] = []
+        self.quarters = 0
+        """How many quarters of a buffer, the fullest, were full at the last read."""
 
     @property
     def empty(self) -> bool:
@@ -68,6 +73,7 @@ class MergedBuffers:
         until = self._clock()
         busy = [buffer for buffer in self._buffers if not buffer.empty]
         found = self._held
+        self.quarters = 0
         for buffer in busy:
             time_ns = 0
             for kind, sample in buffer.read(max_bytes // len(busy)):
@@ -76,6 +82,7 @@ class MergedBuffers:
                     raw = sample[_length.size : _length.size + length]
                     (time_ns,) = _time.unpack_from(raw, TIME_OFFSET)
                     found.append((time_ns, raw))
+            self.quarters = max(self.quarters, 4 * buffer.found // buffer.size)
             if buffer.rest:
                 # What it still has was submitted after this one was stamped.
                 until = min(until, time_ns)
@@ -118,20 +125,22 @@ class PerfRing:
                 waking_records.update(struct.pack("<I", cpu), struct.pack("<I", waking))
                 events.register(event, select.EPOLLIN)
             page = opened.enter_context(contextlib.closing(mmap.mmap(reader_fd, mmap.PAGESIZE)))
-            self._waiting = opened.enter_context(memoryview(page)[:8].cast("Q"))
+            self._reader = opened.enter_context(memoryview(page)[:16].cast("Q"))
             self._merged = MergedBuffers(buffers)
             self._open = opened.pop_all()
 
     def read(self, max_bytes: int = MAX_BATCH_BYTES) -> list[bytes]:
         """Take the records whose turn it is, in order, at most about `max_bytes` of them."""
-        return self._merged.read(max_bytes)
+        records = self._merged.read(max_bytes)
+        self._reader[_QUARTERS] = self._merged.quarters
+        return records
 
     def arm(self) -> bool:
         """Ask for a wake-up on the next record; False when there is something to read already."""
-        self._waiting[0] = 1
+        self._reader[_WAITING] = 1
         if self._merged.empty:
             return True
-        self._waiting[0] = 0
+        self._reader[_WAITING] = 0
         return False
 
     def close(self) -> None:

@@ -123,6 +123,7 @@ def said(action: Action) -> str:
         case Coverage():
             lines = [f"{library.path} ({library.processes})" for library in action.libraries]
             lines += [f"not watched: {path}: {why}" for path, why in action.unreadable.items()]
+            lines += [f"not available here: {what}: {why}" for what, why in action.left_out.items()]
             return "\n".join(lines)
 
 

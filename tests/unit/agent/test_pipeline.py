@@ -26,6 +26,7 @@ from busted.records import (
     TlsData,
     TlsName,
     TlsOpen,
+    TlsRandom,
 )
 from busted.streams import Connections
 
@@ -57,8 +58,13 @@ class Host:
     ) -> None:
         self.muted: list[ConnectionKey] = []
         self.started: list[tuple[ProcessKey, str]] = []
+        self.wanted: list[ConnectionKey] = []
         outside = Outside(
-            self.muted.append, wanted, lambda *process: self.started.append(process), "lib{}".format
+            self.muted.append,
+            wanted,
+            lambda *process: self.started.append(process),
+            "lib{}".format,
+            self.wanted.append,
         )
         self.pipeline = Pipeline(ORIGIN, enrichers or {}, outside, Connections(max_connections))
         self._positions: dict[tuple[ConnectionKey, Direction], int] = {}
@@ -456,3 +462,40 @@ def test_coverage_is_an_event_of_the_monitor() -> None:
     assert (event.action, event.process) == (coverage, own)
     assert event.time == "2023-11-14T22:13:20.000000000Z"
     assert event.connection is None
+
+
+# What the kernel is told of connections that are AI
+
+
+def test_a_connection_is_wanted_once_and_as_soon_as_it_is_known_to_be_ai() -> None:
+    host = Host()
+    host.open(host.key())
+    assert host.wanted == []
+    host.name(host.key(), "api.openai.com")
+    assert host.wanted == [host.key()]
+    host.write(host.key(), REQUEST)
+    host.read(host.key(), RESPONSE)
+    assert host.wanted == [host.key()]
+
+
+def test_a_connection_without_a_name_is_wanted_from_the_head_of_its_request() -> None:
+    host = Host()
+    host.open(host.key())
+    host.write(host.key(), REQUEST[:-1])
+    assert host.wanted == [host.key()]
+
+
+def test_a_connection_that_is_not_ai_is_never_wanted() -> None:
+    host = Host()
+    host.open(host.key())
+    host.write(host.key(), b"\x00\x01" * 40_000)
+    assert (host.muted, host.wanted) == ([host.key()], [])
+
+
+def test_a_random_gives_no_event_and_is_kept_with_its_connection() -> None:
+    host = Host()
+    connections = Connections()
+    host.pipeline = Pipeline(ORIGIN, {}, connections=connections)
+    assert host.feed(TlsRandom(host.key(), 5, bytes(32))) == []
+    (connection,) = connections
+    assert connection.random == bytes(32)

@@ -104,6 +104,16 @@ def test_a_buffer_that_is_not_read_to_its_end_holds_back_the_others(host: Host) 
     assert seen == [(1, n) for n in range(1, 5)]
 
 
+def test_it_tells_how_full_the_fullest_buffer_was(host: Host) -> None:
+    assert (host.merged.read(100), host.merged.quarters) == ([], 0)
+    host.submit(0, thread=1)
+    host.submit(1, thread=1, room=SIZE // 2)
+    host.merged.read(100)
+    assert host.merged.quarters == 2
+    host.merged.read(100)
+    assert host.merged.quarters == 0
+
+
 def test_what_is_no_record_is_passed_over(host: Host) -> None:
     host.lose(0)
     host.submit(0, thread=1)
