@@ -50,8 +50,8 @@ def _packets(plan: Plan) -> Table:
                     )
     return Table(
         "What names on the wire cost a packet",
-        "By the kernel's own count, which takes a part of that itself: names_sendmsg4 only compares "
-        "a port. Packets of other programs on the host are counted too.",
+        "By the kernel's own count, which takes a part of that itself: names_sendmsg4 only "
+        "compares a port. Packets of other programs on the host are counted too.",
         ("load", "program", "runs", "ns a run"),
         tuple(rows),
     )
@@ -73,9 +73,9 @@ def _loads(plan: Plan) -> Table:
         rows.append((name, median(off) * 1e3, median(on) * 1e3, median(ratios)))
     return Table(
         "What names on the wire cost a transfer over loopback",
-        "Milliseconds of processor time of both ends, which over loopback is all there is, with and "
-        "without the programs in turn; the last column is the median of the pairs. Goal: under 1 % "
-        "for plain TCP.",
+        "Milliseconds of processor time of both ends, which over loopback is all there is, with "
+        "and without the programs in turn; the last column is the median of the pairs. Goal: "
+        "under 1 % for plain TCP.",
         ("load", "without ms", "with ms", "more %"),
         tuple(rows),
     )

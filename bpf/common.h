@@ -51,6 +51,15 @@ struct {
 	__type(value, struct agent);
 } agents SEC(".maps");
 
+/* Processes that user space was told of, by pid: their exec and their end are worth a record.
+ * The value is their start time. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 16384);
+	__type(key, __u32);
+	__type(value, __u64);
+} told_processes SEC(".maps");
+
 static __always_inline void count_lost(enum lost_place place, __u64 amount)
 {
 	__u32 key = place;

@@ -100,7 +100,26 @@ struct seccomp {
 	int mode;
 };
 
+struct inode {
+	unsigned long i_ino;
+};
+
+struct file {
+	struct inode *f_inode;
+};
+
+struct mm_struct {
+	unsigned long arg_start;
+	unsigned long arg_end;
+	struct file *exe_file;
+};
+
+struct linux_binprm {
+	const char *filename;
+};
+
 struct task_struct {
+	__s32 pid;
 	__s32 tgid;
 	char comm[16];
 	__u64 start_boottime;
@@ -109,6 +128,19 @@ struct task_struct {
 	struct task_struct *group_leader;
 	struct signal_struct *signal;
 	struct seccomp seccomp;
+	struct mm_struct *mm;
+};
+
+/* What a program of an iterator is given. */
+struct seq_file;
+
+struct bpf_iter_meta {
+	struct seq_file *seq;
+};
+
+struct bpf_iter__task {
+	struct bpf_iter_meta *meta;
+	struct task_struct *task;
 };
 
 #pragma clang attribute pop

@@ -15,17 +15,27 @@
 /* A DNS name is at most 253 characters (RFC 1035, 2.3.4); one more for the NUL. */
 #define MAX_NAME 256
 #define MAX_COMM 16
+/* What is told of the path that a process executes, and of its arguments: their heads say what
+ * runs, while PATH_MAX is 4096 and ARG_MAX megabytes. */
+#define MAX_PATH 256
+#define MAX_ARGV 4096
+
+/* The hash of a word is that of all its bytes but the last, times this, plus the last; it wraps. */
+#define WORD_FACTOR 31
 
 enum record_type {
 	RECORD_TLS_OPEN = 1,  /* first sight of a connection, and of who uses it */
 	RECORD_TLS_NAME = 2,  /* the host name the client asked for (SNI) */
 	RECORD_TLS_DATA = 3,  /* a piece of plaintext */
 	RECORD_TLS_CLOSE = 4, /* the TLS library let go of the connection */
-	RECORD_PROCESS_EXIT = 5, /* the last thread of a process that used TLS ended */
+	RECORD_PROCESS_EXIT = 5, /* the last thread of a process that was told of ended */
 	RECORD_TLS_RANDOM = 6, /* what ties a connection to the ClientHello on the wire */
 
 	RECORD_DNS_MESSAGE = 20,  /* a piece of what a socket exchanged with a name server */
 	RECORD_CLIENT_HELLO = 21, /* a piece of the first bytes that a TLS client sent */
+
+	RECORD_PROCESS_EXEC = 30, /* a process runs another program now */
+	RECORD_PROCESS_FORK = 31, /* a process of an agent made another */
 };
 
 enum direction { DIRECTION_WRITE = 0, DIRECTION_READ = 1 };
@@ -43,7 +53,8 @@ enum lost_place {
 	LOST_SOCKET_TABLE = 6,     /* a socket that could not be remembered: sockets */
 	LOST_HELD_BACK = 7,        /* not known to be AI in time, and the ring was half full: bytes */
 	LOST_SPARED = 8,           /* calls of processes that spare_filtered is for */
-	LOST_PLACES = 9,
+	LOST_PROCESS_TABLE = 9,    /* a process of an agent that could not be remembered: processes */
+	LOST_PLACES = 10,
 };
 
 /* Not a record: what user space tells the programs before it loads them (.rodata). */
@@ -151,6 +162,41 @@ struct client_hello {
 	struct wire_header wire;
 	__u32 total; /* bytes that are sent of this connection, as far as known by now */
 	__u32 unused;
+};
+
+/* Processes */
+
+/* Followed by `length` bytes of arguments, each ended by NUL; the last one may be cut. */
+struct process_exec {
+	struct record_header record;
+	__u64 parent_start_ns;
+	__u64 cgroup_id;
+	__u64 inode; /* of the executable: of the interpreter where `path` is a script */
+	__u32 ppid;
+	__u32 agent; /* pid of the agent it belongs to, or may be; 0: none */
+	__u32 uid;
+	__u32 gid;
+	__u32 argv_bytes; /* of all arguments */
+	__u32 length;
+	char comm[MAX_COMM];
+	char path[MAX_PATH]; /* as it was asked for */
+};
+
+/* The header names the child. */
+struct process_fork {
+	struct record_header record;
+	__u64 parent_start_ns;
+	__u32 ppid;
+	__u32 agent; /* pid of the agent that both belong to, or may */
+};
+
+/* Not a record: what the iterator over all processes gives. */
+struct running_process {
+	__u64 start_ns;
+	__u64 parent_start_ns;
+	__u32 pid;
+	__u32 ppid;
+	char comm[MAX_COMM];
 };
 
 #endif

@@ -67,7 +67,7 @@ struct {
 	__type(value, struct judgement);
 } verdicts SEC(".maps");
 
-/* Processes whose exit is worth a record, by pid. */
+/* Processes with TLS connections, by pid. */
 struct tls_process {
 	__u64 start_ns;
 	__u64 held_back; /* bytes of its connections that are undecided */
@@ -151,7 +151,8 @@ static __always_inline long remember_process(__u32 pid, __u64 start_ns)
 
 	if (known && known->start_ns == start_ns)
 		return 0;
-	return bpf_map_update_elem(&tls_processes, &pid, &fresh, BPF_ANY);
+	return bpf_map_update_elem(&tls_processes, &pid, &fresh, BPF_ANY) ||
+	       bpf_map_update_elem(&told_processes, &pid, &start_ns, BPF_ANY);
 }
 
 /* The connection behind an SSL object: a new one when the address, or the pid, was recycled. */
@@ -560,14 +561,14 @@ int tls_free(struct pt_regs *ctx)
 	return 0;
 }
 
-/* A raw tracepoint: the other kind needs tracefs mounted. */
+/* A thread that was killed in a call does not return from it. A raw tracepoint: the other kind
+ * needs tracefs mounted. */
 SEC("raw_tp/sched_process_exit")
-int process_exit(void *ctx)
+int thread_exit(void *ctx)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
 	__u64 thread = bpf_get_current_pid_tgid();
 	__u32 pid = thread >> 32;
-	struct process_exit *record;
 	struct tls_process *process;
 
 	bpf_map_delete_elem(&calls, &thread);
@@ -575,13 +576,6 @@ int process_exit(void *ctx)
 	/* The kernel counts the live threads of a process down before this point. */
 	if (!process || BPF_CORE_READ(task, signal, live.counter) > 0)
 		return 0;
-	record = reserve_record(sizeof(*record));
-	if (record) {
-		fill_record(&record->record, RECORD_PROCESS_EXIT, pid, process->start_ns);
-		submit_record(ctx, record);
-	} else {
-		count_lost(LOST_RECORDS, 1);
-	}
 	if (process->held_back)
 		count_lost(LOST_HELD_BACK, process->held_back);
 	bpf_map_delete_elem(&tls_processes, &pid);

@@ -40,6 +40,7 @@ class Process(Value, frozen=True, kw_only=True):
     build_id: str | None = None
     start_time: str | None = None
     cgroup_id: str | None = None
+    agent: str | None = None
 
 
 class Connection(Value, frozen=True, kw_only=True):
@@ -239,6 +240,20 @@ class PiiDetected(Value, frozen=True, kw_only=True, tag=True):
     count: int
 
 
+class ProcessExec(Value, frozen=True, kw_only=True, tag=True):
+    """A process of an AI agent runs another program from now on; `exe` is the path it asked for.
+
+    `agent` is the nearest agent above it, `parents` the names of the processes up to that.
+    """
+
+    exe: str
+    argv: tuple[str, ...] = ()
+    agent: str
+    agent_pid: int
+    parents: tuple[str, ...] = ()
+    truncated: bool
+
+
 class Library(Value, frozen=True, kw_only=True):
     """A hooked TLS library: a file, and how many running processes had it when it was hooked."""
 
@@ -257,13 +272,22 @@ class Coverage(Value, frozen=True, kw_only=True, tag=True):
 
 
 Action = (
-    Prompt | Response | ToolCall | ToolResult | McpRequest | McpResponse | PiiDetected | Coverage
+    Prompt
+    | Response
+    | ToolCall
+    | ToolResult
+    | McpRequest
+    | McpResponse
+    | PiiDetected
+    | ProcessExec
+    | Coverage
 )
 
 # Which fields carry what people said. They leave the process as the operator's content
 # level allows; everything else is metadata. Process.argv counts too: keys are typed there.
 CONTENT_FIELDS: dict[type[Value], tuple[str, ...]] = {
     Process: ("argv",),
+    ProcessExec: ("argv",),
     ChatMessage: ("content",),
     Prompt: ("messages", "system_prompt", "user_message"),
     Response: ("text", "reasoning", "error"),

@@ -19,6 +19,8 @@ VERSION = 1
 MAX_DATA = 16384
 # In a random_path: this offset is not followed.
 NO_OFFSET = 0x7FFFFFFF
+MAX_PATH = 256
+WORD_FACTOR = 31
 
 
 class Type(enum.IntEnum):
@@ -33,6 +35,9 @@ class Type(enum.IntEnum):
 
     DNS_MESSAGE = 20
     CLIENT_HELLO = 21
+
+    PROCESS_EXEC = 30
+    PROCESS_FORK = 31
 
 
 class Direction(enum.IntEnum):
@@ -61,6 +66,7 @@ class LostPlace(enum.IntEnum):
     SOCKET_TABLE = 6
     HELD_BACK = 7
     SPARED = 8
+    PROCESS_TABLE = 9
 
 
 class Layout:
@@ -72,6 +78,7 @@ class Layout:
         self.names, codes = words[::2], words[1::2]
         self._struct = struct.Struct("<" + "".join(codes))
         self.unpack_from = self._struct.unpack_from
+        self.iter_unpack = self._struct.iter_unpack
         self.pack = self._struct.pack
         self.size = self._struct.size
         self.offsets = {
@@ -94,6 +101,13 @@ TLS_RANDOM = Layout("tls_random", _TLS + "random 32s")
 _WIRE = _RECORD + "cookie Q netns Q position I length I "
 DNS_MESSAGE = Layout("dns_message", _WIRE + "total I direction B over_tcp B unused 2x")
 CLIENT_HELLO = Layout("client_hello", _WIRE + "total I unused 4x")
+PROCESS_EXEC = Layout(
+    "process_exec",
+    _RECORD + "parent_start_ns Q cgroup_id Q inode Q ppid I agent I uid I gid I "
+    "argv_bytes I length I comm 16s path 256s",
+)
+PROCESS_FORK = Layout("process_fork", _RECORD + "parent_start_ns Q ppid I agent I")
+RUNNING_PROCESS = Layout("running_process", "start_ns Q parent_start_ns Q pid I ppid I comm 16s")
 SETTINGS = Layout("settings", "max_call_bytes Q undecided_bytes Q monitor_pid I spare_filtered I")
 RANDOM_PATH = Layout("random_path", "zero I pointer I offset I unused 4x")
 CONNECTION_ID = Layout("connection_id", "connection Q pid I pad 4x")
@@ -108,6 +122,9 @@ LAYOUTS = (
     TLS_RANDOM,
     DNS_MESSAGE,
     CLIENT_HELLO,
+    PROCESS_EXEC,
+    PROCESS_FORK,
+    RUNNING_PROCESS,
     SETTINGS,
     RANDOM_PATH,
     CONNECTION_ID,
@@ -187,7 +204,7 @@ class TlsClose(msgspec.Struct, frozen=True):
 
 
 class ProcessExit(msgspec.Struct, frozen=True):
-    """The last thread of a process that had TLS connections ended."""
+    """The last thread of a process that earlier records told of ended."""
 
     key: ProcessKey
     time_ns: int
@@ -239,7 +256,47 @@ class ClientHello(msgspec.Struct, frozen=True):
     data: bytes
 
 
-Record = TlsOpen | TlsName | TlsData | TlsClose | ProcessExit | TlsRandom | DnsMessage | ClientHello
+class ProcessExec(msgspec.Struct, frozen=True):
+    """A process runs another program from now on.
+
+    `path` is what was asked for; for a script `inode` is that of its interpreter. `argv` has the
+    whole arguments that fitted, and `agent` the pid of the agent that the kernel side takes it to
+    belong to, 0 for none.
+    """
+
+    key: ProcessKey
+    time_ns: int
+    parent: ProcessKey
+    cgroup_id: int
+    inode: int
+    agent: int
+    uid: int
+    gid: int
+    comm: bytes
+    path: bytes
+    argv: tuple[bytes, ...]
+    truncated: bool
+
+
+class ProcessFork(msgspec.Struct, frozen=True):
+    """A process that belongs, or may belong, to an agent made another; `key` is the child."""
+
+    key: ProcessKey
+    time_ns: int
+    parent: ProcessKey
+    agent: int
+
+
+class RunningProcess(msgspec.Struct, frozen=True):
+    """A process that runs; not a record, but what the kernel says when it is asked."""
+
+    key: ProcessKey
+    parent: ProcessKey
+    comm: bytes
+
+
+TlsRecord = TlsOpen | TlsName | TlsData | TlsClose | TlsRandom
+Record = TlsRecord | ProcessExit | DnsMessage | ClientHello | ProcessExec | ProcessFork
 
 _DIRECTIONS = (Direction.WRITE, Direction.READ)
 
@@ -338,6 +395,56 @@ def _following(raw: bytes, layout: Layout, length: int) -> bytes:
     return raw[layout.size : end]
 
 
+def _process_exec(raw: bytes) -> ProcessExec:
+    (
+        _, _, pid, time_ns, start_ns, parent_start_ns, cgroup_id, inode, ppid, agent,
+        uid, gid, argv_bytes, length, comm, path,
+    ) = PROCESS_EXEC.unpack_from(raw)  # fmt: skip
+    argv = _following(raw, PROCESS_EXEC, length)
+    path, whole, _ = path.partition(b"\0")
+    # The kernel side ends a path that is too long with a NUL, too.
+    truncated = length < argv_bytes or not whole or len(path) == MAX_PATH - 1
+    return ProcessExec(
+        ProcessKey(pid, start_ns),
+        time_ns,
+        ProcessKey(ppid, parent_start_ns),
+        cgroup_id,
+        inode,
+        agent,
+        uid,
+        gid,
+        comm.split(b"\0", 1)[0],
+        path,
+        # What follows the last NUL is nothing, or an argument that was cut: half a key would
+        # not be known for one.
+        tuple(argv.split(b"\0")[:-1]),
+        truncated,
+    )
+
+
+def _process_fork(raw: bytes) -> ProcessFork:
+    _, _, pid, time_ns, start_ns, parent_start_ns, ppid, agent = PROCESS_FORK.unpack_from(raw)
+    return ProcessFork(ProcessKey(pid, start_ns), time_ns, ProcessKey(ppid, parent_start_ns), agent)
+
+
+def running_processes(raw: bytes) -> list[RunningProcess]:
+    """Read what the iterator over all processes gives."""
+    return [
+        RunningProcess(
+            ProcessKey(pid, start_ns), ProcessKey(ppid, parent_start_ns), comm.split(b"\0", 1)[0]
+        )
+        for start_ns, parent_start_ns, pid, ppid, comm in RUNNING_PROCESS.iter_unpack(raw)
+    ]
+
+
+def hash_word(word: bytes) -> int:
+    """Return the hash of a word as the kernel side makes it; words are compared by it alone."""
+    value = 0
+    for byte in word:
+        value = (value * WORD_FACTOR + byte) & 0xFFFFFFFFFFFFFFFF
+    return value
+
+
 _DECODERS: dict[int, Callable[[bytes], Record]] = {
     Type.TLS_OPEN: _tls_open,
     Type.TLS_NAME: _tls_name,
@@ -347,4 +454,6 @@ _DECODERS: dict[int, Callable[[bytes], Record]] = {
     Type.TLS_RANDOM: _tls_random,
     Type.DNS_MESSAGE: _dns_message,
     Type.CLIENT_HELLO: _client_hello,
+    Type.PROCESS_EXEC: _process_exec,
+    Type.PROCESS_FORK: _process_fork,
 }

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from busted.agent.config import ConfigError, read_options
+from busted.agent.config import ConfigError, read_tables
 from tests.unit.kernel.elf_bytes import opened
 
 SEEDS = [
@@ -17,6 +17,6 @@ def one_input(data: bytes) -> None:
     with opened(data) as fd:
         path = Path(f"/proc/self/fd/{fd}")
         try:
-            read_options(path)
+            read_tables(path)
         except ConfigError as error:
             assert str(path) in str(error)

@@ -18,6 +18,7 @@ from busted.kernel.client_random import RandomPath, random_path
 from busted.kernel.elf import ElfFile
 from busted.kernel.features import probe
 from busted.kernel.places import places
+from busted.kernel.processes import ProcessPrograms
 from busted.kernel.programs import UNDECIDED_BYTES, TlsPrograms, Way, best_way
 from busted.kernel.shared import Buffer, SharedMaps
 from busted.kernel.targets import Target
@@ -176,6 +177,8 @@ def watched_target(
             spare_filtered=spare_filtered,
         )
         opened.callback(programs.close)
+        # These tell of the end of processes that used TLS.
+        opened.enter_context(closing(ProcessPrograms(shared, ())))
         programs.attach(target, cookie=7)
         target.close()
         yield Watched(programs, Path(target.path))

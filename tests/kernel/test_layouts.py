@@ -28,6 +28,8 @@ CONSTANTS = {
     "RECORDS_VERSION": records.VERSION,
     "MAX_DATA": records.MAX_DATA,
     "NO_OFFSET": records.NO_OFFSET,
+    "MAX_PATH": records.MAX_PATH,
+    "WORD_FACTOR": records.WORD_FACTOR,
 }
 
 Btf = dict[int, dict[str, Any]]

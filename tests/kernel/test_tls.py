@@ -14,7 +14,16 @@ import pytest
 from busted.kernel.features import probe
 from busted.kernel.programs import Way
 from busted.kernel.shared import Buffer
-from busted.records import Direction, LostPlace, ProcessExit, TlsClose, TlsData, TlsName, TlsOpen
+from busted.records import (
+    Direction,
+    LostPlace,
+    ProcessExec,
+    ProcessExit,
+    TlsClose,
+    TlsData,
+    TlsName,
+    TlsOpen,
+)
 from tests.kernel.harness import Watched, watched
 from tests.requirements import require
 
@@ -242,3 +251,10 @@ def test_the_name_is_that_of_the_process_not_of_the_thread(kernel: Watched) -> N
     (opened,) = (r for r in kernel.all() if isinstance(r, TlsOpen))
     assert opened.tid != opened.key.pid
     assert opened.comm.startswith(b"python")
+
+
+def test_a_process_that_used_tls_and_executes_something_else_is_told(kernel: Watched) -> None:
+    pid = kernel.run("then(1); write(1, b'a'); os.execv('/bin/echo', ['echo', 'a'])")
+    (told,) = (r for r in kernel.all() if isinstance(r, ProcessExec))
+    assert (told.key.pid, told.path, told.agent) == (pid, b"/bin/echo", 0)
+    assert told.key == kernel.data()[0].key.process

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,9 +14,12 @@ from busted.records import (
     Direction,
     DnsMessage,
     Layout,
+    ProcessExec,
     ProcessExit,
+    ProcessFork,
     ProcessKey,
     Record,
+    RunningProcess,
     TlsClose,
     TlsData,
     TlsName,
@@ -86,6 +90,22 @@ RECORDS = st.one_of(
         total=U32,
         data=st.binary(max_size=300),
     ),
+    st.builds(ProcessFork, key=PROCESSES, time_ns=U64, parent=PROCESSES, agent=U32),
+    st.builds(
+        ProcessExec,
+        key=PROCESSES,
+        time_ns=U64,
+        parent=PROCESSES,
+        cgroup_id=U64,
+        inode=U64,
+        agent=U32,
+        uid=U32,
+        gid=U32,
+        comm=WITHOUT_NUL.map(lambda text: text[:16]),
+        path=WITHOUT_NUL.map(lambda text: text[: records.MAX_PATH - 2]),
+        argv=st.lists(WITHOUT_NUL, max_size=5).map(tuple),
+        truncated=st.booleans(),
+    ),
 )
 
 DATA = TlsData(
@@ -107,7 +127,12 @@ EXAMPLES: list[Record] = [
     TlsRandom(DATA.key, 9, bytes(range(32))),
     DnsMessage(DATA.key.process, 9, 5, 6, Direction.READ, True, 3, 4, b"name"),
     ClientHello(DATA.key.process, 9, 5, 6, 3, 517, b"\x16\x03\x01"),
-]
+    ProcessFork(DATA.key.process, 9, ProcessKey(6, 60), 5),
+    ProcessExec(
+        DATA.key.process, 9, ProcessKey(6, 60), 44, 4711, 5, 1000, 100,
+        b"ls", b"/bin/ls", (b"ls", b"-l", b""), False,
+    ),
+]  # fmt: skip
 
 
 def encode(record: Record, padding: bytes = b"") -> bytes:
@@ -119,6 +144,8 @@ def encode(record: Record, padding: bytes = b"") -> bytes:
         return records.PROCESS_EXIT.pack(kind, version, key.pid, time_ns, key.start_ns) + padding
     if isinstance(record, DnsMessage | ClientHello):
         return encode_wire(record) + padding
+    if isinstance(record, ProcessExec | ProcessFork):
+        return encode_process(record) + padding
     assert isinstance(key, ConnectionKey)
     head = (version, key.pid, time_ns, key.start_ns, key.connection, key.since_ns)
     r = record
@@ -133,6 +160,19 @@ def encode(record: Record, padding: bytes = b"") -> bytes:
         return records.TLS_RANDOM.pack(Type.TLS_RANDOM, *head, r.random) + padding
     counts = (r.position, r.call_bytes, r.call_offset, r.tid, len(r.data), r.direction)
     return records.TLS_DATA.pack(Type.TLS_DATA, *head, *counts) + r.data + padding
+
+
+def encode_process(record: ProcessExec | ProcessFork) -> bytes:
+    r, version = record, records.VERSION
+    head = (version, r.key.pid, r.time_ns, r.key.start_ns, r.parent.start_ns)
+    if isinstance(r, ProcessFork):
+        kind = Type.PROCESS_FORK
+        return records.PROCESS_FORK.pack(kind, *head, r.parent.pid, r.agent)
+    arguments = b"".join(word + b"\0" for word in r.argv)
+    ids = (r.cgroup_id, r.inode, r.parent.pid, r.agent, r.uid, r.gid)
+    lengths = (len(arguments) + r.truncated, len(arguments))
+    kind = Type.PROCESS_EXEC
+    return records.PROCESS_EXEC.pack(kind, *head, *ids, *lengths, r.comm, r.path) + arguments
 
 
 def encode_wire(record: DnsMessage | ClientHello) -> bytes:
@@ -182,8 +222,9 @@ def test_a_record_of_unknown_type_is_refused() -> None:
     ("record", "layout"),
     [
         (DATA, records.TLS_DATA),
-        (EXAMPLES[-2], records.DNS_MESSAGE),
-        (EXAMPLES[-1], records.CLIENT_HELLO),
+        (EXAMPLES[6], records.DNS_MESSAGE),
+        (EXAMPLES[7], records.CLIENT_HELLO),
+        (EXAMPLES[9], records.PROCESS_EXEC),
     ],
     ids=lambda value: type(value).__name__,
 )
@@ -246,3 +287,40 @@ def test_any_bytes_give_a_record_or_a_value_error(raw: bytes) -> None:
 
 def test_a_connection_knows_its_process() -> None:
     assert ConnectionKey(1, 2, 3, 4).process == ProcessKey(1, 2)
+
+
+def test_an_argument_that_was_cut_is_left_out() -> None:
+    """Half a key would pass for a harmless word."""
+    whole = EXAMPLES[-1]
+    assert isinstance(whole, ProcessExec)
+    raw = bytearray(encode(whole) + b"--key=ab")
+    sizes = records.PROCESS_EXEC.offsets
+    raw[sizes["length"]] += 8
+    raw[sizes["argv_bytes"]] += 20
+    assert decode(bytes(raw)) == msgspec.structs.replace(whole, truncated=True)
+
+
+def test_a_path_that_fills_its_room_is_told_as_truncated() -> None:
+    whole = EXAMPLES[-1]
+    assert isinstance(whole, ProcessExec)
+    path = b"/" + b"d" * (records.MAX_PATH - 2)
+    record = decode(encode(msgspec.structs.replace(whole, path=path)))
+    assert isinstance(record, ProcessExec)
+    assert record.path == path
+    assert record.truncated
+
+
+def test_the_array_of_an_iterator_gives_each_process() -> None:
+    pack = records.RUNNING_PROCESS.pack
+    raw = pack(70, 60, 7, 6, b"claude") + pack(80, 70, 8, 7, b"\xff" * 16)
+    assert records.running_processes(raw) == [
+        RunningProcess(ProcessKey(7, 70), ProcessKey(6, 60), b"claude"),
+        RunningProcess(ProcessKey(8, 80), ProcessKey(7, 70), b"\xff" * 16),
+    ]
+
+
+@given(st.binary(max_size=40), st.binary(max_size=40))
+def test_words_have_different_hashes_and_end_matters(one: bytes, other: bytes) -> None:
+    assert records.hash_word(one + b"a") != records.hash_word(one + b"b")
+    assert records.hash_word(one) < 2**64
+    assert (one != other) or records.hash_word(one) == records.hash_word(other)

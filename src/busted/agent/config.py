@@ -1,8 +1,9 @@
 """The settings of a monitor, with their bounds, and the configuration file.
 
-The file adds to what the classifier knows: who serves models, and what they cost. It is read
-once, at the start, and checked row by row: a wrong one stops the command, since a monitor that
-leaves out half of what it was told watches something else than its operator believes.
+The file adds to what Busted knows: who serves models, what they cost, which programs are agents.
+It is read once, at the start, and checked row by row: a wrong one stops the command, since a
+monitor that leaves out half of what it was told watches something else than its operator
+believes.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ from busted.classifier import dialects
 from busted.classifier.options import DEFAULT_OPTIONS, Options, with_rows
 from busted.classifier.prices import Price
 from busted.classifier.providers import Provider
-from busted.records import TlsOpen
+from busted.enrich.agents import Agent, Agents
+from busted.enrich.agents_table import AGENTS
+from busted.records import ProcessExec, TlsOpen
 
 KIB, MIB = 1 << 10, 1 << 20
 
@@ -28,11 +31,21 @@ class Selection(msgspec.Struct, frozen=True):
     pids: frozenset[int] = frozenset()
     names: frozenset[str] = frozenset()
 
-    def __call__(self, opened: TlsOpen) -> bool:
-        """Tell whether the process of this connection is one of them."""
-        return (not self.pids or opened.key.pid in self.pids) and (
-            not self.names or opened.comm.decode("utf-8", "replace") in self.names
+    def __call__(self, record: TlsOpen | ProcessExec) -> bool:
+        """Tell whether the process of this record is one of them."""
+        return (not self.pids or record.key.pid in self.pids) and (
+            not self.names or record.comm.decode("utf-8", "replace") in self.names
         )
+
+
+class Tables(msgspec.Struct, frozen=True):
+    """What Busted knows, with what an operator adds."""
+
+    options: Options = DEFAULT_OPTIONS
+    agents: Agents = Agents(AGENTS)
+
+
+DEFAULT_TABLES = Tables()
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -49,14 +62,14 @@ class Settings(msgspec.Struct, frozen=True):
     duration: float | None = None
     selection: Selection = Selection()
     record: Path | None = None
-    options: Options = DEFAULT_OPTIONS
+    tables: Tables = DEFAULT_TABLES
 
 
 MIN_RING_BYTES, MAX_RING_BYTES = 64 * KIB, 1024 * MIB
 # At least the first and the last piece; the programs stop at 256 pieces of 16 KiB.
 MIN_CALL_BYTES, MAX_CALL_BYTES = 32 * KIB, 4 * MIB
 
-Row = TypeVar("Row", Provider, Price)
+Row = TypeVar("Row", Provider, Price, Agent)
 
 # Some hundred rows at most; more is another file given by mistake, or /dev/zero.
 MAX_FILE_BYTES = 1 * MIB
@@ -66,16 +79,21 @@ class ConfigError(Exception):
     """The configuration file cannot be used; the message is one line that names file and row."""
 
 
-def read_options(path: Path) -> Options:
-    """Return what a configuration file (TOML) tells the classifier. Raises ConfigError."""
+_NAMES = ("providers", "prices", "agents")
+
+
+def read_tables(path: Path) -> Tables:
+    """Return our tables with what a configuration file (TOML) adds. Raises ConfigError."""
     given = _read(path)
-    if unknown := sorted(given.keys() - {"providers", "prices"}):
-        raise ConfigError(f"{path}: nothing is called {unknown[0]!r}; there are providers, prices")
+    if unknown := sorted(given.keys() - set(_NAMES)):
+        known = ", ".join(_NAMES)
+        raise ConfigError(f"{path}: nothing is called {unknown[0]!r}; there are {known}")
     providers = _rows(path, given, "providers", Provider)
     for number, row in enumerate(providers, 1):
         if wrong := _wrong(row):
             raise ConfigError(f"{path}: row {number} of providers: {wrong}")
-    return with_rows(providers, _rows(path, given, "prices", Price))
+    options = with_rows(providers, _rows(path, given, "prices", Price))
+    return Tables(options, Agents((*_rows(path, given, "agents", Agent), *AGENTS)))
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -28,13 +28,15 @@ import msgspec
 from busted.agent.clock import read_clock
 from busted.agent.config import Settings
 from busted.agent.pipeline import Origin, Outside, Pipeline
-from busted.agent.recording import Header, LibraryFacts, RecordingWriter, Tick
-from busted.enrich.processes import Processes
+from busted.agent.process_tree import text
+from busted.agent.recording import AgentProcess, Header, LibraryFacts, RecordingWriter, Tick
+from busted.enrich.processes import Processes, ProcessFacts
 from busted.events import Coverage, Event, Library, Process
 from busted.kernel import elf, features, filtered
 from busted.kernel.libbpf import BpfError
 from busted.kernel.mappings import MappingWatch
 from busted.kernel.names import NamePrograms
+from busted.kernel.processes import ProcessPrograms
 from busted.kernel.programs import TlsPrograms, best_buffer, best_way
 from busted.kernel.ring import MAX_BATCH_BYTES
 from busted.kernel.shared import SharedMaps
@@ -46,7 +48,15 @@ from busted.kernel.targets import (
     mappings,
     running_processes,
 )
-from busted.records import ConnectionKey, LostPlace, ProcessKey, decode
+from busted.records import (
+    ConnectionKey,
+    LostPlace,
+    ProcessExec,
+    ProcessKey,
+    Record,
+    RunningProcess,
+    decode,
+)
 
 log = logging.getLogger(__name__)
 
@@ -64,6 +74,8 @@ TICK_SECONDS = 1.0
 # as there are few. Programs that are run every minute keep theirs.
 UNUSED_SECONDS = 60.0
 MAX_UNUSED_KEPT = 64
+# Looks at all processes until one finds nothing new; agents do not start programs faster.
+MAX_LOOKS = 4
 
 
 class _Hooked(msgspec.Struct, frozen=True):
@@ -104,9 +116,10 @@ class Monitor:
             self._programs = opened.enter_context(
                 contextlib.closing(_load(settings, self._features, self._shared))
             )
+            self._left_out: dict[str, str] = {}
+            self._followed = self._follow_processes(opened)
             # Before the scan, so that nothing is mapped unseen between the two.
             self._watch = opened.enter_context(contextlib.closing(_watch_mappings()))
-            self._left_out: dict[str, str] = {}
             self._names = self._watch_names(opened)
             self._recording: RecordingWriter | None = None
             if settings.record:
@@ -116,11 +129,23 @@ class Monitor:
                 )
             self._processes = Processes(elf.build_id)
             outside = Outside(
-                self._mute, settings.selection, self._started, self._library, self._want
+                self._mute,
+                settings.selection,
+                self._started,
+                self._library,
+                self._want,
+                ended=lambda process, start_time: self._processes.ended(process.pid, start_time),
+                agent=self._agent,
+                no_agent=self._shared.forget_agent,
             )
             self._pipeline = Pipeline(
-                self._origin, {"processes": self._processes}, outside, options=settings.options
+                self._origin,
+                {"processes": self._processes},
+                outside,
+                options=settings.tables.options,
+                agents=settings.tables.agents,
             )
+            self._find_agents()
             self._targets = Targets(platform.machine())
             self._scan()
             self._resources = opened.pop_all()
@@ -185,14 +210,18 @@ class Monitor:
     def _take(self, batch: list[bytes]) -> int:
         """Feed the pipeline, and return how many bytes the records had."""
         for raw in batch:
-            if self._recording:
-                self._recording.record(raw)
+            record: Record | None = None
             try:
                 record = decode(raw)
             except ValueError:
                 self._counts["undecodable_records"] += 1
-                continue
-            self._report(self._pipeline.feed(record))
+            if isinstance(record, ProcessExec):
+                # Before the record, in a recording too: its event has these facts already.
+                self._executed(record)
+            if self._recording:
+                self._recording.record(raw)
+            if record is not None:
+                self._report(self._pipeline.feed(record))
         return sum(map(len, batch))
 
     def _report(self, events: Iterable[Event]) -> None:
@@ -220,9 +249,90 @@ class Monitor:
         if facts and self._recording:
             self._recording.add(facts)
 
+    def _executed(self, record: ProcessExec) -> None:
+        clock = self._origin.clock
+        told = ProcessFacts(
+            record.key.pid,
+            clock.start_time(record.key.start_ns),
+            text(record.path),
+            tuple(map(text, record.argv)),
+            since=clock.time(record.time_ns),
+        )
+        facts = self._processes.executed(told, record.inode)
+        if self._recording:
+            self._recording.add(facts)
+
+    def _agent(self, process: ProcessKey) -> None:
+        self._tell_kernel(process, process.pid)
+        # What it started before it was known: nothing when it began just now.
+        self._find_descendants()
+
     def _library(self, cookie: int) -> str | None:
         hooked = self._hooked.get(cookie)  # none for 0, which a kernel without cookies reports
         return hooked.library.path if hooked else None
+
+    # Agents
+
+    def _follow_processes(self, opened: contextlib.ExitStack) -> ProcessPrograms | None:
+        try:
+            programs = ProcessPrograms(self._shared, self._settings.tables.agents.words)
+        except OSError as error:
+            self._left_out["processes"] = error.strerror or str(error)
+            return None
+        opened.callback(programs.close)
+        return programs
+
+    def _find_agents(self) -> None:
+        """Look at all processes that run for agents, and at what those have started."""
+        for process in self._running():
+            self._look(process)
+        self._find_descendants()
+
+    def _find_descendants(self) -> None:
+        tree = self._pipeline.tree
+        # Until nothing is new: what is started during a look is found by the next.
+        for _ in range(MAX_LOOKS):
+            found = 0
+            for process in self._running():
+                if tree.agent_of(process.key) is None and tree.agent_of(process.parent):
+                    self._look(process)
+                    found += 1
+            if not found:
+                return
+
+    def _running(self) -> list[RunningProcess]:
+        if self._followed is None:
+            return []
+        try:
+            running = self._followed.running()
+        except OSError as error:
+            self._count_and_log("agents", error)
+            return []
+        # Parents first: nobody starts before who started it.
+        return sorted(
+            (process for process in running if process.key.pid != self._own.pid),
+            key=lambda process: process.key.start_ns,
+        )
+
+    def _look(self, process: RunningProcess) -> None:
+        start_time = self._origin.clock.start_time(process.key.start_ns)
+        facts = self._processes.read(process.key.pid, process.key.start_ns, start_time)
+        name = text(process.comm)
+        seen = AgentProcess(process.key, process.parent, name, facts.exe or "", facts.argv)
+        agent = self._pipeline.tree.see(*msgspec.structs.astuple(seen))
+        if agent is None:
+            return
+        self._tell_kernel(process.key, agent.process.pid)
+        self._processes.learn(facts)
+        if self._recording:
+            self._recording.add(facts)
+            self._recording.add(seen)
+
+    def _tell_kernel(self, process: ProcessKey, agent_pid: int) -> None:
+        try:
+            self._shared.name_agent(process, agent_pid)
+        except BpfError as error:
+            self._count_and_log("agents", error)
 
     # Targets
 
@@ -347,6 +457,8 @@ class Monitor:
             self._programs.detach()
             if self._names:
                 self._names.detach()
+            if self._followed:
+                self._followed.detach()
             while self._take(self._shared.ring.read()):
                 pass  # nothing adds to the ring any more, so this ends
             now_ns = time.monotonic_ns()

@@ -22,16 +22,21 @@ import msgspec
 from busted import events
 from busted.agent.clock import Clock
 from busted.agent.names import Names
+from busted.agent.process_tree import Agent, ProcessTree, text
 from busted.classifier.connection import ConnectionReader, Observed
 from busted.classifier.direction import Direction
 from busted.classifier.mcp_memory import Memory
 from busted.classifier.options import DEFAULT_OPTIONS, Options
+from busted.enrich.agents import Agents
+from busted.enrich.agents_table import AGENTS
 from busted.events import Event
 from busted.records import (
     ClientHello,
     ConnectionKey,
     DnsMessage,
+    ProcessExec,
     ProcessExit,
+    ProcessFork,
     ProcessKey,
     Record,
     TlsClose,
@@ -39,6 +44,7 @@ from busted.records import (
     TlsName,
     TlsOpen,
     TlsRandom,
+    TlsRecord,
 )
 from busted.streams import Connection, Connections
 
@@ -66,7 +72,7 @@ class Outside(msgspec.Struct, frozen=True):
     mute: Callable[[ConnectionKey], None] = lambda key: None
     """Tells the kernel to report this connection no more."""
 
-    wanted: Callable[[TlsOpen], bool] = lambda opened: True
+    wanted: Callable[[TlsOpen | ProcessExec], bool] = lambda record: True
     """Whether this process is one the operator asked for."""
 
     started: Callable[[ProcessKey, str], None] = lambda process, start_time: None
@@ -77,6 +83,14 @@ class Outside(msgspec.Struct, frozen=True):
 
     want: Callable[[ConnectionKey], None] = lambda key: None
     """Tells the kernel that this connection is AI, so that none of it is held back."""
+    ended: Callable[[ProcessKey, str], None] = lambda process, start_time: None
+    """A process ended; the text is its start time as events tell it."""
+
+    agent: Callable[[ProcessKey], None] = lambda process: None
+    """Tells the kernel that a process is an AI agent."""
+
+    no_agent: Callable[[ProcessKey], None] = lambda process: None
+    """Tells the kernel that a process belongs to no AI agent."""
 
 
 class Told(msgspec.Struct, frozen=True):
@@ -103,6 +117,7 @@ class Pipeline:
         outside: Outside = Outside(),  # noqa: B008  (frozen)
         connections: Connections | None = None,
         options: Options = DEFAULT_OPTIONS,
+        agents: Agents = Agents(AGENTS),  # noqa: B008  (never changed)
     ) -> None:
         """Enrichers run in their order; their names appear in `failures`."""
         self._origin, self._enrichers, self._outside = origin, enrichers, outside
@@ -115,7 +130,11 @@ class Pipeline:
         self._muted: set[ConnectionKey] = set()
         self._wanted: set[ConnectionKey] = set()
         self._counts: Counter[ConnectionKey] = Counter()
-        self._followers: dict[type[Record], Follower] = {}
+        self.tree = ProcessTree(agents.recognise)
+        self._followers: dict[type[Record], Follower] = {
+            ProcessExec: self._executed,
+            ProcessFork: self._forked,
+        }
         self._told = 0
         self.names = Names()
         self.failures: Counter[str] = Counter()
@@ -126,6 +145,8 @@ class Pipeline:
         lost = {f"failed_{name}": count for name, count in self.failures.items()}
         if self._connections.forgotten:
             lost["connections_forgotten"] = self._connections.forgotten
+        if self.tree.forgotten:
+            lost["processes_forgotten"] = self.tree.forgotten
         return lost | self.names.lost
 
     def feed(self, record: Record) -> Iterator[Event]:
@@ -139,6 +160,10 @@ class Pipeline:
         if isinstance(record, ProcessExit):
             for connection in self._connections.of_process(record.key):
                 yield from self._close(connection.key, record.time_ns)
+            self.tree.exit(record)
+            start_time = self._origin.clock.start_time(record.key.start_ns)
+            self._outside.ended(record.key, start_time)
+        if not isinstance(record, TlsRecord):
             return
         if isinstance(record, TlsClose):
             yield from self._close(record.key, record.time_ns)
@@ -161,6 +186,7 @@ class Pipeline:
 
     def expire(self, now_ns: int) -> Iterator[Event]:
         """Yield what has waited too long for its end; `now_ns` is on the records' clock."""
+        self.tree.expire(now_ns)
         for key, connection in list(self._waiting.items()):
             reader = self._readers.get(key)
             if reader is not None:
@@ -203,6 +229,22 @@ class Pipeline:
         for one in told:
             yield self._enriched(self._told_event(one))
 
+    def _executed(self, record: ProcessExec) -> Iterable[Told]:
+        agent = self.tree.exec(record)
+        if agent is None:
+            if record.agent:
+                self._outside.no_agent(record.key)
+            return
+        if agent.process == record.key:
+            self._outside.agent(record.key)
+        elif self._outside.wanted(record):
+            yield _exec(record, agent, self.tree.parents(record.key), self._origin.clock)
+
+    def _forked(self, record: ProcessFork) -> Iterable[Told]:
+        if self.tree.fork(record) is None:
+            self._outside.no_agent(record.key)
+        return ()
+
     def _told_event(self, told: Told) -> Event:
         self._told += 1
         clock, key = self._origin.clock, ConnectionKey(*told.key, 0, told.time_ns)
@@ -211,7 +253,7 @@ class Pipeline:
             id=event_id(clock.wall_ns(told.time_ns), self._origin.seed, key, self._told),
             time=clock.time(told.time_ns),
             host=self._origin.host,
-            process=told.process,
+            process=_with_agent(told.process, self.tree.agent_of(told.key)),
             connection=told.connection,
             session_id=_session(told.key),
             action=told.action,
@@ -283,7 +325,15 @@ class Pipeline:
         if reader.role == "server":
             return  # the other side of what a client says: its own host reports that
         for one in observed:
+            self._name_agent(connection, one.action)
             yield self._enriched(self._event(connection, one))
+
+    def _name_agent(self, connection: Connection, action: events.Action) -> None:
+        if not isinstance(action, events.Prompt) or not action.agent:
+            return
+        process, opened = connection.key.process, connection.opened
+        if self.tree.name(process, action.agent.name, text(opened.comm) if opened else ""):
+            self._outside.agent(process)
 
     def _event(self, connection: Connection, observed: Observed) -> Event:
         key, clock = connection.key, self._origin.clock
@@ -295,7 +345,7 @@ class Pipeline:
             id=event_id(clock.wall_ns(observed.time_ns), self._origin.seed, key, self._counts[key]),
             time=clock.time(observed.time_ns),
             host=self._origin.host,
-            process=_process(key, opened, clock),
+            process=_with_agent(_process(key, opened, clock), self.tree.agent_of(key.process)),
             connection=events.Connection(
                 id=connection_id,
                 sni=connection.name,
@@ -353,6 +403,34 @@ def _process(key: ConnectionKey, opened: TlsOpen | None, clock: Clock) -> events
         start_time=start_time,
         cgroup_id=str(opened.cgroup_id),
     )
+
+
+def _with_agent(process: events.Process, agent: Agent | None) -> events.Process:
+    return msgspec.structs.replace(process, agent=agent.name) if agent else process
+
+
+def _exec(record: ProcessExec, agent: Agent, parents: tuple[str, ...], clock: Clock) -> Told:
+    argv = tuple(map(text, record.argv))
+    process = events.Process(
+        pid=record.key.pid,
+        name=text(record.comm),
+        ppid=record.parent.pid,
+        uid=record.uid,
+        gid=record.gid,
+        exe=text(record.path),
+        argv=argv,
+        start_time=clock.start_time(record.key.start_ns),
+        cgroup_id=str(record.cgroup_id),
+    )
+    action = events.ProcessExec(
+        exe=text(record.path),
+        argv=argv,
+        agent=agent.name,
+        agent_pid=agent.process.pid,
+        parents=parents,
+        truncated=record.truncated,
+    )
+    return Told(record.time_ns, record.key, process, action)
 
 
 def event_id(wall_ns: int, seed: bytes, key: ConnectionKey, number: int) -> str:

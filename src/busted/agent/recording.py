@@ -30,6 +30,7 @@ from busted.agent.config import Selection
 from busted.agent.pipeline import Origin
 from busted.enrich.processes import ProcessFacts
 from busted.events import Event, Library
+from busted.records import ProcessKey
 from busted.sinks.writer import deliver
 
 log = logging.getLogger(__name__)
@@ -46,7 +47,7 @@ BUFFER_BYTES = 1 << 20
 T = TypeVar("T")
 
 _FRAME = struct.Struct("<IB")
-_HEADER, _RECORD, _PROCESS, _LIBRARY, _TICK, _EVENT = range(1, 7)
+_HEADER, _RECORD, _PROCESS, _LIBRARY, _TICK, _EVENT, _AGENT = range(1, 8)
 
 
 class RecordingError(Exception):
@@ -85,11 +86,23 @@ class Tick(msgspec.Struct, frozen=True):
     last: bool = False
 
 
-Frame = RawRecord | ProcessFacts | LibraryFacts | Tick | Event
+class AgentProcess(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A process that ran when all were looked at, and was found to be of an agent."""
 
-_KINDS: dict[type[ProcessFacts | LibraryFacts | Tick | Event], int] = {
+    key: ProcessKey
+    parent: ProcessKey
+    name: str
+    exe: str = ""
+    argv: tuple[str, ...] = ()
+
+
+Beside = ProcessFacts | LibraryFacts | AgentProcess | Tick | Event
+Frame = RawRecord | Beside
+
+_KINDS: dict[type[Beside], int] = {
     ProcessFacts: _PROCESS,
     LibraryFacts: _LIBRARY,
+    AgentProcess: _AGENT,
     Tick: _TICK,
     Event: _EVENT,
 }
@@ -133,7 +146,7 @@ class RecordingWriter:
         """Add one kernel record."""
         self._write(_RECORD, raw)
 
-    def add(self, frame: ProcessFacts | LibraryFacts | Tick | Event) -> None:
+    def add(self, frame: Beside) -> None:
         """Add what happened beside the records, in its place among them."""
         self._write(_KINDS[type(frame)], msgspec.json.encode(frame))
 

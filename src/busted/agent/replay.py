@@ -10,8 +10,9 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
+from busted.agent.config import DEFAULT_TABLES, Tables
 from busted.agent.pipeline import Origin, Outside, Pipeline
-from busted.agent.recording import Frame, Header, LibraryFacts, RawRecord, Tick
+from busted.agent.recording import AgentProcess, Frame, Header, LibraryFacts, RawRecord, Tick
 from busted.classifier.options import DEFAULT_OPTIONS, Options
 from busted.enrich.processes import Processes, ProcessFacts
 from busted.events import Event, Process, Response
@@ -21,7 +22,7 @@ from busted.records import ConnectionKey, Direction, TlsClose, TlsData, TlsName,
 class Replay:
     """The events of a recording, those that the monitor reported when it was made."""
 
-    def __init__(self, header: Header, options: Options = DEFAULT_OPTIONS) -> None:
+    def __init__(self, header: Header, tables: Tables = DEFAULT_TABLES) -> None:
         """Be ready for the frames behind `header`."""
         self._processes = Processes(lambda _: None)
         self._libraries: dict[int, str] = {}
@@ -29,8 +30,13 @@ class Replay:
         self._pipeline = Pipeline(
             header.origin,
             {"processes": self._processes},
-            Outside(wanted=header.selection, library=self._libraries.get),
-            options=options,
+            Outside(
+                wanted=header.selection,
+                library=self._libraries.get,
+                ended=lambda process, start_time: self._processes.ended(process.pid, start_time),
+            ),
+            options=tables.options,
+            agents=tables.agents,
         )
 
     @property
@@ -53,6 +59,8 @@ class Replay:
                     yield from self._pipeline.feed(record)
                 case ProcessFacts():
                     self._processes.learn(frame)
+                case AgentProcess():
+                    self._pipeline.tree.see(*msgspec.structs.astuple(frame))
                 case LibraryFacts():
                     self._libraries[frame.cookie] = frame.library.path
                 case Tick():

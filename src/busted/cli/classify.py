@@ -19,6 +19,7 @@ import msgspec
 
 from busted import classifier
 from busted.agent.clock import Clock
+from busted.agent.config import Tables
 from busted.agent.content import ContentFilter, Level
 from busted.agent.pipeline import Origin
 from busted.agent.replay import connection_events
@@ -53,7 +54,7 @@ class Line(msgspec.Struct, frozen=True):
 @content_option
 @config_option
 def classify(
-    write: Path | None, read: Path | None, sni: str | None, content: str, options: Options
+    write: Path | None, read: Path | None, sni: str | None, content: str, tables: Tables
 ) -> None:
     """Say what bytes mean, without a kernel.
 
@@ -73,12 +74,12 @@ def classify(
             show = shown("json", content)
             origin = Origin(socket.gethostname(), _now(), os.urandom(16))
             written, answered = _pieces(write), _pieces(read)
-            for event in connection_events(written, answered, sni, origin, options):
+            for event in connection_events(written, answered, sni, origin, tables.options):
                 deliver(out, show(event))
         else:
             allowed = ContentFilter(cast(Level, content), os.urandom(32))
             for line in _lines():
-                answer = _answer(line, allowed, options)
+                answer = _answer(line, allowed, tables.options)
                 bad_lines += "error" in answer
                 deliver(out, msgspec.json.encode(answer) + b"\n")
     except BrokenPipeError:

@@ -8,19 +8,18 @@ from typing import Any
 
 import click
 
-from busted.agent.config import read_options
-from busted.classifier.options import DEFAULT_OPTIONS, Options
+from busted.agent.config import DEFAULT_TABLES, Tables, read_tables
 
 
-def _options(_: click.Context, __: click.Parameter, path: Path | None) -> Options:
-    return read_options(path) if path else DEFAULT_OPTIONS
+def _tables(_: click.Context, __: click.Parameter, path: Path | None) -> Tables:
+    return read_tables(path) if path else DEFAULT_TABLES
 
 
 config_option: Callable[[Callable[..., Any]], Callable[..., Any]] = click.option(
     "--config",
-    "options",
+    "tables",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    callback=_options,
-    help="Add the providers and prices of a configuration file (TOML).",
+    callback=_tables,
+    help="Add the providers, prices and agents of a configuration file (TOML).",
 )

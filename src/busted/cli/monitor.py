@@ -17,9 +17,9 @@ from busted.agent.config import (
     MIN_RING_BYTES,
     Selection,
     Settings,
+    Tables,
 )
 from busted.agent.monitor import Monitor
-from busted.classifier.options import Options
 from busted.cli.configuration import config_option
 from busted.cli.output import Output, content_option, format_option
 
@@ -84,7 +84,7 @@ def _power_of_two(_: click.Context, __: click.Parameter, value: int) -> int:
 def monitor(
     format: str,
     content: str,
-    options: Options,
+    tables: Tables,
     duration: float | None,
     pids: tuple[int, ...],
     names: tuple[str, ...],
@@ -104,7 +104,7 @@ def monitor(
         duration=duration,
         selection=Selection(frozenset(pids), frozenset(names)),
         record=record,
-        options=options,
+        tables=tables,
     )
     if record:
         click.echo(f"busted: {record} will hold prompts and keys in plain text", err=True)

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
+from busted.agent.config import Tables
 from busted.agent.recording import read
 from busted.agent.replay import Replay
-from busted.classifier.options import Options
 from busted.cli.configuration import config_option
 from busted.cli.output import (
     content_option,
@@ -25,10 +25,10 @@ from busted.sinks.writer import deliver
 @format_option
 @content_option
 @config_option
-def replay(file: Path, format: str, content: str, options: Options) -> None:
+def replay(file: Path, format: str, content: str, tables: Tables) -> None:
     """Print the events of a recording made with `busted monitor --record FILE`."""
     header, frames = read(file)
-    replay = Replay(header, options)
+    replay = Replay(header, tables)
     show, out = shown(format, content), standard_output()
     try:
         for event in replay.events(frames):

@@ -1,8 +1,12 @@
-"""What /proc knows of a process: its executable, arguments and build id.
+"""What is known of a process: its executable, arguments and build id.
 
-A process is looked at when its first record comes, since it may be gone when its event is
-finished, and its facts are kept after it ended, for events that come late. A pid counts only
+A process is looked at in /proc when its first record comes, since it may be gone when its event
+is finished, and its facts are kept after it ended, for events that come late. A pid counts only
 together with its start time, so a recycled one never lends its facts to an older event.
+
+A process that executes another program has other facts from then on, and events of before keep
+the old ones. What it executes the kernel tells; /proc adds the path and build id of what really
+runs, an interpreter where a script is executed, if it still runs that file when it is asked.
 """
 
 from __future__ import annotations
@@ -18,6 +22,8 @@ from busted.events import Event
 
 # Some hosts start thousands of processes a minute; only those that use TLS come here.
 MAX_PROCESSES = 4096
+# A launcher executes another, that a shell, and so on; the last few are what events can be of.
+MAX_EXECS = 8
 # Longer command lines are cut between arguments: their heads say what runs, and ARG_MAX is
 # megabytes.
 MAX_ARGV_BYTES = 4096
@@ -27,13 +33,17 @@ _NS_PER_TICK = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
 
 
 class ProcessFacts(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What was found out about one process; `start_time` as in its events."""
+    """What was found out about one process; times as in its events.
+
+    `since` is when it executed the program that this is about; empty: before it was looked at.
+    """
 
     pid: int
     start_time: str
     exe: str | None = None
     argv: tuple[str, ...] = ()
     build_id: str | None = None
+    since: str = ""
 
 
 class Processes:
@@ -47,7 +57,8 @@ class Processes:
     ) -> None:
         """`build_id` reads one from an executable, or says None."""
         self._build_id, self._proc, self._max = build_id, proc, max_processes
-        self._facts: dict[tuple[int, str], ProcessFacts] = {}
+        self._facts: dict[tuple[int, str], tuple[ProcessFacts, ...]] = {}
+        self._ended: dict[tuple[int, str], None] = {}
 
     def look(self, pid: int, start_ns: int, start_time: str) -> ProcessFacts | None:
         """Read /proc for a process; None when it was looked at before.
@@ -56,26 +67,50 @@ class Processes:
         """
         if (pid, start_time) in self._facts:
             return None
-        facts = self._read(pid, start_ns, start_time)
+        facts = self.read(pid, start_ns, start_time)
         self.learn(facts)
         return facts
 
+    def executed(self, told: ProcessFacts, inode: int) -> ProcessFacts:
+        """Take what the kernel told of an exec, with what /proc adds where it has that `inode`."""
+        exe = self._proc / str(told.pid) / "exe"
+        try:
+            if os.stat(exe).st_ino == inode:
+                path = _text(os.fsencode(os.readlink(exe)))
+                told = replace(told, exe=path, build_id=self._build_id(exe))
+        except OSError:
+            pass  # it has ended, as most commands have by now
+        self.learn(told)
+        return told
+
     def learn(self, facts: ProcessFacts) -> None:
-        """Take facts, from here or from a recording."""
-        self._facts[facts.pid, facts.start_time] = facts
+        """Take facts, from here or from a recording; they end those of before."""
+        key = facts.pid, facts.start_time
+        before = self._facts.get(key, ()) if facts.since else ()
+        self._facts[key] = (*before, facts)[-MAX_EXECS:]
         if len(self._facts) > self._max:
-            del self._facts[next(iter(self._facts))]
+            oldest = next(iter(self._ended or self._facts))
+            self._ended.pop(oldest, None)
+            del self._facts[oldest]
+
+    def ended(self, pid: int, start_time: str) -> None:
+        """Take the end of a process: its facts are the first that make room for others."""
+        if (pid, start_time) in self._facts:
+            self._ended[pid, start_time] = None
 
     def __call__(self, event: Event) -> Event:
         """Add the executable, its build id and the arguments to the event's process."""
         process = event.process
-        facts = self._facts.get((process.pid, process.start_time or ""))
+        known = self._facts.get((process.pid, process.start_time or ""), ())
+        # Times of one format in one zone have the order of their text.
+        facts = next((facts for facts in reversed(known) if facts.since <= event.time), None)
         if facts is None:
             return event
         process = replace(process, exe=facts.exe, argv=facts.argv, build_id=facts.build_id)
         return replace(event, process=process)
 
-    def _read(self, pid: int, start_ns: int, start_time: str) -> ProcessFacts:
+    def read(self, pid: int, start_ns: int, start_time: str) -> ProcessFacts:
+        """Read /proc for a process; without facts where it is gone or another has its pid."""
         directory = self._proc / str(pid)
         nothing = ProcessFacts(pid, start_time)
         try:

@@ -45,6 +45,7 @@ _SIGNATURES: dict[str, tuple[object, list[object]]] = {
     "bpf_program__fd": (_int, [_pointer]),
     "bpf_program__attach": (_pointer, [_pointer]),
     "bpf_program__attach_cgroup": (_pointer, [_pointer, _int]),
+    "bpf_program__attach_iter": (_pointer, [_pointer, _pointer]),
     "bpf_program__attach_uprobe_opts": (_pointer, [_pointer, _int, _string, _size, _pointer]),
     "bpf_map__name": (_string, [_pointer]),
     "bpf_map__fd": (_int, [_pointer]),
@@ -56,7 +57,9 @@ _SIGNATURES: dict[str, tuple[object, list[object]]] = {
     "bpf_map__lookup_elem": (_int, [_pointer, _pointer, _size, _pointer, _size, ctypes.c_uint64]),
     "bpf_map__update_elem": (_int, [_pointer, _pointer, _size, _pointer, _size, ctypes.c_uint64]),
     "bpf_map__delete_elem": (_int, [_pointer, _pointer, _size, ctypes.c_uint64]),
+    "bpf_link__fd": (_int, [_pointer]),
     "bpf_link__destroy": (_int, [_pointer]),
+    "bpf_iter_create": (_int, [_int]),
     "libbpf_num_possible_cpus": (_int, []),
     "libbpf_set_print": (_pointer, [_pointer]),
     "ring_buffer__new": (_pointer, [_int, _pointer, _pointer, _pointer]),
@@ -275,6 +278,19 @@ class BpfObject:
         """Attach to a cgroup and all below it, beside what others attached there."""
         link = self._library.bpf_program__attach_cgroup(self._program(program), cgroup_fd)
         return self._link(link, f"{program} to the cgroups")
+
+    def read_iterator(self, program: str) -> bytes:
+        """Run an iterator program over all that it iterates, and return what it wrote."""
+        pointer = self._library.bpf_program__attach_iter(self._program(program), None)
+        link = self._link(pointer, program)
+        try:
+            fd = self._library.bpf_iter_create(self._library.bpf_link__fd(pointer))
+            if fd < 0:
+                raise BpfError(f"iterator {program}", -fd)
+            with open(fd, "rb") as file:
+                return file.read()
+        finally:
+            link.close()
 
     def attach_uprobe(
         self,

@@ -95,7 +95,7 @@ class TlsPrograms:
         self._object.load()
         self._verdicts = self._object.map("verdicts")
         self._random_paths = self._object.map("random_paths")
-        self._exits = self._object.attach("process_exit")
+        self._exits = self._object.attach("thread_exit")
 
     def _choose(self, program: str, at_return: bool) -> None:
         if self._way == "session" and at_return:

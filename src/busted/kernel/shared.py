@@ -25,7 +25,7 @@ Buffer = Literal["ring", "perf"]
 RingReader = Ring | LibbpfRing | PerfRing
 
 # The maps of bpf/common.h, and of the header for each kind of buffer.
-_COMMON = ("records", "lost", "reader", "agents")
+_COMMON = ("records", "lost", "reader", "agents", "told_processes")
 _NAMES = {"ring": _COMMON, "perf": (*_COMMON, "waking_records", "scratches", "claims")}
 # Programs that may be half-way on one CPU: SCRATCH_EACH of bpf/perf_buffer.h.
 _SCRATCH_EACH = 4
@@ -83,18 +83,21 @@ class SharedMaps:
     def open(self, name: str) -> BpfObject:
         """Open the object of that name, to be configured and loaded, which uses these maps."""
         borrower = BpfObject(object_path(name, self._buffer))
-        self.lend(borrower)
+        for borrowed, shared in self._maps.items():
+            borrower.borrow(borrowed, shared)
         return borrower
 
-    def lend(self, borrower: BpfObject) -> None:
-        """Let an object use these maps; to be called before it is loaded."""
-        for name, shared in self._maps.items():
-            borrower.borrow(name, shared)
+    def name_agent(self, process: ProcessKey, agent_pid: int | None = None) -> None:
+        """Tell the kernel side that a process is an AI agent, or belongs to the agent `agent_pid`.
 
-    def name_agent(self, process: ProcessKey) -> None:
-        """Tell the kernel side that a process is an AI agent; what it starts from now on is too."""
-        value = records.AGENT.pack(process.start_ns, process.pid)
+        What it starts from now on does too.
+        """
+        value = records.AGENT.pack(process.start_ns, agent_pid or process.pid)
         self._maps["agents"].update(struct.pack("<I", process.pid), value)
+
+    def forget_agent(self, process: ProcessKey) -> None:
+        """Tell the kernel side that a process is no agent's; those that it started are not told."""
+        self._maps["agents"].delete(struct.pack("<I", process.pid))
 
     def lost(self) -> dict[LostPlace, int]:
         """Return what the kernel side could not tell us so far, where it is not zero."""

@@ -13,6 +13,7 @@ twice the columns and is wrapped by the terminal.
 
 from __future__ import annotations
 
+import shlex
 import textwrap
 from collections.abc import Iterator
 from datetime import datetime, tzinfo
@@ -27,6 +28,7 @@ from busted.events import (
     McpRequest,
     McpResponse,
     PiiDetected,
+    ProcessExec,
     Prompt,
     Response,
     ToolCall,
@@ -58,6 +60,7 @@ _COLOURS: dict[type[Action], str] = {
     McpRequest: "\x1b[35m",
     McpResponse: "\x1b[35m",
     PiiDetected: "\x1b[31m",
+    ProcessExec: "\x1b[34m",
     Coverage: "\x1b[2m",
 }
 
@@ -120,6 +123,8 @@ def said(action: Action) -> str:
             return action.error or action.result or ""
         case PiiDetected():
             return ""
+        case ProcessExec():
+            return shlex.join(action.argv)
         case Coverage():
             lines = [f"{library.path} ({library.processes})" for library in action.libraries]
             lines += [f"not watched: {path}: {why}" for path, why in action.unreadable.items()]
@@ -211,6 +216,8 @@ def _what(action: Action) -> Iterator[str]:
             way = "sent" if action.direction == "write" else "received"
             kinds = ", ".join(word(kind) for kind in action.kinds)
             yield f"!! PII {way} in {word(action.where)}: {kinds} ({action.count})"
+        case ProcessExec():
+            yield f"[x] {visible(action.exe)} for {word(action.agent)}({action.agent_pid})"
         case Coverage():
             yield f"--- {_coverage(action)}"
     if getattr(action, "truncated", False):

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from busted.agent import config
-from busted.agent.config import ConfigError, read_options
+from busted.agent.config import ConfigError, read_tables
 from busted.events import Usage
 from tests.requirements import ROOT
 
@@ -27,7 +27,8 @@ def test_the_example_in_the_documentation_is_read(tmp_path: Path) -> None:
     document = (ROOT / "docs" / "cli.md").read_text()
     example = document.split("```toml\n")[1].split("```")[0]
 
-    options = read_options(written(tmp_path, example))
+    tables = read_tables(written(tmp_path, example))
+    options = tables.options
 
     acme = options.providers.find("a.llm.acme.example", "/v1/x")
     assert acme is not None
@@ -37,6 +38,16 @@ def test_the_example_in_the_documentation_is_read(tmp_path: Path) -> None:
     assert nim.id == "nim"
     usage = Usage(input=1_000_000, output=0)
     assert options.prices.cost("acme", "acme-large-latest", usage) == 1.5
+    assert tables.agents.recognise("/opt/acme/bin/acme-agent", ["acme-agent"]) == "acme-agent"
+
+
+def test_an_operators_agent_wins_over_ours(tmp_path: Path) -> None:
+    path = written(tmp_path, "agents = [{name = 'mine', executables = ['claude', 'own']}]")
+    agents = read_tables(path).agents
+
+    assert agents.recognise("/bin/claude", ["claude"]) == "mine"
+    assert agents.recognise("/bin/codex", ["codex"]) == "codex"
+    assert {"own", "claude", "codex"} <= agents.words
 
 
 def test_rows_of_an_operator_win_over_ours(tmp_path: Path) -> None:
@@ -47,7 +58,7 @@ def test_rows_of_an_operator_win_over_ours(tmp_path: Path) -> None:
         prices = [{provider = "openai", models = ["gpt-4o"], input = 1, output = 1}]
         """,
     )
-    options = read_options(path)
+    options = read_tables(path).options
 
     found = options.providers.find("api.openai.com", "/v1/x")
     assert found is not None
@@ -58,14 +69,14 @@ def test_rows_of_an_operator_win_over_ours(tmp_path: Path) -> None:
 
 
 def test_an_empty_file_changes_nothing(tmp_path: Path) -> None:
-    assert read_options(written(tmp_path, "")).providers.find("api.openai.com") is not None
+    assert read_tables(written(tmp_path, "")).options.providers.find("api.openai.com") is not None
 
 
 @pytest.mark.parametrize(
     ("text", "told"),
     [
         ("providers = 1", "providers is no list of tables: begin each with [[providers]]"),
-        ("[provider]", "nothing is called 'provider'; there are providers, prices"),
+        ("[provider]", "nothing is called 'provider'; there are providers, prices, a"),
         ("= 1", "is no TOML: "),
         ("a = " + "[" * 5_000, "is no TOML: "),
         (PROVIDER + PROVIDER.replace("id =", "ID ="), "row 2 of providers: Object "),
@@ -78,6 +89,11 @@ def test_an_empty_file_changes_nothing(tmp_path: Path) -> None:
             "row 1 of providers: local_ports need paths: a port alone tells nothing",
         ),
         (PROVIDER + 'api = "openai"', "row 1 of providers: no api is called 'openai'; there are "),
+        (
+            "agents = [{executables = ['x']}]",
+            "row 1 of agents: Object missing required field `name`",
+        ),
+        ("agents = [{name = 'x', exe = 'y'}]", "row 1 of agents: Object contains unknown field"),
         ("prices = [1]", "row 1 of prices: Expected `object`, got `int`"),
         (
             "[[prices]]\nprovider = 'x'\nmodels = ['m']\ninput = -1\noutput = 1",
@@ -89,7 +105,7 @@ def test_a_row_that_makes_no_sense_is_named(tmp_path: Path, text: str, told: str
     path = written(tmp_path, text)
 
     with pytest.raises(ConfigError) as raised:
-        read_options(path)
+        read_tables(path)
     assert str(raised.value).startswith(str(path))
     assert told in str(raised.value)
 
@@ -98,12 +114,12 @@ def test_files_that_cannot_be_read_are_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(ConfigError, match=r"cannot read .*: No such file"):
-        read_options(tmp_path / "none")
+        read_tables(tmp_path / "none")
     with pytest.raises(ConfigError, match=r"cannot read .*: Is a directory"):
-        read_options(tmp_path)
+        read_tables(tmp_path)
     monkeypatch.setattr(config, "MAX_FILE_BYTES", 10)
     with pytest.raises(ConfigError, match="more than 10 bytes"):
-        read_options(written(tmp_path, "#" * 11))
+        read_tables(written(tmp_path, "#" * 11))
 
 
 @given(content=st.binary(max_size=100) | st.text("[]{}=.,\"' \nproviders1", max_size=100))
@@ -113,7 +129,7 @@ def test_any_file_is_read_or_refused(
     path = tmp_path_factory.getbasetemp() / "any.toml"
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     try:
-        options = read_options(path)
+        options = read_tables(path).options
     except ConfigError:
         return
     assert options.providers.find("api.openai.com") is not None

@@ -9,6 +9,7 @@ from typing import ClassVar
 import msgspec
 import pytest
 
+from busted import events
 from busted.agent import pipeline as pipeline_module
 from busted.agent.clock import Clock
 from busted.agent.pipeline import Origin, Outside, Pipeline, event_id
@@ -19,7 +20,9 @@ from busted.events import Coverage, Credential, Event, Library, Process, Prompt,
 from busted.records import (
     ConnectionKey,
     Direction,
+    ProcessExec,
     ProcessExit,
+    ProcessFork,
     ProcessKey,
     Record,
     TlsClose,
@@ -53,18 +56,24 @@ class Host:
     def __init__(
         self,
         enrichers: dict[str, Callable[[Event], Event]] | None = None,
-        wanted: Callable[[TlsOpen], bool] = lambda opened: True,
+        wanted: Callable[[TlsOpen | ProcessExec], bool] = lambda record: True,
         max_connections: int = 100,
     ) -> None:
         self.muted: list[ConnectionKey] = []
         self.started: list[tuple[ProcessKey, str]] = []
         self.wanted: list[ConnectionKey] = []
+        self.ended: list[tuple[ProcessKey, str]] = []
+        self.agents: list[ProcessKey] = []
+        self.no_agents: list[ProcessKey] = []
         outside = Outside(
             self.muted.append,
             wanted,
             lambda *process: self.started.append(process),
             "lib{}".format,
             self.wanted.append,
+            ended=lambda *process: self.ended.append(process),
+            agent=self.agents.append,
+            no_agent=self.no_agents.append,
         )
         self.pipeline = Pipeline(ORIGIN, enrichers or {}, outside, Connections(max_connections))
         self._positions: dict[tuple[ConnectionKey, Direction], int] = {}
@@ -298,7 +307,7 @@ def test_a_process_that_was_not_asked_for_is_muted_at_its_first_record() -> None
 
 
 def test_a_recycled_address_of_a_muted_connection_is_heard() -> None:
-    host = Host(wanted=lambda opened: opened.key.since_ns != 700)
+    host = Host(wanted=lambda opened: isinstance(opened, TlsOpen) and opened.key.since_ns != 700)
     host.open(host.key())
     later = host.key()._replace(since_ns=800)
     assert names(host.exchange(later)) == ["Prompt", "Response"]
@@ -499,3 +508,91 @@ def test_a_random_gives_no_event_and_is_kept_with_its_connection() -> None:
     assert host.feed(TlsRandom(host.key(), 5, bytes(32))) == []
     (connection,) = connections
     assert connection.random == bytes(32)
+
+
+# Processes
+
+
+AGENT, CHILD = ProcessKey(20, 200), ProcessKey(30, 300)
+
+
+def executed(
+    key: ProcessKey, command: str, parent: ProcessKey = AGENT, marked: int = 0, time_ns: int = 9
+) -> ProcessExec:
+    argv = tuple(command.encode().split())
+    comm = argv[0].rpartition(b"/")[2]
+    return ProcessExec(
+        key, time_ns, parent, 44, 4711, marked, 1000, 100, comm, argv[0], argv, False
+    )
+
+
+def test_what_an_agent_runs_is_told_with_who_and_for_whom() -> None:
+    host = Host()
+    assert host.feed(executed(AGENT, "/usr/bin/claude -p hi", marked=20)) == []
+    host.feed(ProcessFork(CHILD, 8, AGENT, 20))
+    (event,) = host.feed(executed(CHILD, "/bin/ls -l", marked=20))
+
+    assert event.action == events.ProcessExec(
+        exe="/bin/ls",
+        argv=("/bin/ls", "-l"),
+        agent="claude-code",
+        agent_pid=20,
+        parents=("claude",),
+        truncated=False,
+    )
+    process = event.process
+    assert (process.pid, process.ppid, process.uid, process.gid) == (30, 20, 1000, 100)
+    assert (process.name, process.agent, process.cgroup_id) == ("ls", "claude-code", "44")
+    assert process.start_time == CLOCK.start_time(300)
+    assert event.time == CLOCK.time(9)
+
+
+def test_the_kernel_is_told_who_is_an_agent_and_who_only_looks_like_one() -> None:
+    host = Host()
+    host.feed(executed(AGENT, "/usr/bin/claude", marked=20))
+    host.feed(executed(CHILD, "/usr/bin/vim claude", ProcessKey(1, 1), marked=30))
+    host.feed(ProcessFork(ProcessKey(31, 310), 8, CHILD, 30))
+    # Told for its TLS connections, not marked.
+    host.feed(executed(ProcessKey(40, 400), "/usr/bin/curl", ProcessKey(1, 1)))
+
+    assert host.agents == [AGENT]
+    assert host.no_agents == [CHILD, ProcessKey(31, 310)]
+
+
+def test_requests_of_an_agent_make_their_process_one() -> None:
+    host = Host()
+    key = host.key(pid=7)
+    host.open(key)
+    request = REQUEST.replace(b"\r\nHost", b"\r\nUser-Agent: codex_cli_rs/0.1\r\nHost")
+    (prompt,) = host.write(key, request)
+
+    assert prompt.process.agent == "codex"
+    assert host.agents == [key.process]
+    (event,) = host.feed(executed(CHILD, "/bin/ls", key.process))
+    assert isinstance(event.action, events.ProcessExec)
+    assert event.action.agent == "codex"
+    assert event.action.parents == ("python3",)
+    (response,) = host.read(key, RESPONSE)
+    assert response.process.agent == "codex"
+    assert host.agents == [key.process]
+
+
+def test_processes_that_were_not_asked_for_run_untold() -> None:
+    host = Host(wanted=lambda record: record.key.pid == 31)
+    host.feed(executed(AGENT, "/usr/bin/claude"))
+    assert host.feed(executed(CHILD, "/bin/ls")) == []
+    assert names(host.feed(executed(ProcessKey(31, 310), "/bin/ls"))) == ["ProcessExec"]
+
+
+def test_the_end_of_a_process_is_passed_on() -> None:
+    host = Host()
+    host.exit(7)
+    assert host.ended == [(ProcessKey(7, 70), CLOCK.start_time(70))]
+
+
+def test_two_commands_of_one_moment_have_ids_of_their_own() -> None:
+    host = Host()
+    host.feed(executed(AGENT, "/usr/bin/claude"))
+    first = host.feed(executed(CHILD, "/bin/ls"))
+    second = host.feed(executed(CHILD, "/bin/ls"))
+    assert first[0].id != second[0].id

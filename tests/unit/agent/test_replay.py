@@ -2,13 +2,16 @@ from pathlib import Path
 
 import pytest
 
+from busted import events
 from busted.agent.config import Selection
-from busted.agent.recording import Frame, Header, RawRecord, Tick
+from busted.agent.recording import AgentProcess, Frame, Header, RawRecord, Tick
 from busted.agent.replay import Replay, connection_events
+from busted.enrich.processes import ProcessFacts
 from busted.events import Coverage, Event, Process, Prompt, Response
-from busted.records import Direction
+from busted.records import Direction, ProcessExec, ProcessKey
 from tests import recordings
 from tests.recordings import ORIGIN, SINCE_NS, coverage, exchange
+from tests.unit.test_records import encode
 
 PROMPT, ANSWER = "What is the capital of France?", "Paris, naïve friend."
 
@@ -107,3 +110,22 @@ def test_one_direction_alone_gives_its_half() -> None:
 
 def test_a_coverage_event_survives_the_file(tmp_path: Path) -> None:
     assert isinstance(replay([coverage()])[0].action, Coverage)
+
+
+def test_a_replay_knows_the_agents_that_ran_when_it_was_recorded() -> None:
+    child, parent = ProcessKey(30, 300), ProcessKey(20, 200)
+    record = ProcessExec(child, 9, parent, 44, 1, 20, 0, 0, b"ls", b"/bin/ls", (b"ls",), False)
+    facts = ProcessFacts(
+        30, ORIGIN.clock.start_time(300), "/usr/bin/ls", ("ls",), "abcd", ORIGIN.clock.time(9)
+    )
+    frames: list[Frame] = [
+        AgentProcess(parent, ProcessKey(1, 1), "node", "/usr/bin/node", ("node", "/bin/claude")),
+        facts,
+        RawRecord(encode(record)),
+    ]
+
+    (event,) = replay(frames)
+    assert isinstance(event.action, events.ProcessExec)
+    assert event.action.agent == "claude-code"
+    assert event.action.parents == ("node",)
+    assert (event.process.exe, event.process.build_id) == ("/usr/bin/ls", "abcd")

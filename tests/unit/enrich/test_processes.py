@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import msgspec
 import pytest
 from msgspec import json
 
@@ -194,3 +195,70 @@ def test_this_very_process_is_read_from_the_real_proc() -> None:
     assert facts is not None
     assert facts.exe == os.readlink("/proc/self/exe")
     assert "pytest" in " ".join(facts.argv)
+
+
+# Another program in the same process
+
+
+EARLY, LATE = "2026-11-22T14:03:23.000000000Z", "2026-11-22T14:03:24.000000000Z"
+
+
+def execed(since: str, exe: str = "run.sh") -> ProcessFacts:
+    return ProcessFacts(7, START_TIME, exe, (exe, "-x"), since=since)
+
+
+def at(time: str) -> Event:
+    return msgspec.structs.replace(event(), time=time)
+
+
+def test_an_event_has_the_facts_of_its_time_though_it_is_told_later(proc: Proc) -> None:
+    proc.run()
+    proc.look()
+    proc.processes.executed(execed(EARLY, "sh"), inode=0)
+    proc.processes.executed(execed(LATE, "ls"), inode=0)
+
+    told = [proc.processes(at(time)).process.exe for time in (START_TIME, EARLY, LATE, "3000")]
+    assert told == ["/usr/bin/python3", "sh", "ls", "ls"]
+    assert proc.processes(at(EARLY)).process.argv == ("sh", "-x")
+    assert proc.processes(at(EARLY)).process.build_id is None
+
+
+def test_the_path_and_build_id_are_those_of_what_runs_when_it_is_the_file_told(
+    tmp_path: Path,
+) -> None:
+    interpreter = tmp_path / "interpreter"
+    interpreter.write_bytes(b"")
+    proc = Proc(tmp_path)
+    proc.run(exe=os.fsencode(interpreter))
+
+    facts = proc.processes.executed(execed(EARLY), interpreter.stat().st_ino)
+    assert (facts.exe, facts.build_id) == (str(interpreter), "abcd")
+    assert facts.argv == ("run.sh", "-x")
+    # It executed something else since, or ended and another has its pid.
+    facts = proc.processes.executed(execed(LATE), interpreter.stat().st_ino + 1)
+    assert (facts.exe, facts.build_id) == ("run.sh", None)
+    facts = Processes(lambda _: "id", tmp_path / "none").executed(execed(LATE), 1)
+    assert (facts.exe, facts.build_id) == ("run.sh", None)
+
+
+def test_a_process_keeps_its_last_few_programs(tmp_path: Path) -> None:
+    processes = Processes(lambda _: None, tmp_path)
+    for second in range(20):
+        processes.learn(execed(f"2026-11-22T14:04:{second:02}.000000000Z", str(second)))
+    assert processes(at("2026-11-22T14:04:30")).process.exe == "19"
+    assert processes(at("2026-11-22T14:04:12.5")).process.exe == "12"
+    assert processes(at("2026-11-22T14:04:11.5")).process.exe is None
+
+
+def test_processes_that_ended_make_room_before_those_that_run(tmp_path: Path) -> None:
+    processes = Processes(lambda _: None, tmp_path, max_processes=2)
+    processes.learn(ProcessFacts(1, START_TIME, exe="/bin/agent"))
+    for pid in range(2, 9):
+        processes.learn(ProcessFacts(pid, START_TIME, exe="/bin/ls"))
+        processes.ended(pid, START_TIME)
+    assert processes(event(1)).process.exe == "/bin/agent"
+    assert processes(event(8)).process.exe == "/bin/ls"
+    processes.ended(99, START_TIME)
+    processes.learn(ProcessFacts(9, START_TIME))
+    processes.learn(ProcessFacts(10, START_TIME))
+    assert processes(event(1)).process.exe is None

@@ -11,6 +11,7 @@ from busted.events import (
     McpResponse,
     PiiDetected,
     Process,
+    ProcessExec,
     Prompt,
     Response,
     Sdk,
@@ -65,6 +66,14 @@ MCP_RESPONSE = McpResponse(
     method="tools/call", category="tools", id="7", result='{"ok":1}', bytes=9, truncated=False
 )
 PII = PiiDetected(direction="write", kinds=("email", "api_key"), where="Prompt", count=3)
+PROCESS_EXEC = ProcessExec(
+    exe="/usr/bin/git",
+    argv=("git", "commit", "-m", "It works."),
+    agent="claude-code",
+    agent_pid=40000,
+    parents=("bash", "claude"),
+    truncated=False,
+)
 COVERAGE = Coverage(
     libraries=(
         Library(path="/usr/lib/libssl.so.3", kind="openssl", processes=11),
@@ -81,6 +90,7 @@ ACTIONS: tuple[Action, ...] = (
     MCP_REQUEST,
     MCP_RESPONSE,
     PII,
+    PROCESS_EXEC,
     COVERAGE,
 )
 

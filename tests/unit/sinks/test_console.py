@@ -14,6 +14,7 @@ from tests.unit.sinks.samples import (
     MCP_REQUEST,
     MCP_RESPONSE,
     PII,
+    PROCESS_EXEC,
     PROMPT,
     RESPONSE,
     TOOL_CALL,
@@ -64,6 +65,13 @@ def prompt(said: str) -> Prompt:
         ),
         (MCP_RESPONSE, ["14:03:22.117 python3(41213) <<< MCP tools/call", '    {"ok":1}']),
         (PII, ["14:03:22.117 python3(41213) !! PII sent in Prompt: email, api_key (3)"]),
+        (
+            PROCESS_EXEC,
+            [
+                "14:03:22.117 python3(41213) [x] /usr/bin/git for claude-code(40000)",
+                "    git commit -m 'It works.'",
+            ],
+        ),
         (
             COVERAGE,
             [
