@@ -37,7 +37,7 @@ from busted.kernel.libbpf import BpfError
 from busted.kernel.mappings import MappingWatch
 from busted.kernel.names import NamePrograms
 from busted.kernel.processes import ProcessPrograms
-from busted.kernel.programs import TlsPrograms, best_way
+from busted.kernel.programs import TlsPrograms, best_buffer, best_way
 from busted.kernel.ring import MAX_BATCH_BYTES
 from busted.kernel.shared import SharedMaps
 from busted.kernel.targets import (
@@ -110,7 +110,9 @@ class Monitor:
         with contextlib.ExitStack() as opened:
             self._features = features.probe()
             features.require(self._features)
-            self._shared = opened.enter_context(contextlib.closing(_share(settings)))
+            self._shared = opened.enter_context(
+                contextlib.closing(_share(settings, self._features))
+            )
             self._programs = opened.enter_context(
                 contextlib.closing(_load(settings, self._features, self._shared))
             )
@@ -496,9 +498,9 @@ def _watch_mappings() -> MappingWatch:
         ) from error
 
 
-def _share(settings: Settings) -> SharedMaps:
+def _share(settings: Settings, found: features.Features) -> SharedMaps:
     with _refusals():
-        return SharedMaps(settings.ring_bytes)
+        return SharedMaps(settings.ring_bytes, settings.buffer or best_buffer(found))
 
 
 def _load(settings: Settings, found: features.Features, shared: SharedMaps) -> TlsPrograms:

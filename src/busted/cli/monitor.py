@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import click
 
@@ -60,12 +61,19 @@ def _power_of_two(_: click.Context, __: click.Parameter, value: int) -> int:
     "in plain text, whatever --content says; only its owner can read it.",
 )
 @click.option(
+    "--buffer",
+    type=click.Choice(["ring", "perf"]),
+    help="Through what the kernel hands over records: a ring buffer (Linux 5.8) or perf buffers, "
+    "one a CPU.  [default: ring where the kernel has it]",
+)
+@click.option(
     "--ring-bytes",
     type=click.IntRange(MIN_RING_BYTES, MAX_RING_BYTES),
     callback=_power_of_two,
     default=Settings().ring_bytes,
     show_default=True,
-    help="Size of the buffer between the kernel and the monitor, a power of two.",
+    help="Size of the buffer between the kernel and the monitor, a power of two; of perf buffers, "
+    "together.",
 )
 @click.option(
     "--max-call-bytes",
@@ -87,6 +95,7 @@ def monitor(
     pids: tuple[int, ...],
     names: tuple[str, ...],
     record: Path | None,
+    buffer: Literal["ring", "perf"] | None,
     ring_bytes: int,
     max_call_bytes: int,
     no_lockdown: bool,
@@ -97,6 +106,7 @@ def monitor(
     privileges do not allow it.
     """
     settings = Settings(
+        buffer=buffer,
         ring_bytes=ring_bytes,
         max_call_bytes=max_call_bytes,
         duration=duration,

@@ -147,6 +147,12 @@ def load_library() -> ctypes.CDLL:
     return library
 
 
+def possible_cpus() -> int:
+    """Return how many CPUs this host may ever have."""
+    count: int = load_library().libbpf_num_possible_cpus()
+    return count
+
+
 class Link:
     """One attached program; close() detaches it."""
 
@@ -185,7 +191,7 @@ class Map:
     def lookup_per_cpu(self, key: bytes) -> list[bytes]:
         """Return one value for each possible CPU."""
         size = (self._value_size + 7) & ~7
-        values = self._lookup(key, size * int(self._library.libbpf_num_possible_cpus()))
+        values = self._lookup(key, size * possible_cpus())
         return [] if values is None else [values[i : i + size] for i in range(0, len(values), size)]
 
     def _lookup(self, key: bytes, size: int) -> bytes | None:
@@ -298,13 +304,24 @@ class BpfObject:
         cookie: int = 0,
         pid: int = -1,
     ) -> Link:
-        """Attach through a perf event at one offset, in each process with the file, or in `pid`."""
+        """Attach through a perf event at one offset, in each process with the file, or in `pid`.
+
+        Before Linux 5.15 the cookie is left out, and the program finds none.
+        """
         options = _UprobeOptions(
             size=ctypes.sizeof(_UprobeOptions), bpf_cookie=cookie, retprobe=at_return
         )
-        link = self._library.bpf_program__attach_uprobe_opts(
-            self._program(program), pid, path.encode(), offset, ctypes.byref(options)
-        )
+
+        def attach() -> int | None:
+            link: int | None = self._library.bpf_program__attach_uprobe_opts(
+                self._program(program), pid, path.encode(), offset, ctypes.byref(options)
+            )
+            return link
+
+        link = attach()
+        if not link and cookie and ctypes.get_errno() == errno.EOPNOTSUPP:
+            options.bpf_cookie = 0
+            link = attach()
         return self._link(link, f"{program} to {path}")
 
     def attach_uprobe_multi(

@@ -12,7 +12,6 @@ import contextlib
 import errno
 import os
 import struct
-from pathlib import Path
 from typing import Literal
 
 from busted import records
@@ -22,11 +21,10 @@ from busted.kernel.libbpf import (
     TRACE_UPROBE_MULTI,
     TRACE_UPROBE_SESSION,
     BpfError,
-    BpfObject,
     Link,
 )
 from busted.kernel.places import FUNCTIONS, Place
-from busted.kernel.shared import SharedMaps, object_path
+from busted.kernel.shared import Buffer, SharedMaps
 from busted.kernel.targets import Target
 from busted.records import ConnectionKey, Verdict
 
@@ -52,6 +50,11 @@ def best_way(features: Features) -> Way:
     return "multi" if features.has("multi uprobe") else "perf"
 
 
+def best_buffer(features: Features) -> Buffer:
+    """Return the better kind of buffer that the kernel offers."""
+    return "ring" if features.has("ring buffer") else "perf"
+
+
 def left_out(features: Features) -> dict[str, str]:
     """Return what the TLS programs cannot do on this kernel, and why."""
     if features.has("attach cookie"):
@@ -71,7 +74,6 @@ class TlsPrograms:
         max_call_bytes: int,
         undecided_bytes: int = UNDECIDED_BYTES,
         spare_filtered: bool = False,
-        object_file: Path | None = None,
     ) -> None:
         """Load; `max_call_bytes` bounds what one call reports.
 
@@ -82,12 +84,11 @@ class TlsPrograms:
         self._refuses = spare_filtered and way != "session"
         self.shared, self._way = shared, way
         self._links: dict[int, list[Link]] = {}
-        self._object = BpfObject(object_file or object_path("tls"))
+        self._object = shared.open("tls")
         for program, at_return in FUNCTIONS.values():
             self._choose(program, at_return)
         if way != "session":
             self._choose(_RETURN_PROGRAM, False)
-        shared.lend(self._object)
         self._object.settings(
             records.SETTINGS.pack(max_call_bytes, undecided_bytes, os.getpid(), spare_filtered)
         )
