@@ -165,6 +165,9 @@ LAYOUTS = (
     AGENT,
 )
 
+# Where every record has the time at which it was begun.
+TIME_OFFSET = PROCESS_EXIT.offsets["time_ns"]
+
 
 class ProcessKey(NamedTuple):
     """One process: a pid is recycled, a pid with its start time is not."""

@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import IO, Any
 
@@ -36,10 +36,14 @@ class Monitor:
         output: str = "json",
         content: str = "full",
         show: Callable[[str], object] = lambda line: None,
+        command: Sequence[str] = ("busted.cli.main",),
     ) -> None:
-        """Options are those of `busted monitor`; `output` is its `--format`."""
+        """Options are those of `busted monitor`; `output` is its `--format`.
+
+        `command` is the module that runs the command, and its own arguments.
+        """
         self._command = [
-            *(*DIES_WITH_US, sys.executable, "-m", "busted.cli.main", "monitor"),
+            *(*DIES_WITH_US, sys.executable, "-m", *command, "monitor"),
             *("--format", output, "--content", content, *options),
         ]
         self._decodes, self._show = output == "json", show

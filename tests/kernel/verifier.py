@@ -74,7 +74,7 @@ def instructions(name: str, program: str) -> int | None:
             opened.autoload(other, other == program)
         if program.endswith("_session"):
             opened.attach_type(program, TRACE_UPROBE_SESSION)
-        elif name == "tls" and program != "process_exit":
+        elif name == "tls" and program != "thread_exit":
             opened.attach_type(program, TRACE_UPROBE_MULTI)
         try:
             opened.load()

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import msgspec
 
@@ -52,6 +52,8 @@ DEFAULT_TABLES = Tables()
 class Settings(msgspec.Struct, frozen=True):
     """What the operator chose; the defaults are those of `busted monitor`."""
 
+    # How records come from the kernel; None: the better way that it offers.
+    buffer: Literal["ring", "perf"] | None = None
     # Room for 16 MB of plaintext between two looks, 10 ms apart under load: 1.6 GB/s.
     ring_bytes: int = 16 * MIB
     # What one call of the TLS library reports at most. Agents' requests are about 90 KB, the

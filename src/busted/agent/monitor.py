@@ -33,13 +33,13 @@ from busted.agent.process_tree import text
 from busted.agent.recording import AgentProcess, Header, LibraryFacts, RecordingWriter, Tick
 from busted.enrich.processes import Processes, ProcessFacts
 from busted.events import Coverage, Event, Library, Process
-from busted.kernel import elf, features, filtered
+from busted.kernel import elf, features, filtered, lockdown
 from busted.kernel.libbpf import BpfError
 from busted.kernel.mappings import MappingWatch
 from busted.kernel.names import NamePrograms
 from busted.kernel.network import FlowPrograms
 from busted.kernel.processes import ProcessPrograms
-from busted.kernel.programs import TlsPrograms, best_way
+from busted.kernel.programs import TlsPrograms, best_buffer, best_way
 from busted.kernel.ring import MAX_BATCH_BYTES
 from busted.kernel.shared import SharedMaps
 from busted.kernel.targets import (
@@ -113,7 +113,9 @@ class Monitor:
         with contextlib.ExitStack() as opened:
             self._features = features.probe()
             features.require(self._features)
-            self._shared = opened.enter_context(contextlib.closing(_share(settings)))
+            self._shared = opened.enter_context(
+                contextlib.closing(_share(settings, self._features))
+            )
             self._programs = opened.enter_context(
                 contextlib.closing(_load(settings, self._features, self._shared))
             )
@@ -155,6 +157,18 @@ class Monitor:
             self._targets = Targets(platform.machine())
             self._scan()
             self._resources = opened.pop_all()
+
+    def lock_down(self) -> None:
+        """Give up, for good, what only starting took; before `run()`, by the only thread.
+
+        Raises CannotRun where the kernel has no means for it.
+        """
+        try:
+            lockdown.lock_down(by_perf_events=best_way(self._features) == "perf")
+        except OSError as error:
+            raise features.CannotRun(
+                f"cannot give up privileges: {error.strerror}. --no-lockdown goes on without."
+            ) from error
 
     async def run(self) -> None:
         """Watch until `stop()`, or for the time that the settings say; then report what is left."""
@@ -534,9 +548,9 @@ def _watch_mappings() -> MappingWatch:
         ) from error
 
 
-def _share(settings: Settings) -> SharedMaps:
+def _share(settings: Settings, found: features.Features) -> SharedMaps:
     with _refusals():
-        return SharedMaps(settings.ring_bytes)
+        return SharedMaps(settings.ring_bytes, settings.buffer or best_buffer(found))
 
 
 def _load(settings: Settings, found: features.Features, shared: SharedMaps) -> TlsPrograms:

@@ -17,9 +17,9 @@ from typing import Literal
 
 from busted import records
 from busted.kernel.features import Features
-from busted.kernel.libbpf import BpfObject, Link
+from busted.kernel.libbpf import Link
 from busted.kernel.names import MOUNTS, open_root
-from busted.kernel.shared import SharedMaps, object_path
+from busted.kernel.shared import SharedMaps
 
 Network = Literal["all", "ai"]
 """Which flows are told without being asked for."""
@@ -46,7 +46,7 @@ class FlowPrograms:
         """Load and attach; `kinds` are the answers of `features.try_programs`."""
         self.left_out: dict[str, str] = {}
         self._links: list[Link] = []
-        self._object = BpfObject(object_path("net"))
+        self._object = shared.open("net")
         cookies = features.has("socket cookie")
         accept = self._choose_accept(kinds)
         self._looks = self._choose("flow_look", features, "raw tracepoint run")
@@ -54,7 +54,6 @@ class FlowPrograms:
         older = () if cookies else ("flow_create", "flow_operation")
         for program in older:
             self._object.autoload(program, True)
-        shared.lend(self._object)
         self._object.settings(
             records.FLOW_SETTINGS.pack(os.getpid(), network == "all", cookies, accept is not None)
         )
