@@ -135,6 +135,12 @@ def _kernel_feature(name: str) -> Probe:
     return probe
 
 
+def _shaper() -> str | None:
+    command = "tc qdisc add dev lo root tbf rate 20mbit burst 3k limit 4k"
+    done = subprocess.run(["unshare", "--net", "sh", "-c", command], capture_output=True, text=True)
+    return None if done.returncode == 0 else f"needs the qdisc tbf: {done.stderr.strip()}"
+
+
 def _program(name: str, package: str) -> Probe:
     def probe() -> str | None:
         return None if shutil.which(name) else f"needs {name}: apt-get install {package}"
@@ -166,6 +172,7 @@ PROBES: Mapping[str, tuple[Probe, ...]] = {
         _root,
         _namespaces,
     ),
+    "shaper": (_program("tc", "iproute2"), _shaper),
     # Loading and attaching programs.
     "kernel": (_root, _btf, _libbpf, _objects),
     "ring buffer": (_kernel_feature("ring buffer"),),

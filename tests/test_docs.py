@@ -57,7 +57,7 @@ def spelling(hint: Any) -> str:
     match typing.get_origin(hint):
         case typing.Literal:
             return " or ".join(f"`{value}`" for value in arguments)
-        case types.UnionType:
+        case union if union in (types.UnionType, typing.Union):
             return " or ".join(spelling(argument) for argument in arguments)
         case container if container in (tuple, dict):
             word = "list" if container is tuple else "object"

@@ -27,6 +27,7 @@ import msgspec
 
 from busted.agent.clock import read_clock
 from busted.agent.config import Settings
+from busted.agent.flows import Asks
 from busted.agent.pipeline import Origin, Outside, Pipeline
 from busted.agent.process_tree import text
 from busted.agent.recording import AgentProcess, Header, LibraryFacts, RecordingWriter, Tick
@@ -36,6 +37,7 @@ from busted.kernel import elf, features, filtered, lockdown
 from busted.kernel.libbpf import BpfError
 from busted.kernel.mappings import MappingWatch
 from busted.kernel.names import NamePrograms
+from busted.kernel.network import FlowPrograms
 from busted.kernel.processes import ProcessPrograms
 from busted.kernel.programs import TlsPrograms, best_buffer, best_way
 from busted.kernel.ring import MAX_BATCH_BYTES
@@ -50,6 +52,7 @@ from busted.kernel.targets import (
 )
 from busted.records import (
     ConnectionKey,
+    Flow,
     LostPlace,
     ProcessExec,
     ProcessKey,
@@ -121,9 +124,12 @@ class Monitor:
             # Before the scan, so that nothing is mapped unseen between the two.
             self._watch = opened.enter_context(contextlib.closing(_watch_mappings()))
             self._names = self._watch_names(opened)
+            self._flows = self._watch_flows(opened)
             self._recording: RecordingWriter | None = None
             if settings.record:
-                header = Header(origin=self._origin, selection=settings.selection)
+                header = Header(
+                    origin=self._origin, selection=settings.selection, network=settings.network
+                )
                 self._recording = opened.enter_context(
                     contextlib.closing(RecordingWriter(settings.record, header))
                 )
@@ -137,6 +143,8 @@ class Monitor:
                 ended=lambda process, start_time: self._processes.ended(process.pid, start_time),
                 agent=self._agent,
                 no_agent=self._shared.forget_agent,
+                network=settings.network,
+                flows=Asks(self._look_at_flow, self._want_flow, self._want_address),
             )
             self._pipeline = Pipeline(
                 self._origin,
@@ -197,6 +205,19 @@ class Monitor:
             programs = NamePrograms(self._shared)
         except OSError as error:
             self._left_out["names"] = error.strerror or str(error)
+            return None
+        opened.callback(programs.close)
+        self._left_out |= programs.left_out
+        return programs
+
+    def _watch_flows(self, opened: contextlib.ExitStack) -> FlowPrograms | None:
+        network = self._settings.network
+        if network == "none":
+            return None
+        try:
+            programs = FlowPrograms(self._shared, network, self._features, features.try_programs())
+        except OSError as error:
+            self._left_out["flow_state"] = error.strerror or str(error)
             return None
         opened.callback(programs.close)
         self._left_out |= programs.left_out
@@ -282,6 +303,33 @@ class Monitor:
     def _library(self, cookie: int) -> str | None:
         hooked = self._hooked.get(cookie)  # none for 0, which a kernel without cookies reports
         return hooked.library.path if hooked else None
+
+    def _look_at_flow(self, cookie: int) -> Flow | None:
+        try:
+            raw = self._flows.look(cookie) if self._flows else None
+        except BpfError as error:
+            self._count_and_log("flow_look", error)
+            return None
+        if raw is None:
+            return None
+        if self._recording:
+            self._recording.answer(raw)
+        flow = decode(raw)
+        return flow if isinstance(flow, Flow) else None
+
+    def _want_flow(self, cookie: int) -> None:
+        if self._flows:
+            try:
+                self._flows.want(cookie)
+            except BpfError as error:
+                self._count_and_log("flow_want", error)
+
+    def _want_address(self, netns: int, address: bytes) -> None:
+        if self._flows:
+            try:
+                self._flows.want_address(netns, address)
+            except BpfError as error:
+                self._count_and_log("flow_want", error)
 
     # Agents
 
@@ -469,6 +517,8 @@ class Monitor:
             self._programs.detach()
             if self._names:
                 self._names.detach()
+            if self._flows:
+                self._flows.detach()
             if self._followed:
                 self._followed.detach()
             while self._take(self._shared.ring.read()):

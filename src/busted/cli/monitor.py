@@ -20,6 +20,7 @@ from busted.agent.config import (
     Settings,
     Tables,
 )
+from busted.agent.flows import Network
 from busted.agent.monitor import Monitor
 from busted.cli.configuration import config_option
 from busted.cli.output import Output, content_option, format_option
@@ -52,6 +53,13 @@ def _power_of_two(_: click.Context, __: click.Parameter, value: int) -> int:
     multiple=True,
     metavar="NAME",
     help="Only processes of this name; repeatable.",
+)
+@click.option(
+    "--network",
+    type=click.Choice(["all", "ai", "none"]),
+    default=Settings().network,
+    show_default=True,
+    help="Which connections are told: all, those of AI agents and to AI providers, or none.",
 )
 @click.option(
     "--record",
@@ -94,6 +102,7 @@ def monitor(
     duration: float | None,
     pids: tuple[int, ...],
     names: tuple[str, ...],
+    network: Network,
     record: Path | None,
     buffer: Literal["ring", "perf"] | None,
     ring_bytes: int,
@@ -112,6 +121,7 @@ def monitor(
         duration=duration,
         selection=Selection(frozenset(pids), frozenset(names)),
         record=record,
+        network=network,
         tables=tables,
     )
     if record:

@@ -22,6 +22,7 @@ LIBRARY = "libbpf.so.1"
 # enum bpf_attach_type and enum bpf_cmd in linux/bpf.h.
 TRACE_UPROBE_MULTI = 48
 TRACE_UPROBE_SESSION = 57
+_PROG_TEST_RUN = 10
 _LINK_CREATE = 28
 _UPROBE_MULTI_RETURN = 1
 _SYSCALL_BPF = {"x86_64": 321, "aarch64": 280}
@@ -108,6 +109,25 @@ class _UprobeMulti(ctypes.Structure):
     )
 
 
+class _TestRun(ctypes.Structure):
+    """The `test` part of union bpf_attr."""
+
+    _fields_ = (
+        ("prog_fd", ctypes.c_uint32),
+        ("retval", ctypes.c_uint32),
+        ("data_size_in", ctypes.c_uint32),
+        ("data_size_out", ctypes.c_uint32),
+        ("data_in", ctypes.c_uint64),
+        ("data_out", ctypes.c_uint64),
+        ("repeat", ctypes.c_uint32),
+        ("duration", ctypes.c_uint32),
+        ("ctx_size_in", ctypes.c_uint32),
+        ("ctx_size_out", ctypes.c_uint32),
+        ("ctx_in", ctypes.c_void_p),
+        ("ctx_out", ctypes.c_uint64),
+    )
+
+
 class _Log:
     """Collects what libbpf prints, to quote from it when something fails."""
 
@@ -187,6 +207,10 @@ class Map:
     def delete(self, key: bytes) -> None:
         """Remove `key`, if it is there."""
         self._library.bpf_map__delete_elem(self._pointer, key, len(key), 0)
+
+    def lookup(self, key: bytes) -> bytes | None:
+        """Return the value at `key`, or None. Raises BpfError when the kernel refuses."""
+        return self._lookup(key, self._value_size)
 
     def lookup_per_cpu(self, key: bytes) -> list[bytes]:
         """Return one value for each possible CPU."""
@@ -272,7 +296,7 @@ class BpfObject:
         return Map(self._library, self._map(name))
 
     def attach(self, program: str) -> Link:
-        """Attach to what the program's section names (a tracepoint)."""
+        """Attach to what the program's section names (a tracepoint, a kernel function)."""
         link = self._library.bpf_program__attach(self._program(program))
         return self._link(link, program)
 
@@ -293,6 +317,18 @@ class BpfObject:
                 return file.read()
         finally:
             link.close()
+
+    def run(self, program: str, argument: int) -> int:
+        """Run a raw tracepoint program here and now, and return its result (Linux 5.10)."""
+        context = ctypes.c_uint64(argument)
+        attributes = _TestRun(
+            prog_fd=self.program_fd(program),
+            ctx_size_in=ctypes.sizeof(context),
+            ctx_in=ctypes.addressof(context),
+        )
+        bpf_system_call(_PROG_TEST_RUN, attributes)
+        result: int = attributes.retval
+        return result
 
     def attach_uprobe(
         self,
