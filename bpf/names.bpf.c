@@ -188,6 +188,7 @@ static __always_inline void send_in(struct __sk_buff *skb, const __u64 room,
 		count_lost(LOST_UNREADABLE, length);
 		return;
 	}
+	trim_record(record, sizeof(*record) + length);
 	submit_record(skb, record);
 }
 

@@ -31,6 +31,8 @@ enum record_type {
 	RECORD_PROCESS_EXIT = 5, /* the last thread of a process that was told of ended */
 	RECORD_TLS_RANDOM = 6, /* what ties a connection to the ClientHello on the wire */
 
+	RECORD_FLOW = 10, /* what a socket did: connected, accepted, closed, moved so much */
+
 	RECORD_DNS_MESSAGE = 20,  /* a piece of what a socket exchanged with a name server */
 	RECORD_CLIENT_HELLO = 21, /* a piece of the first bytes that a TLS client sent */
 
@@ -132,6 +134,69 @@ struct tls_random {
 
 struct process_exit {
 	struct record_header record;
+};
+
+/* Flows */
+
+enum flow_operation {
+	FLOW_OPERATION_CONNECT = 1, /* done, or failed with `error` */
+	FLOW_OPERATION_ACCEPT = 2,
+	FLOW_OPERATION_CLOSE = 3,
+	FLOW_OPERATION_LOOK = 4,        /* user space asked how it stands */
+	FLOW_OPERATION_LOOK_CLOSED = 5, /* the same, of one that has closed */
+};
+
+/* How the process of a flow is known. */
+enum flow_owner {
+	FLOW_OWNER_UNKNOWN = 0,
+	FLOW_OWNER_OPENER = 1,   /* it connected or accepted */
+	FLOW_OWNER_LISTENER = 2, /* it listens where the flow came in; a child may have accepted */
+	FLOW_OWNER_HOLDER = 3,   /* it had the socket open when we looked, or closed it */
+};
+
+/* The process of the header is the one that opened the flow, whoever uses it since. Addresses
+ * are in network order, IPv4 as IPv4-mapped IPv6 (RFC 4291, 2.5.5.2); ports are in host order. */
+struct flow {
+	struct record_header record;
+	__u64 cookie; /* of the socket, unique until the host restarts */
+	__u64 netns;  /* cookie of its network namespace, likewise */
+	__u64 cgroup_id;
+	__u64 opened_ns; /* when the process asked for it; 0: before we watched */
+	__u64 established_ns; /* when the two ends agreed; 0: not yet, or before we watched */
+	__u64 bytes_sent; /* payload, without what was sent again */
+	__u64 bytes_received;
+	__u32 retransmits; /* segments sent again */
+	__u32 tid;
+	__u32 ppid;
+	__u32 uid;
+	__u32 gid;
+	__u16 local_port;
+	__u16 remote_port;
+	__u8 local[16];
+	__u8 remote[16];
+	char comm[MAX_COMM];
+	__u16 error; /* errno of a connect that failed, else 0 */
+	__u8 operation;
+	__u8 role; /* FLOW_OPERATION_CONNECT, FLOW_OPERATION_ACCEPT, or 0: not known */
+	__u8 owner;
+	__u8 agent;     /* the process is one of an AI agent's */
+	__u8 transport; /* the protocol's number: 6 for TCP (iana.org/assignments/protocol-numbers) */
+	__u8 unused;
+};
+
+/* Not a record: an address that user space wants to hear of, with a network namespace. */
+struct wanted_address {
+	__u64 netns;
+	__u8 address[16];
+};
+
+/* Not a record: the settings of net.bpf.c. */
+struct flow_settings {
+	__u32 monitor_pid; /* whose own flows are left alone */
+	__u8 all;          /* tell all flows, not only the wanted ones */
+	__u8 cookies;      /* tracing programs may make cookies (Linux 5.12) */
+	__u8 accepts;      /* the return of accept(2) is seen */
+	__u8 unused;
 };
 
 /* Names on the wire */

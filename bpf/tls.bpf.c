@@ -6,8 +6,8 @@
  * bytes, and a partial write is followed by one with the rest. By then the library has read
  * every byte of the buffer, so its pages are resident and a plain read finds them.
  *
- * Bytes go straight from the process into the reserved piece of the ring. A per-CPU scratch
- * buffer would let two preempted processes mix their plaintext.
+ * Bytes go straight from the process into the reserved record. A per-CPU scratch buffer that
+ * nobody claims would let two preempted processes mix their plaintext.
  *
  * Each connection counts its bytes in both directions; every record carries its position, so
  * a reader knows what it missed whatever the reason. A muted connection costs one look-up.
@@ -276,6 +276,7 @@ static __always_inline void send_in(void *ctx, const __u64 room, const struct co
 		count_lost(LOST_UNREADABLE, length);
 		return;
 	}
+	trim_record(record, sizeof(*record) + length);
 	submit_record(ctx, record);
 }
 

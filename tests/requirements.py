@@ -13,6 +13,7 @@ import functools
 import importlib
 import json
 import os
+import platform
 import shutil
 import subprocess
 from collections.abc import Callable, Mapping
@@ -21,6 +22,7 @@ from pathlib import Path
 import pytest
 
 from busted.kernel.features import probe as probe_kernel
+from busted.kernel.features import try_programs
 from busted.kernel.names import open_root
 
 ROOT = Path(__file__).parents[1]
@@ -113,6 +115,18 @@ def _git() -> str | None:
     return None if (ROOT / ".git").exists() else "needs a git checkout, for its list of files"
 
 
+def _program_kind(name: str) -> Probe:
+    def probe() -> str | None:
+        feature = try_programs().answers[name]
+        return None if feature.answer == "yes" else f"needs {name} programs: {feature.detail}"
+
+    return probe
+
+
+def _x86_64() -> str | None:
+    return None if platform.machine() == "x86_64" else "needs x86-64: perf buffers are read there"
+
+
 def _kernel_feature(name: str) -> Probe:
     def probe() -> str | None:
         feature = probe_kernel().answers[name]
@@ -121,12 +135,21 @@ def _kernel_feature(name: str) -> Probe:
     return probe
 
 
+def _shaper() -> str | None:
+    command = "tc qdisc add dev lo root tbf rate 20mbit burst 3k limit 4k"
+    done = subprocess.run(["unshare", "--net", "sh", "-c", command], capture_output=True, text=True)
+    return None if done.returncode == 0 else f"needs the qdisc tbf: {done.stderr.strip()}"
+
+
 def _program(name: str, package: str) -> Probe:
     def probe() -> str | None:
         return None if shutil.which(name) else f"needs {name}: apt-get install {package}"
 
     return probe
 
+
+# Of these an empty one is loaded and attached.
+_PROGRAM_KINDS = ("tp_btf", "kprobe", "fentry", "lsm")
 
 PROBES: Mapping[str, tuple[Probe, ...]] = {
     "root": (_root,),
@@ -149,12 +172,16 @@ PROBES: Mapping[str, tuple[Probe, ...]] = {
         _root,
         _namespaces,
     ),
+    "shaper": (_program("tc", "iproute2"), _shaper),
     # Loading and attaching programs.
-    "kernel": (_root, _btf, _libbpf, _objects, _kernel_feature("ring buffer")),
+    "kernel": (_root, _btf, _libbpf, _objects),
+    "ring buffer": (_kernel_feature("ring buffer"),),
+    "perf buffer": (_x86_64,),
     "cgroups": (_cgroups,),
     "attach cookie": (_kernel_feature("attach cookie"),),
     "multi uprobe": (_kernel_feature("multi uprobe"),),
     "session uprobe": (_kernel_feature("session uprobe"),),
+    **{kind: (_root, _btf, _libbpf, _objects, _program_kind(kind)) for kind in _PROGRAM_KINDS},
 }
 # Features that are made of others.
 GROUPS: Mapping[str, tuple[str, ...]] = {"e2e": ("kernel", "unshare", "curl")}

@@ -44,10 +44,21 @@ class Process(Value, frozen=True, kw_only=True):
 
 
 class Connection(Value, frozen=True, kw_only=True):
-    """Over which connection; `id` is unique on this host until it restarts."""
+    """Over which connection; `id` is unique on this host until it restarts.
+
+    `src_*` is the end of the process, `dst_*` the other one, whoever opened it. Bytes are those
+    of the socket so far, encrypted and all.
+    """
 
     id: str
+    socket: str | None = None
     transport: str = "tcp"
+    src_ip: str | None = None
+    src_port: int | None = None
+    dst_ip: str | None = None
+    dst_port: int | None = None
+    bytes_sent: int | None = None
+    bytes_received: int | None = None
     sni: str | None = None
     tls_library: str | None = None
     http_version: str | None = None
@@ -240,6 +251,26 @@ class PiiDetected(Value, frozen=True, kw_only=True, tag=True):
     count: int
 
 
+class Network(Value, frozen=True, kw_only=True, tag=True):
+    """A connection was opened, by its process or to it, closed, or told to be still there.
+
+    Bytes are payload so far, `retransmits` segments sent again. `duration` runs from when the
+    connection was asked for, in seconds.
+    """
+
+    operation: Literal["connect", "accept", "close", "update"]
+    error: str | None = None
+    provider: str | None = None
+    name: str | None = None
+    name_source: Literal["sni", "client_hello", "dns"] | None = None
+    bytes_sent: int
+    bytes_received: int
+    retransmits: int = 0
+    duration: float | None = None
+    attribution: Literal["opener", "listener", "holder"] | None = None
+    joined_late: bool = False
+
+
 class ProcessExec(Value, frozen=True, kw_only=True, tag=True):
     """A process of an AI agent runs another program from now on; `exe` is the path it asked for.
 
@@ -279,6 +310,7 @@ Action = (
     | McpRequest
     | McpResponse
     | PiiDetected
+    | Network
     | ProcessExec
     | Coverage
 )

@@ -33,6 +33,8 @@ class Type(enum.IntEnum):
     PROCESS_EXIT = 5
     TLS_RANDOM = 6
 
+    FLOW = 10
+
     DNS_MESSAGE = 20
     CLIENT_HELLO = 21
 
@@ -52,6 +54,25 @@ class Verdict(enum.IntEnum):
 
     MUTED = 1
     WANTED = 2
+
+
+class FlowOperation(enum.IntEnum):
+    """`enum flow_operation`: what happened to a flow."""
+
+    CONNECT = 1
+    ACCEPT = 2
+    CLOSE = 3
+    LOOK = 4
+    LOOK_CLOSED = 5
+
+
+class FlowOwner(enum.IntEnum):
+    """`enum flow_owner`: how the process of a flow is known."""
+
+    UNKNOWN = 0
+    OPENER = 1
+    LISTENER = 2
+    HOLDER = 3
 
 
 class LostPlace(enum.IntEnum):
@@ -97,6 +118,13 @@ TLS_DATA = Layout(
 )
 TLS_CLOSE = Layout("tls_close", _TLS)
 PROCESS_EXIT = Layout("process_exit", _RECORD)
+FLOW = Layout(
+    "flow",
+    _RECORD + "cookie Q netns Q cgroup_id Q opened_ns Q established_ns Q "
+    "bytes_sent Q bytes_received Q retransmits I tid I ppid I uid I gid I "
+    "local_port H remote_port H local 16s remote 16s "
+    "comm 16s error H operation B role B owner B agent B transport B unused x",
+)
 TLS_RANDOM = Layout("tls_random", _TLS + "random 32s")
 _WIRE = _RECORD + "cookie Q netns Q position I length I "
 DNS_MESSAGE = Layout("dns_message", _WIRE + "total I direction B over_tcp B unused 2x")
@@ -112,6 +140,8 @@ SETTINGS = Layout("settings", "max_call_bytes Q undecided_bytes Q monitor_pid I 
 RANDOM_PATH = Layout("random_path", "zero I pointer I offset I unused 4x")
 CONNECTION_ID = Layout("connection_id", "connection Q pid I pad 4x")
 JUDGEMENT = Layout("judgement", "since_ns Q verdict Q")
+WANTED_ADDRESS = Layout("wanted_address", "netns Q address 16s")
+FLOW_SETTINGS = Layout("flow_settings", "monitor_pid I all B cookies B accepts B unused x")
 AGENT = Layout("agent", "start_ns Q root I unused 4x")
 LAYOUTS = (
     TLS_OPEN,
@@ -119,9 +149,10 @@ LAYOUTS = (
     TLS_DATA,
     TLS_CLOSE,
     PROCESS_EXIT,
-    TLS_RANDOM,
+    FLOW,
     DNS_MESSAGE,
     CLIENT_HELLO,
+    TLS_RANDOM,
     PROCESS_EXEC,
     PROCESS_FORK,
     RUNNING_PROCESS,
@@ -129,8 +160,13 @@ LAYOUTS = (
     RANDOM_PATH,
     CONNECTION_ID,
     JUDGEMENT,
+    WANTED_ADDRESS,
+    FLOW_SETTINGS,
     AGENT,
 )
+
+# Where every record has the time at which it was begun.
+TIME_OFFSET = PROCESS_EXIT.offsets["time_ns"]
 
 
 class ProcessKey(NamedTuple):
@@ -200,13 +236,6 @@ class TlsClose(msgspec.Struct, frozen=True):
     time_ns: int
 
 
-class ProcessExit(msgspec.Struct, frozen=True):
-    """The last thread of a process that earlier records told of ended."""
-
-    key: ProcessKey
-    time_ns: int
-
-
 class TlsRandom(msgspec.Struct, frozen=True):
     """The random of the connection's ClientHello (RFC 8446 section 4.1.2), as the library has it.
 
@@ -216,6 +245,49 @@ class TlsRandom(msgspec.Struct, frozen=True):
     key: ConnectionKey
     time_ns: int
     random: bytes
+
+
+class ProcessExit(msgspec.Struct, frozen=True):
+    """The last thread of a process that earlier records told of ended."""
+
+    key: ProcessKey
+    time_ns: int
+
+
+class Flow(msgspec.Struct, frozen=True):
+    """A socket's connection, as it stood when something happened to it.
+
+    `key` is the process that opened it, as far as `owner` says so. `local` and `remote` are 16
+    bytes, IPv4 as IPv4-mapped IPv6. `opened_ns` is 0 where it was open before we watched, and
+    `established_ns` then and as long as it is not. `role` is CONNECT, ACCEPT, or None where that
+    is not known. Byte counts are of payload.
+    """
+
+    key: ProcessKey
+    time_ns: int
+    cookie: int
+    netns: int
+    cgroup_id: int
+    opened_ns: int
+    established_ns: int
+    bytes_sent: int
+    bytes_received: int
+    retransmits: int
+    tid: int
+    ppid: int
+    uid: int
+    gid: int
+    local: bytes
+    local_port: int
+    remote: bytes
+    remote_port: int
+    comm: bytes
+    error: int
+    operation: FlowOperation
+    role: FlowOperation | None
+    owner: FlowOwner
+    agent: bool
+    transport: int
 
 
 class DnsMessage(msgspec.Struct, frozen=True):
@@ -293,7 +365,7 @@ class RunningProcess(msgspec.Struct, frozen=True):
 
 
 TlsRecord = TlsOpen | TlsName | TlsData | TlsClose | TlsRandom
-Record = TlsRecord | ProcessExit | DnsMessage | ClientHello | ProcessExec | ProcessFork
+Record = TlsRecord | ProcessExit | Flow | DnsMessage | ClientHello | ProcessExec | ProcessFork
 
 _DIRECTIONS = (Direction.WRITE, Direction.READ)
 
@@ -347,14 +419,50 @@ def _tls_close(raw: bytes) -> TlsClose:
     return TlsClose(ConnectionKey(pid, start_ns, connection, since_ns), time_ns)
 
 
+def _tls_random(raw: bytes) -> TlsRandom:
+    _, _, pid, time_ns, start_ns, connection, since_ns, random = TLS_RANDOM.unpack_from(raw)
+    return TlsRandom(ConnectionKey(pid, start_ns, connection, since_ns), time_ns, random)
+
+
 def _process_exit(raw: bytes) -> ProcessExit:
     _, _, pid, time_ns, start_ns = PROCESS_EXIT.unpack_from(raw)
     return ProcessExit(ProcessKey(pid, start_ns), time_ns)
 
 
-def _tls_random(raw: bytes) -> TlsRandom:
-    _, _, pid, time_ns, start_ns, connection, since_ns, random = TLS_RANDOM.unpack_from(raw)
-    return TlsRandom(ConnectionKey(pid, start_ns, connection, since_ns), time_ns, random)
+def _flow(raw: bytes) -> Flow:
+    (
+        _, _, pid, time_ns, start_ns, cookie, netns, cgroup_id, opened_ns, established_ns,
+        bytes_sent, bytes_received, retransmits, tid, ppid, uid, gid,
+        local_port, remote_port, local, remote, comm,
+        error, operation, role, owner, agent, transport,
+    ) = FLOW.unpack_from(raw)  # fmt: skip
+    return Flow(
+        key=ProcessKey(pid, start_ns),
+        time_ns=time_ns,
+        cookie=cookie,
+        netns=netns,
+        cgroup_id=cgroup_id,
+        opened_ns=opened_ns,
+        established_ns=established_ns,
+        bytes_sent=bytes_sent,
+        bytes_received=bytes_received,
+        retransmits=retransmits,
+        tid=tid,
+        ppid=ppid,
+        uid=uid,
+        gid=gid,
+        local=local,
+        local_port=local_port,
+        remote=remote,
+        remote_port=remote_port,
+        comm=comm.split(b"\0", 1)[0],
+        error=error,
+        operation=FlowOperation(operation),
+        role=FlowOperation(role) if role else None,
+        owner=FlowOwner(owner),
+        agent=bool(agent),
+        transport=transport,
+    )
 
 
 def _dns_message(raw: bytes) -> DnsMessage:
@@ -448,9 +556,10 @@ _DECODERS: dict[int, Callable[[bytes], Record]] = {
     Type.TLS_DATA: _tls_data,
     Type.TLS_CLOSE: _tls_close,
     Type.PROCESS_EXIT: _process_exit,
-    Type.TLS_RANDOM: _tls_random,
+    Type.FLOW: _flow,
     Type.DNS_MESSAGE: _dns_message,
     Type.CLIENT_HELLO: _client_hello,
+    Type.TLS_RANDOM: _tls_random,
     Type.PROCESS_EXEC: _process_exec,
     Type.PROCESS_FORK: _process_fork,
 }

@@ -80,6 +80,28 @@ def test_a_flood_of_ever_new_connections_leaves_room_for_others(kernel: Watched)
         assert kernel.programs.shared.lost() == {}
 
 
+@pytest.mark.needs("perf buffer")
+def test_with_perf_buffers_a_flood_waits_from_the_next_look_on(tmp_path: Path) -> None:
+    # Programs cannot ask how full a perf buffer is: the reader tells them what it found, here
+    # three of four pieces.
+    one_processor = "os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})\n"
+    flood = f"then({PIECE})\nfor _ in range(3): write(1, b'f' * {PIECE})\nstep()\n"
+    with (
+        objects(tmp_path, IN_OBJECT, buffer="perf", ring_bytes=4 * PIECE) as kernel,
+        kernel.started(one_processor + flood * 3) as step,
+    ):
+        step.reached()
+        assert len(said(kernel, 1)) == 3
+        step()
+        step.reached()
+        assert len(said(kernel, 1)) == 3
+        # It looked again, and there was nothing.
+        step()
+        step.reached()
+        assert [r.position for r in said(kernel, 1)[3:]] == [n * PIECE for n in (6, 7, 8)]
+        assert kernel.programs.shared.lost() == {}
+
+
 def test_what_was_held_back_is_lost_once_the_connection_is_wanted(kernel: Watched) -> None:
     with kernel.started(FLOOD + "step(); then(1); write(1, b'w'); step()") as step:
         step.reached()

@@ -20,6 +20,7 @@ from busted.agent import monitor as monitor_module
 from busted.agent.config import Selection, Settings
 from busted.agent.monitor import Monitor
 from busted.events import Coverage, Event, Prompt, Response
+from busted.kernel.features import probe
 from busted.kernel.mappings import MappingWatch
 from busted.kernel.targets import Mapping, running_processes
 from tests.kernel.harness import DEADLINE_SECONDS
@@ -179,6 +180,19 @@ def test_a_short_client_with_a_library_of_its_own_is_reported(bed: Bed) -> None:
     run(bed, scenario)
 
 
+@pytest.mark.needs("perf buffer")
+def test_a_client_is_reported_through_perf_buffers(bed: Bed) -> None:
+    async def scenario() -> None:
+        client = await bed.client()
+        await client.mapped("libssl")
+        async with bed.watching(Settings(buffer="perf")) as monitor:
+            await client.call()
+            await bed.reported(client)
+            assert monitor.lost() == {}
+
+    run(bed, scenario)
+
+
 def test_an_event_names_the_library_and_the_process(bed: Bed) -> None:
     async def scenario() -> None:
         async with bed.watching():
@@ -188,11 +202,14 @@ def test_an_event_names_the_library_and_the_process(bed: Bed) -> None:
             await until(lambda: any(environment["LD_LIBRARY_PATH"] in p for p in bed.hooked()))
             await client.call()
             await bed.reported(client)
-            event = next(event for event in bed.events if event.process.pid == client.pid)
+            said = (event for event in bed.events if event.exchange_id)
+            event = next(event for event in said if event.process.pid == client.pid)
             assert event.connection is not None
             assert event.connection.sni == NAME
-            assert event.connection.tls_library is not None
-            assert event.connection.tls_library.startswith(environment["LD_LIBRARY_PATH"])
+            # Without attach cookies the kernel cannot tell which.
+            library = event.connection.tls_library or ""
+            known = probe().has("attach cookie")
+            assert library.startswith(environment["LD_LIBRARY_PATH"]) is known
             assert event.process.exe == os.path.realpath(sys.executable)
             assert str(CLIENT) in event.process.argv
             assert event.process.ppid == os.getpid()

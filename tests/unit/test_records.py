@@ -13,6 +13,9 @@ from busted.records import (
     ConnectionKey,
     Direction,
     DnsMessage,
+    Flow,
+    FlowOperation,
+    FlowOwner,
     Layout,
     ProcessExec,
     ProcessExit,
@@ -67,7 +70,6 @@ RECORDS = st.one_of(
     ),
     st.builds(TlsClose, key=CONNECTIONS, time_ns=U64),
     st.builds(ProcessExit, key=PROCESSES, time_ns=U64),
-    st.builds(TlsRandom, key=CONNECTIONS, time_ns=U64, random=st.binary(min_size=32, max_size=32)),
     st.builds(
         DnsMessage,
         key=PROCESSES,
@@ -90,6 +92,35 @@ RECORDS = st.one_of(
         total=U32,
         data=st.binary(max_size=300),
     ),
+    st.builds(
+        Flow,
+        key=PROCESSES,
+        time_ns=U64,
+        cookie=U64,
+        netns=U64,
+        cgroup_id=U64,
+        opened_ns=U64,
+        established_ns=U64,
+        bytes_sent=U64,
+        bytes_received=U64,
+        retransmits=U32,
+        tid=U32,
+        ppid=U32,
+        uid=U32,
+        gid=U32,
+        local=st.binary(min_size=16, max_size=16),
+        local_port=st.integers(0, 65535),
+        remote=st.binary(min_size=16, max_size=16),
+        remote_port=st.integers(0, 65535),
+        comm=WITHOUT_NUL.map(lambda text: text[:16]),
+        error=st.integers(0, 65535),
+        operation=st.sampled_from(FlowOperation),
+        role=st.sampled_from([FlowOperation.CONNECT, FlowOperation.ACCEPT, None]),
+        owner=st.sampled_from(FlowOwner),
+        agent=st.booleans(),
+        transport=st.integers(0, 255),
+    ),
+    st.builds(TlsRandom, key=CONNECTIONS, time_ns=U64, random=st.binary(min_size=32, max_size=32)),
     st.builds(ProcessFork, key=PROCESSES, time_ns=U64, parent=PROCESSES, agent=U32),
     st.builds(
         ProcessExec,
@@ -118,6 +149,33 @@ DATA = TlsData(
     tid=8,
     data=b"hello",
 )
+FLOW = Flow(
+    key=DATA.key.process,
+    time_ns=9,
+    cookie=5,
+    netns=6,
+    cgroup_id=44,
+    opened_ns=7,
+    established_ns=8,
+    bytes_sent=1,
+    bytes_received=2,
+    retransmits=3,
+    tid=8,
+    ppid=1,
+    uid=1000,
+    gid=100,
+    local=bytes(range(16)),
+    local_port=40000,
+    remote=bytes(range(16, 32)),
+    remote_port=443,
+    comm=b"python3",
+    error=0,
+    operation=FlowOperation.CONNECT,
+    role=FlowOperation.CONNECT,
+    owner=FlowOwner.OPENER,
+    agent=True,
+    transport=6,
+)
 EXAMPLES: list[Record] = [
     TlsOpen(DATA.key, 9, 8, 1, 1000, 100, 44, 3, b"python3"),
     TlsName(DATA.key, 9, "api.openai.com"),
@@ -125,6 +183,7 @@ EXAMPLES: list[Record] = [
     TlsClose(DATA.key, 9),
     ProcessExit(DATA.key.process, 9),
     TlsRandom(DATA.key, 9, bytes(range(32))),
+    FLOW,
     DnsMessage(DATA.key.process, 9, 5, 6, Direction.READ, True, 3, 4, b"name"),
     ClientHello(DATA.key.process, 9, 5, 6, 3, 517, b"\x16\x03\x01"),
     ProcessFork(DATA.key.process, 9, ProcessKey(6, 60), 5),
@@ -144,6 +203,8 @@ def encode(record: Record, padding: bytes = b"") -> bytes:
         return records.PROCESS_EXIT.pack(kind, version, key.pid, time_ns, key.start_ns) + padding
     if isinstance(record, DnsMessage | ClientHello):
         return encode_wire(record) + padding
+    if isinstance(record, Flow):
+        return encode_flow(record) + padding
     if isinstance(record, ProcessExec | ProcessFork):
         return encode_process(record) + padding
     assert isinstance(key, ConnectionKey)
@@ -185,6 +246,13 @@ def encode_wire(record: DnsMessage | ClientHello) -> bytes:
     return records.DNS_MESSAGE.pack(kind, version, *wire, r.direction, r.over_tcp) + r.data
 
 
+def encode_flow(flow: Flow) -> bytes:
+    values = msgspec.structs.asdict(flow)
+    values |= {"type": Type.FLOW, "version": records.VERSION, "role": flow.role or 0}
+    values |= {"pid": flow.key.pid, "start_ns": flow.key.start_ns}
+    return records.FLOW.pack(*(values[name] for name in records.FLOW.names if name in values))
+
+
 def changed(raw: bytes, layout: Layout, field: str, value: bytes) -> bytes:
     at = layout.offsets[field]
     return raw[:at] + value + raw[at + len(value) :]
@@ -222,9 +290,9 @@ def test_a_record_of_unknown_type_is_refused() -> None:
     ("record", "layout"),
     [
         (DATA, records.TLS_DATA),
-        (EXAMPLES[6], records.DNS_MESSAGE),
-        (EXAMPLES[7], records.CLIENT_HELLO),
-        (EXAMPLES[9], records.PROCESS_EXEC),
+        (EXAMPLES[7], records.DNS_MESSAGE),
+        (EXAMPLES[8], records.CLIENT_HELLO),
+        (EXAMPLES[10], records.PROCESS_EXEC),
     ],
     ids=lambda value: type(value).__name__,
 )
@@ -233,6 +301,12 @@ def test_more_bytes_than_the_record_has_are_refused_not_cut(record: Record, layo
         raw = changed(encode(record), layout, "length", length.to_bytes(4, "little"))
         with pytest.raises(ValueError, match="cut record"):
             decode(raw)
+
+
+@pytest.mark.parametrize("field", ["operation", "owner"])
+def test_a_flow_that_says_what_we_do_not_know_is_refused(field: str) -> None:
+    with pytest.raises(ValueError, match="99"):
+        decode(changed(encode(FLOW), records.FLOW, field, b"\x63"))
 
 
 def test_an_unknown_direction_is_refused() -> None:

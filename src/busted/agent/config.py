@@ -10,17 +10,18 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import msgspec
 
+from busted.agent.flows import Network
 from busted.classifier import dialects
 from busted.classifier.options import DEFAULT_OPTIONS, Options, with_rows
 from busted.classifier.prices import Price
 from busted.classifier.providers import Provider
 from busted.enrich.agents import Agent, Agents
 from busted.enrich.agents_table import AGENTS
-from busted.records import ProcessExec, TlsOpen
+from busted.records import Flow, ProcessExec, TlsOpen
 
 KIB, MIB = 1 << 10, 1 << 20
 
@@ -31,7 +32,7 @@ class Selection(msgspec.Struct, frozen=True):
     pids: frozenset[int] = frozenset()
     names: frozenset[str] = frozenset()
 
-    def __call__(self, record: TlsOpen | ProcessExec) -> bool:
+    def __call__(self, record: TlsOpen | ProcessExec | Flow) -> bool:
         """Tell whether the process of this record is one of them."""
         return (not self.pids or record.key.pid in self.pids) and (
             not self.names or record.comm.decode("utf-8", "replace") in self.names
@@ -51,6 +52,8 @@ DEFAULT_TABLES = Tables()
 class Settings(msgspec.Struct, frozen=True):
     """What the operator chose; the defaults are those of `busted monitor`."""
 
+    # How records come from the kernel; None: the better way that it offers.
+    buffer: Literal["ring", "perf"] | None = None
     # Room for 16 MB of plaintext between two looks, 10 ms apart under load: 1.6 GB/s.
     ring_bytes: int = 16 * MIB
     # What one call of the TLS library reports at most. Agents' requests are about 90 KB, the
@@ -61,6 +64,8 @@ class Settings(msgspec.Struct, frozen=True):
     selection: Selection = Selection()
     record: Path | None = None
     tables: Tables = DEFAULT_TABLES
+    # Which flows become events; "none" does not even load the programs.
+    network: Network = "ai"
 
 
 MIN_RING_BYTES, MAX_RING_BYTES = 64 * KIB, 1024 * MIB

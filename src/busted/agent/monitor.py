@@ -27,17 +27,19 @@ import msgspec
 
 from busted.agent.clock import read_clock
 from busted.agent.config import Settings
+from busted.agent.flows import Asks
 from busted.agent.pipeline import Origin, Outside, Pipeline
 from busted.agent.process_tree import text
 from busted.agent.recording import AgentProcess, Header, LibraryFacts, RecordingWriter, Tick
 from busted.enrich.processes import Processes, ProcessFacts
 from busted.events import Coverage, Event, Library, Process
-from busted.kernel import elf, features, filtered
+from busted.kernel import elf, features, filtered, lockdown
 from busted.kernel.libbpf import BpfError
 from busted.kernel.mappings import MappingWatch
 from busted.kernel.names import NamePrograms
+from busted.kernel.network import FlowPrograms
 from busted.kernel.processes import ProcessPrograms
-from busted.kernel.programs import TlsPrograms, best_way
+from busted.kernel.programs import TlsPrograms, best_buffer, best_way
 from busted.kernel.ring import MAX_BATCH_BYTES
 from busted.kernel.shared import SharedMaps
 from busted.kernel.targets import (
@@ -50,6 +52,7 @@ from busted.kernel.targets import (
 )
 from busted.records import (
     ConnectionKey,
+    Flow,
     LostPlace,
     ProcessExec,
     ProcessKey,
@@ -110,7 +113,9 @@ class Monitor:
         with contextlib.ExitStack() as opened:
             self._features = features.probe()
             features.require(self._features)
-            self._shared = opened.enter_context(contextlib.closing(_share(settings)))
+            self._shared = opened.enter_context(
+                contextlib.closing(_share(settings, self._features))
+            )
             self._programs = opened.enter_context(
                 contextlib.closing(_load(settings, self._features, self._shared))
             )
@@ -119,9 +124,12 @@ class Monitor:
             # Before the scan, so that nothing is mapped unseen between the two.
             self._watch = opened.enter_context(contextlib.closing(_watch_mappings()))
             self._names = self._watch_names(opened)
+            self._flows = self._watch_flows(opened)
             self._recording: RecordingWriter | None = None
             if settings.record:
-                header = Header(origin=self._origin, selection=settings.selection)
+                header = Header(
+                    origin=self._origin, selection=settings.selection, network=settings.network
+                )
                 self._recording = opened.enter_context(
                     contextlib.closing(RecordingWriter(settings.record, header))
                 )
@@ -135,6 +143,8 @@ class Monitor:
                 ended=lambda process, start_time: self._processes.ended(process.pid, start_time),
                 agent=self._agent,
                 no_agent=self._shared.forget_agent,
+                network=settings.network,
+                flows=Asks(self._look_at_flow, self._want_flow, self._want_address),
             )
             self._pipeline = Pipeline(
                 self._origin,
@@ -147,6 +157,18 @@ class Monitor:
             self._targets = Targets(platform.machine())
             self._scan()
             self._resources = opened.pop_all()
+
+    def lock_down(self) -> None:
+        """Give up, for good, what only starting took; before `run()`, by the only thread.
+
+        Raises CannotRun where the kernel has no means for it.
+        """
+        try:
+            lockdown.lock_down(by_perf_events=best_way(self._features) == "perf")
+        except OSError as error:
+            raise features.CannotRun(
+                f"cannot give up privileges: {error.strerror}. --no-lockdown goes on without."
+            ) from error
 
     async def run(self) -> None:
         """Watch until `stop()`, or for the time that the settings say; then report what is left."""
@@ -183,6 +205,19 @@ class Monitor:
             programs = NamePrograms(self._shared)
         except OSError as error:
             self._left_out["names"] = error.strerror or str(error)
+            return None
+        opened.callback(programs.close)
+        self._left_out |= programs.left_out
+        return programs
+
+    def _watch_flows(self, opened: contextlib.ExitStack) -> FlowPrograms | None:
+        network = self._settings.network
+        if network == "none":
+            return None
+        try:
+            programs = FlowPrograms(self._shared, network, self._features, features.try_programs())
+        except OSError as error:
+            self._left_out["flow_state"] = error.strerror or str(error)
             return None
         opened.callback(programs.close)
         self._left_out |= programs.left_out
@@ -268,6 +303,33 @@ class Monitor:
     def _library(self, cookie: int) -> str | None:
         hooked = self._hooked.get(cookie)  # none for 0, which a kernel without cookies reports
         return hooked.library.path if hooked else None
+
+    def _look_at_flow(self, cookie: int) -> Flow | None:
+        try:
+            raw = self._flows.look(cookie) if self._flows else None
+        except BpfError as error:
+            self._count_and_log("flow_look", error)
+            return None
+        if raw is None:
+            return None
+        if self._recording:
+            self._recording.answer(raw)
+        flow = decode(raw)
+        return flow if isinstance(flow, Flow) else None
+
+    def _want_flow(self, cookie: int) -> None:
+        if self._flows:
+            try:
+                self._flows.want(cookie)
+            except BpfError as error:
+                self._count_and_log("flow_want", error)
+
+    def _want_address(self, netns: int, address: bytes) -> None:
+        if self._flows:
+            try:
+                self._flows.want_address(netns, address)
+            except BpfError as error:
+                self._count_and_log("flow_want", error)
 
     # Agents
 
@@ -455,6 +517,8 @@ class Monitor:
             self._programs.detach()
             if self._names:
                 self._names.detach()
+            if self._flows:
+                self._flows.detach()
             if self._followed:
                 self._followed.detach()
             while self._take(self._shared.ring.read()):
@@ -484,9 +548,9 @@ def _watch_mappings() -> MappingWatch:
         ) from error
 
 
-def _share(settings: Settings) -> SharedMaps:
+def _share(settings: Settings, found: features.Features) -> SharedMaps:
     with _refusals():
-        return SharedMaps(settings.ring_bytes)
+        return SharedMaps(settings.ring_bytes, settings.buffer or best_buffer(found))
 
 
 def _load(settings: Settings, found: features.Features, shared: SharedMaps) -> TlsPrograms:

@@ -114,16 +114,21 @@ class Names:
 
     # DNS
 
-    def feed_dns(self, record: DnsMessage) -> None:
-        """Learn from a message, or a piece of one, that a socket exchanged with a name server."""
+    def feed_dns(self, record: DnsMessage) -> list[tuple[str, str]]:
+        """Learn from a message, or a piece of one, that a socket exchanged with a name server.
+
+        Returns the names that were learned, each with an address.
+        """
+        learned: list[tuple[str, str]] = []
         for message in self._messages(record):
             if record.direction == Direction.READ:
                 if message.is_response:
-                    self._answered(record, message)
+                    learned += self._answered(record, message)
             elif not message.is_response:
                 for question in message.questions:
                     asked = _Asked(record.cookie, message.id, question)
                     _keep(self._asked, asked, None, self._limits.questions)
+        return learned
 
     def of_address(self, netns: int, address: str, now_ns: int) -> tuple[str, ...]:
         """Return the names that an address had at that time, the one learned last first.
@@ -156,7 +161,7 @@ class Names:
         stream.next = max(stream.next, record.position + len(record.data))
         yield from stream.reader.feed(record.data[repeated:])
 
-    def _answered(self, record: DnsMessage, message: dns.DnsMessage) -> None:
+    def _answered(self, record: DnsMessage, message: dns.DnsMessage) -> Iterator[tuple[str, str]]:
         # A truncated response is thrown away by who asked, too, and asked for again over TCP.
         if message.truncated:
             return
@@ -166,6 +171,7 @@ class Names:
                 del self._asked[asked]
                 for address, ttl in _answers(question.name, message.answers):
                     self._learn(record.netns, question.name, address, ttl, record.time_ns)
+                    yield question.name, address
 
     def _learn(self, netns: int, name: str, address: str, ttl: int, now_ns: int) -> None:
         until_ns = now_ns + min(ttl, MAX_TTL_SECONDS) * _SECOND_NS

@@ -21,8 +21,10 @@ import msgspec
 
 from busted import events
 from busted.agent.clock import Clock
+from busted.agent.flows import Asks, Flows, Network, with_addresses
 from busted.agent.names import Names
 from busted.agent.process_tree import Agent, ProcessTree, text
+from busted.agent.told import Told
 from busted.classifier.connection import ConnectionReader, Observed
 from busted.classifier.direction import Direction
 from busted.classifier.mcp_memory import Memory
@@ -34,6 +36,7 @@ from busted.records import (
     ClientHello,
     ConnectionKey,
     DnsMessage,
+    Flow,
     ProcessExec,
     ProcessExit,
     ProcessFork,
@@ -72,7 +75,7 @@ class Outside(msgspec.Struct, frozen=True):
     mute: Callable[[ConnectionKey], None] = lambda key: None
     """Tells the kernel to report this connection no more."""
 
-    wanted: Callable[[TlsOpen | ProcessExec], bool] = lambda record: True
+    wanted: Callable[[TlsOpen | ProcessExec | Flow], bool] = lambda record: True
     """Whether this process is one the operator asked for."""
 
     started: Callable[[ProcessKey, str], None] = lambda process, start_time: None
@@ -92,15 +95,11 @@ class Outside(msgspec.Struct, frozen=True):
     no_agent: Callable[[ProcessKey], None] = lambda process: None
     """Tells the kernel that a process belongs to no AI agent."""
 
+    network: Network = "none"
+    """Which flows become events."""
 
-class Told(msgspec.Struct, frozen=True):
-    """An action that a record tells by itself, as those of networks, processes and files do."""
-
-    time_ns: int
-    key: ProcessKey
-    process: events.Process
-    action: events.Action
-    connection: events.Connection | None = None
+    flows: Asks = Asks()
+    """What is asked of the kernel side of flows."""
 
 
 Follower = Callable[[Any], Iterable[Told]]
@@ -131,12 +130,25 @@ class Pipeline:
         self._wanted: set[ConnectionKey] = set()
         self._counts: Counter[ConnectionKey] = Counter()
         self.tree = ProcessTree(agents.recognise)
+        self._told = 0
+        self.names = Names()
+        self._flows = Flows(
+            outside.network,
+            self.names,
+            options.providers,
+            origin.clock,
+            outside.flows,
+            selected=outside.wanted,
+            started=outside.started,
+            of_agent=lambda process: self.tree.agent_of(process) is not None,
+        )
         self._followers: dict[type[Record], Follower] = {
+            Flow: self._flows.feed,
+            ClientHello: self._hello,
+            DnsMessage: self._dns_message,
             ProcessExec: self._executed,
             ProcessFork: self._forked,
         }
-        self._told = 0
-        self.names = Names()
         self.failures: Counter[str] = Counter()
 
     @property
@@ -145,6 +157,8 @@ class Pipeline:
         lost = {f"failed_{name}": count for name, count in self.failures.items()}
         if self._connections.forgotten:
             lost["connections_forgotten"] = self._connections.forgotten
+        if self._flows.forgotten:
+            lost["flows_forgotten"] = self._flows.forgotten
         if self.tree.forgotten:
             lost["processes_forgotten"] = self.tree.forgotten
         return lost | self.names.lost
@@ -152,10 +166,7 @@ class Pipeline:
     def feed(self, record: Record) -> Iterator[Event]:
         """Take one record, yield the events that it completes."""
         if follower := self._followers.get(type(record)):
-            yield from self._follow(follower, record)
-            return
-        if isinstance(record, DnsMessage | ClientHello):
-            yield from self._follow(self._learn_names, record)
+            yield from self._follow(type(record).__name__, partial(follower, record))
             return
         if isinstance(record, ProcessExit):
             for connection in self._connections.of_process(record.key):
@@ -163,8 +174,11 @@ class Pipeline:
             self.tree.exit(record)
             start_time = self._origin.clock.start_time(record.key.start_ns)
             self._outside.ended(record.key, start_time)
-        if not isinstance(record, TlsRecord):
-            return
+        elif isinstance(record, TlsRecord):
+            yield from self._feed_tls(record)
+        yield from self._follow("flows", self._flows.drain)
+
+    def _feed_tls(self, record: TlsRecord) -> Iterator[Event]:
         if isinstance(record, TlsClose):
             yield from self._close(record.key, record.time_ns)
             return
@@ -175,11 +189,12 @@ class Pipeline:
             self._opened(connection, record)
         elif isinstance(record, TlsRandom):
             connection.random = record.random
+            self._name_from_wire(connection, record.random)
         elif record.key not in self._muted:
             reader = self._reader(record.key)
             if isinstance(record, TlsName):
                 connection.name = record.name
-                self._ask(record.key, partial(_name, reader, record))
+                self._ask(record.key, partial(_name, reader, record.name))
             else:
                 yield from self._data(connection, reader, record)
             self._judge(record.key, reader)
@@ -194,11 +209,13 @@ class Pipeline:
                 if not reader.is_waiting:
                     self._waiting.pop(key, None)
                 yield from self._events(connection, reader, observed)
+        yield from self._follow("flows", partial(self._flows.expire, now_ns))
 
     def close(self, now_ns: int) -> Iterator[Event]:
         """Yield what is unfinished, as truncated: the monitor stops."""
         for connection in self._connections:
             yield from self._close(connection.key, now_ns)
+        yield from self._follow("flows", self._flows.drain)
 
     def coverage(self, action: events.Coverage, process: events.Process, wall_ns: int) -> Event:
         """Return an event about the monitor itself."""
@@ -212,19 +229,21 @@ class Pipeline:
             action=action,
         )
 
-    def _learn_names(self, record: DnsMessage | ClientHello) -> Iterable[Told]:
-        if isinstance(record, DnsMessage):
-            self.names.feed_dns(record)
-        else:
-            self.names.hello(record)
+    def _hello(self, record: ClientHello) -> Iterable[Told]:
+        hello = self.names.hello(record)
+        return self._flows.hello(hello) if hello else ()
+
+    def _dns_message(self, record: DnsMessage) -> Iterable[Told]:
+        for name, address in self.names.feed_dns(record):
+            self._flows.learned_address(record.netns, name, address)
         return ()
 
-    def _follow(self, follower: Follower, record: Record) -> Iterator[Event]:
+    def _follow(self, name: str, tell: Callable[[], Iterable[Told]]) -> Iterator[Event]:
         try:
-            told = list(follower(record))
+            told = list(tell())
         except Exception:
             # What follows one kind of records must not blind those that follow others.
-            self._failed(type(record).__name__)
+            self._failed(name)
             return
         for one in told:
             yield self._enriched(self._told_event(one))
@@ -265,6 +284,15 @@ class Pipeline:
         self._outside.started(record.key.process, start_time)
         if not self._outside.wanted(record):
             self._mute(record.key)
+
+    def _name_from_wire(self, connection: Connection, random: bytes) -> None:
+        hello = self._flows.hello_of(random)
+        # With ECH the name on the wire may be that of the front alone (RFC 9849).
+        if connection.name or hello is None or not hello.sni or hello.ech:
+            return
+        connection.name = hello.sni
+        if connection.key not in self._muted:
+            self._ask(connection.key, partial(_name, self._reader(connection.key), hello.sni))
 
     def _data(
         self, connection: Connection, reader: ConnectionReader, record: TlsData
@@ -346,16 +374,31 @@ class Pipeline:
             time=clock.time(observed.time_ns),
             host=self._origin.host,
             process=_with_agent(_process(key, opened, clock), self.tree.agent_of(key.process)),
-            connection=events.Connection(
-                id=connection_id,
-                sni=connection.name,
-                tls_library=self._outside.library(opened.library) if opened else None,
-                http_version=observed.http_version,
-                stream_id=observed.stream_id,
+            connection=self._with_flow(
+                connection,
+                events.Connection(
+                    id=connection_id,
+                    sni=connection.name,
+                    tls_library=self._outside.library(opened.library) if opened else None,
+                    http_version=observed.http_version,
+                    stream_id=observed.stream_id,
+                ),
             ),
             session_id=_session(key.process),
             exchange_id=f"{connection_id}-{observed.exchange}",
             action=observed.action,
+        )
+
+    def _with_flow(self, connection: Connection, told: events.Connection) -> events.Connection:
+        if connection.random is None:
+            return told
+        flow = self._flows.carrying(connection.random, connection.name)
+        if flow is None:
+            return told
+        return msgspec.structs.replace(
+            with_addresses(told, flow),
+            bytes_sent=flow.bytes_sent,
+            bytes_received=flow.bytes_received,
         )
 
     def _enriched(self, event: Event) -> Event:
@@ -373,8 +416,8 @@ class Pipeline:
             log.exception("%s failed; further failures are counted, not logged", name)
 
 
-def _name(reader: ConnectionReader, record: TlsName) -> list[Observed]:
-    reader.name(record.name)
+def _name(reader: ConnectionReader, name: str) -> list[Observed]:
+    reader.name(name)
     return []
 
 

@@ -33,6 +33,7 @@ class Replay:
             Outside(
                 wanted=header.selection,
                 library=self._libraries.get,
+                network=header.network,
                 ended=lambda process, start_time: self._processes.ended(process.pid, start_time),
             ),
             options=tables.options,

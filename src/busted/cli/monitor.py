@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import click
 
@@ -18,6 +20,7 @@ from busted.agent.config import (
     Settings,
     Tables,
 )
+from busted.agent.flows import Network
 from busted.agent.monitor import Monitor
 from busted.cli.configuration import config_option
 from busted.cli.output import Output, content_option, format_option
@@ -52,6 +55,13 @@ def _power_of_two(_: click.Context, __: click.Parameter, value: int) -> int:
     help="Only processes of this name; repeatable.",
 )
 @click.option(
+    "--network",
+    type=click.Choice(["all", "ai", "none"]),
+    default=Settings().network,
+    show_default=True,
+    help="Which connections are told: all, those of AI agents and to AI providers, or none.",
+)
+@click.option(
     "--record",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
@@ -59,12 +69,19 @@ def _power_of_two(_: click.Context, __: click.Parameter, value: int) -> int:
     "in plain text, whatever --content says; only its owner can read it.",
 )
 @click.option(
+    "--buffer",
+    type=click.Choice(["ring", "perf"]),
+    help="Through what the kernel hands over records: a ring buffer (Linux 5.8) or perf buffers, "
+    "one a CPU.  [default: ring where the kernel has it]",
+)
+@click.option(
     "--ring-bytes",
     type=click.IntRange(MIN_RING_BYTES, MAX_RING_BYTES),
     callback=_power_of_two,
     default=Settings().ring_bytes,
     show_default=True,
-    help="Size of the buffer between the kernel and the monitor, a power of two.",
+    help="Size of the buffer between the kernel and the monitor, a power of two; of perf buffers, "
+    "together.",
 )
 @click.option(
     "--max-call-bytes",
@@ -73,6 +90,11 @@ def _power_of_two(_: click.Context, __: click.Parameter, value: int) -> int:
     show_default=True,
     help="What is read of one write or read of the TLS library; more is told as truncated.",
 )
+@click.option(
+    "--no-lockdown",
+    is_flag=True,
+    help="Keep all privileges after the start, to debug the monitor itself.",
+)
 def monitor(
     format: str,
     content: str,
@@ -80,36 +102,48 @@ def monitor(
     duration: float | None,
     pids: tuple[int, ...],
     names: tuple[str, ...],
+    network: Network,
     record: Path | None,
+    buffer: Literal["ring", "perf"] | None,
     ring_bytes: int,
     max_call_bytes: int,
+    no_lockdown: bool,
 ) -> None:
     """Watch this host and print what AI agents say and do, until Ctrl-C.
 
-    Needs root. Exits with 3 where the kernel or the privileges do not allow it.
+    Needs root, or the capabilities in docs/privileges.md. Exits with 3 where the kernel or the
+    privileges do not allow it.
     """
     settings = Settings(
+        buffer=buffer,
         ring_bytes=ring_bytes,
         max_call_bytes=max_call_bytes,
         duration=duration,
         selection=Selection(frozenset(pids), frozenset(names)),
         record=record,
+        network=network,
         tables=tables,
     )
     if record:
         click.echo(f"busted: {record} will hold prompts and keys in plain text", err=True)
-    output = Output(format, content)
-    try:
-        interrupted = asyncio.run(_watch(settings, output))
-    finally:
-        output.close()
-    if interrupted:
+    if asyncio.run(_watch(settings, lambda: Output(format, content), lockdown=not no_lockdown)):
         sys.exit(INTERRUPTED)
 
 
-async def _watch(settings: Settings, output: Output) -> bool:
+async def _watch(settings: Settings, open_output: Callable[[], Output], *, lockdown: bool) -> bool:
     """Run until a signal, the duration's end, or nobody reads any more; True on Ctrl-C."""
-    monitor = Monitor(settings, output.write)
+    monitor = Monitor(settings, lambda event: output.write(event))
+    if lockdown:
+        monitor.lock_down()
+    # After that: its thread has the privileges that are left.
+    output = open_output()
+    try:
+        return await _run(monitor, output)
+    finally:
+        output.close()
+
+
+async def _run(monitor: Monitor, output: Output) -> bool:
     monitor.lost_after = output.lost
     interrupted = False
 

@@ -11,8 +11,8 @@ import contextlib
 import os
 from pathlib import Path
 
-from busted.kernel.libbpf import BpfObject, Link
-from busted.kernel.shared import SharedMaps, object_path
+from busted.kernel.libbpf import Link
+from busted.kernel.shared import SharedMaps
 
 MOUNTS = Path("/proc/self/mounts")
 
@@ -39,10 +39,9 @@ class NamePrograms:
         self._links: list[Link] = []
         root = open_root(mounts)
         try:
-            self._object = BpfObject(object_path("names"))
+            self._object = shared.open("names")
             with contextlib.ExitStack() as undo:
                 undo.callback(self._object.close)
-                shared.lend(self._object)
                 self._object.load()
                 undo.pop_all()
             for program in PROGRAMS:

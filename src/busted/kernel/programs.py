@@ -12,7 +12,6 @@ import contextlib
 import errno
 import os
 import struct
-from pathlib import Path
 from typing import Literal
 
 from busted import records
@@ -22,11 +21,10 @@ from busted.kernel.libbpf import (
     TRACE_UPROBE_MULTI,
     TRACE_UPROBE_SESSION,
     BpfError,
-    BpfObject,
     Link,
 )
 from busted.kernel.places import FUNCTIONS, Place
-from busted.kernel.shared import SharedMaps, object_path
+from busted.kernel.shared import Buffer, SharedMaps
 from busted.kernel.targets import Target
 from busted.records import ConnectionKey, Verdict
 
@@ -42,7 +40,7 @@ KILLS_FILTERED = (
 )
 
 _RETURN_PROGRAM = "tls_return"
-_SESSION_SUFFIX = "_session"
+SESSION_SUFFIX = "_session"
 
 
 def best_way(features: Features) -> Way:
@@ -50,6 +48,11 @@ def best_way(features: Features) -> Way:
     if features.has("session uprobe"):
         return "session"
     return "multi" if features.has("multi uprobe") else "perf"
+
+
+def best_buffer(features: Features) -> Buffer:
+    """Return the better kind of buffer that the kernel offers."""
+    return "ring" if features.has("ring buffer") else "perf"
 
 
 def left_out(features: Features) -> dict[str, str]:
@@ -71,7 +74,6 @@ class TlsPrograms:
         max_call_bytes: int,
         undecided_bytes: int = UNDECIDED_BYTES,
         spare_filtered: bool = False,
-        object_file: Path | None = None,
     ) -> None:
         """Load; `max_call_bytes` bounds what one call reports.
 
@@ -82,12 +84,11 @@ class TlsPrograms:
         self._refuses = spare_filtered and way != "session"
         self.shared, self._way = shared, way
         self._links: dict[int, list[Link]] = {}
-        self._object = BpfObject(object_file or object_path("tls"))
+        self._object = shared.open("tls")
         for program, at_return in FUNCTIONS.values():
             self._choose(program, at_return)
         if way != "session":
             self._choose(_RETURN_PROGRAM, False)
-        shared.lend(self._object)
         self._object.settings(
             records.SETTINGS.pack(max_call_bytes, undecided_bytes, os.getpid(), spare_filtered)
         )
@@ -98,8 +99,8 @@ class TlsPrograms:
 
     def _choose(self, program: str, at_return: bool) -> None:
         if self._way == "session" and at_return:
-            self._object.autoload(program + _SESSION_SUFFIX, True)
-            self._object.attach_type(program + _SESSION_SUFFIX, TRACE_UPROBE_SESSION)
+            self._object.autoload(program + SESSION_SUFFIX, True)
+            self._object.attach_type(program + SESSION_SUFFIX, TRACE_UPROBE_SESSION)
             return
         self._object.autoload(program, True)
         if self._way != "perf":
@@ -148,7 +149,7 @@ class TlsPrograms:
         if not place.at_return:
             return [attach(program, path, [offset], cookie=cookie)]
         if self._way == "session":
-            name = program + _SESSION_SUFFIX
+            name = program + SESSION_SUFFIX
             kind = TRACE_UPROBE_SESSION
             return [attach(name, path, [offset], attach_type=kind, cookie=cookie)]
         # The return probe first: an entry without its return would leave a call remembered.

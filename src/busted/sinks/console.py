@@ -23,10 +23,12 @@ import msgspec
 
 from busted.events import (
     Action,
+    Connection,
     Coverage,
     Event,
     McpRequest,
     McpResponse,
+    Network,
     PiiDetected,
     ProcessExec,
     Prompt,
@@ -60,6 +62,7 @@ _COLOURS: dict[type[Action], str] = {
     McpRequest: "\x1b[35m",
     McpResponse: "\x1b[35m",
     PiiDetected: "\x1b[31m",
+    Network: "\x1b[2m",
     ProcessExec: "\x1b[34m",
     Coverage: "\x1b[2m",
 }
@@ -103,6 +106,8 @@ def head(event: Event, zone: tzinfo | None = None) -> str:
     words = [_clock(event.time, zone)]
     if not isinstance(event.action, Coverage):  # which tells of Busted itself
         words.append(f"{word(event.process.name)}({event.process.pid})")
+    if isinstance(event.action, Network):
+        return " ".join(filter(None, (*words, *_flow(event.action, event.connection))))
     return " ".join(filter(None, (*words, *_what(event.action))))
 
 
@@ -121,7 +126,7 @@ def said(action: Action) -> str:
             return action.params or ""
         case McpResponse():
             return action.error or action.result or ""
-        case PiiDetected():
+        case PiiDetected() | Network():
             return ""
         case ProcessExec():
             return shlex.join(action.argv)
@@ -222,6 +227,21 @@ def _what(action: Action) -> Iterator[str]:
             yield f"--- {_coverage(action)}"
     if getattr(action, "truncated", False):
         yield "truncated"
+
+
+def _flow(action: Network, connection: Connection | None) -> Iterator[str]:
+    yield "<--" if action.operation == "accept" else "-->"
+    yield action.operation
+    yield word(action.provider or "")
+    yield word(action.name or "")
+    if connection and connection.dst_ip:
+        host = connection.dst_ip
+        yield f"[{host}]:{connection.dst_port}" if ":" in host else f"{host}:{connection.dst_port}"
+        yield connection.transport if connection.transport != "tcp" else ""
+    yield word(action.error or "")
+    if action.operation in ("close", "update"):
+        yield f"{action.bytes_sent:,} bytes sent, {action.bytes_received:,} received"
+        yield f"{action.duration:.2f} s" if action.duration is not None else ""
 
 
 def _failure(action: McpResponse) -> str:

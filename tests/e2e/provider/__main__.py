@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+from collections import deque
 from pathlib import Path
 
 from aiohttp import web
@@ -18,6 +19,7 @@ from tests.e2e.provider import (
     openai_media,
     openai_realtime,
     openai_responses,
+    peers,
     site,
 )
 from tests.e2e.provider.certificates import tls
@@ -50,6 +52,7 @@ ROUTES = (
     web.post("/api/generate", ollama.generate),
     web.get("/", site.page),
     web.get("/slow", site.page),
+    web.get("/peers", peers.peers),
     web.get("/api/items", site.items),
     web.post("/api/orders", site.orders),
 )
@@ -58,6 +61,7 @@ ROUTES = (
 async def serve(port: int, directory: Path) -> None:
     """Serve until killed."""
     application = web.Application(client_max_size=MAX_REQUEST)
+    application[peers.PEERS] = deque(maxlen=peers.MAX_PEERS)
     application.add_routes(ROUTES)
     runner = web.AppRunner(application, access_log=None)
     await runner.setup()

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from aiohttp import web
 
 from tests.e2e.answers import Tokens
+from tests.e2e.provider.peers import remember
 from tests.e2e.provider.replies import Json, Reply, pieces, reply
 from tests.e2e.provider.sending import named_event, refusal, streamed, whole, whole_or_cut
 
@@ -77,6 +78,7 @@ async def anthropic_messages(request: web.Request) -> web.StreamResponse:
     """POST /v1/messages."""
     body = await request.json()
     answer = reply(body)
+    remember(request, answer)
     if error := refusal(answer.prompt):
         status, kind, message = error
         return whole(

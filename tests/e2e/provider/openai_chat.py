@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from aiohttp import web
 
 from tests.e2e.answers import Tokens
+from tests.e2e.provider.peers import remember
 from tests.e2e.provider.replies import CREATED, Call, Json, Reply, pieces, reply
 from tests.e2e.provider.sending import data_event, refusal, streamed, whole, whole_or_cut
 
@@ -84,6 +85,7 @@ async def openai_chat(request: web.Request) -> web.StreamResponse:
     # Azure's path names the deployment, which is the model.
     body = {"model": request.match_info.get("deployment")} | await request.json()
     answer = reply(body)
+    remember(request, answer)
     if error := refusal(answer.prompt):
         status, kind, message = error
         wrong = {"message": message, "type": kind, "param": None, "code": kind}
