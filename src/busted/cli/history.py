@@ -22,7 +22,7 @@ _AGO = re.compile(r"(\d{1,9})([smhdw])")
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
-class Time(click.ParamType):
+class Time(click.ParamType[int]):
     """A time as `2h` (so long ago), as a date, or as a date and time (RFC 3339, else local)."""
 
     name = "time"

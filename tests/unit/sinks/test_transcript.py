@@ -5,7 +5,7 @@ import re
 import msgspec
 import pytest
 
-from busted.events import Event, PolicyDecision
+from busted.events import Action, Event, PolicyDecision
 from busted.sinks.transcript import markdown, plain
 from tests.unit.sinks.samples import ACTIONS, PROMPT, RESPONSE, TOOL_CALL, TOOL_RESULT, event
 
@@ -15,7 +15,8 @@ def written(*events: Event) -> str:
 
 
 def test_a_conversation_reads_from_top_to_bottom() -> None:
-    text = written(*map(event, (PROMPT, TOOL_CALL, TOOL_RESULT, RESPONSE)))
+    actions: tuple[Action, ...] = (PROMPT, TOOL_CALL, TOOL_RESULT, RESPONSE)
+    text = written(*map(event, actions))
     parts = (
         *("Be brief.", "What is the capital of France?", "get\\_weather", '{"city":"Paris"}'),
         *("22 degrees", "status 200", "Paris, naïve friend."),
