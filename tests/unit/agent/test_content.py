@@ -61,7 +61,7 @@ def everywhere(text: str) -> Event:
         process=Process(pid=7, name=text, exe=text, argv=("curl", "-H", text)),
         connection=Connection(id="7-1-1", sni=text, tls_library=text),
         session_id=text,
-        policy=PolicyDecision(decision="audit", reasons=(text,), rule=text),
+        policy=PolicyDecision(decision="audit", reasons=(text,), rule=text, file=text, error=text),
         action=Prompt(
             api=text,
             provider=text,
