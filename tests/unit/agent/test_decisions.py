@@ -24,8 +24,8 @@ class Denies:
         self.counts: dict[str, int] = {}
         self.batches: list[list[bytes]] = []
 
-    def evaluate_batch(self, events: list[bytes]) -> list[PolicyDecision]:
-        self.batches.append(events)
+    def evaluate_batch(self, events: Sequence[bytes]) -> list[PolicyDecision]:
+        self.batches.append(list(events))
         return [PolicyDecision(decision="deny", reasons=(str(len(json)),)) for json in events]
 
     def reload_if_changed(self) -> str | None:
@@ -36,12 +36,12 @@ class Denies:
 
 
 class Raises(Denies):
-    def evaluate_batch(self, events: list[bytes]) -> list[PolicyDecision]:
+    def evaluate_batch(self, events: Sequence[bytes]) -> list[PolicyDecision]:
         raise RuntimeError("gone")
 
 
 class Silent(Denies):
-    def evaluate_batch(self, events: list[bytes]) -> list[PolicyDecision]:
+    def evaluate_batch(self, events: Sequence[bytes]) -> list[PolicyDecision]:
         return []
 
 
@@ -52,7 +52,7 @@ class Waits(Denies):
         super().__init__()
         self.asked, self.go_on = threading.Event(), threading.Event()
 
-    def evaluate_batch(self, events: list[bytes]) -> list[PolicyDecision]:
+    def evaluate_batch(self, events: Sequence[bytes]) -> list[PolicyDecision]:
         self.asked.set()
         assert self.go_on.wait(SECONDS)
         return super().evaluate_batch(events)
