@@ -44,6 +44,10 @@ MAX_ERROR_CHARACTERS = 500
 
 _DECIDING = ("decision", "reasons", "reason")
 
+# What is asked is a module of its own, compiled with the rest: `all`, for each file N that decides
+# `file_N`, and `decision_N` for its decision alone.
+_ASKED = "busted_asked"
+
 
 class _Said(msgspec.Struct, frozen=True):
     """The values of one file's rules, each in a list that is empty when it is undefined."""
@@ -51,18 +55,6 @@ class _Said(msgspec.Struct, frozen=True):
     decision: list[Any]
     reasons: list[Any] = []
     reason: list[Any] = []
-
-
-class _Expression(msgspec.Struct, frozen=True):
-    value: dict[str, _Said]
-
-
-class _Row(msgspec.Struct, frozen=True):
-    expressions: tuple[_Expression, ...]
-
-
-class _Result(msgspec.Struct, frozen=True):
-    result: tuple[_Row, ...] = ()
 
 
 class _Entry(msgspec.Struct, frozen=True):
@@ -75,9 +67,10 @@ class _Entry(msgspec.Struct, frozen=True):
     def rule(self) -> str:
         return ".".join((*self.module.package, "decision"))
 
-    def query(self, names: tuple[str, ...]) -> str:
+    def question(self, names: tuple[str, ...]) -> str:
+        """Return Rego for an object of these rules' values."""
         data = "data" + "".join(f'["{part}"]' for part in self.module.package)
-        return ", ".join(f'"{name}": [x | x := {data}.{name}]' for name in names)
+        return "{" + ", ".join(f'"{name}": [x | x := {data}.{name}]' for name in names) + "}"
 
 
 class _Failure(Exception):
@@ -88,7 +81,8 @@ class _Failure(Exception):
         self.kind = kind
 
 
-_DECODER = msgspec.json.Decoder(_Result)
+_DECODER = msgspec.json.Decoder(_Said)
+_ALL_DECODER = msgspec.json.Decoder(tuple[_Said, ...])
 
 
 class Compiled:
@@ -151,12 +145,13 @@ class Compiled:
                 kept.setdefault(m.package, set()).update(r.name for r in m.rules)
             engine.set_rego_v0(not m.v1)
             engine.add_policy(m.name, text)
-        engine.set_rego_v0(False)
         entries = tuple(
             _Entry(m, tuple(name for name in _DECIDING if name in kept[p]))
             for p, m in speaking.items()
             if number < len(groups[p])
         )
+        engine.set_rego_v0(False)
+        engine.add_policy(_ASKED, _questions(entries))
         engine.add_data_json(data)
         try:
             # Unsafe variables and the like are found when anything is asked for the first time.
@@ -167,36 +162,31 @@ class Compiled:
 
     def _ask(self, engine: regorus.Engine, entries: tuple[_Entry, ...]) -> Iterator[Answer]:
         """Ask for all at once, and one by one when that fails, to know whose failure it is."""
-        queries = {e.module.name: "{" + e.query(e.names) + "}" for e in entries}
         try:
-            said = _query(engine, queries)
-            for e in entries:
-                yield self._answer(e, said[e.module.name])
+            said = _ALL_DECODER.decode(engine.eval_rule_as_json(f"data.{_ASKED}.all"))
+            yield from [self._answer(e, s) for e, s in zip(entries, said, strict=True)]
             return
         except (RuntimeError, msgspec.DecodeError):
             pass
-        for e in entries:
-            name = e.module.name
+        for number, entry in enumerate(entries):
             try:
-                yield self._answer(e, _query(engine, {name: queries[name]})[name])
+                yield self._answer(entry, _asked(engine, f"file_{number}"))
             except (RuntimeError, msgspec.DecodeError) as failure:
-                yield self._failed(engine, e, str(failure))
+                yield self._failed(engine, entry, number, str(failure))
 
-    def _failed(self, engine: regorus.Engine, entry: _Entry, text: str) -> Answer:
+    def _failed(self, engine: regorus.Engine, entry: _Entry, number: int, text: str) -> Answer:
         """Return the decision of a file where something failed; its reasons may have been that."""
         problem = self._problem(text)
         conflict = "conflict" in problem.message or "multiple outputs" in problem.message
         kind = "conflict" if conflict else "failed"
         decision = self._on_error
-        name = entry.module.name
         try:
-            only = _query(engine, {name: "{" + entry.query(("decision",)) + "}"})[name]
-            told = self._answer(entry, only)
+            told = self._answer(entry, _asked(engine, f"decision_{number}"))
             # Nothing here is more lenient than what an error yields.
             decision = max(decision, told.decision, key=SEVERITY.index)
         except (RuntimeError, msgspec.DecodeError):
             pass
-        return Answer(decision, (), entry.rule, name, str(problem), kind)
+        return Answer(decision, (), entry.rule, entry.module.name, str(problem), kind)
 
     def _answer(self, entry: _Entry, said: _Said) -> Answer:
         name = entry.module.name
@@ -368,10 +358,21 @@ def _blanked(m: syntax.Module) -> str:
     return text.decode()
 
 
-def _query(engine: regorus.Engine, objects: dict[str, str]) -> dict[str, _Said]:
-    fields = ", ".join(f"{msgspec.json.encode(name).decode()}: {o}" for name, o in objects.items())
-    rows = _DECODER.decode(engine.eval_query_as_json("{" + fields + "}")).result
-    return rows[0].expressions[0].value
+def _questions(entries: tuple[_Entry, ...]) -> str:
+    """Return the module that asks."""
+    numbers = range(len(entries))
+    return "\n".join(
+        (
+            f"package {_ASKED}",
+            f"all := [{', '.join(f'file_{n}' for n in numbers)}]",
+            *(f"file_{n} := {entries[n].question(entries[n].names)}" for n in numbers),
+            *(f"decision_{n} := {entries[n].question(('decision',))}" for n in numbers),
+        )
+    )
+
+
+def _asked(engine: regorus.Engine, rule: str) -> _Said:
+    return _DECODER.decode(engine.eval_rule_as_json(f"data.{_ASKED}.{rule}"))
 
 
 def _most_severe(said: list[Answer]) -> Answer:
