@@ -101,7 +101,7 @@ class Compiled:
             raise PolicyError(tuple(problems))
         self._texts = {m.name: m.text.decode() for m in parsed}
         modules = [m for m in parsed if not Source(m.name, "").is_test]
-        groups = _deciding(modules)
+        groups = deciding(modules)
         if not groups:
             raise PolicyError((error("", f"no rule `decision` in package {PACKAGE} or below it"),))
         data = merged_data(sources.data)
@@ -140,7 +140,7 @@ class Compiled:
             silent = (
                 m.package in speaking and m in groups[m.package] and m is not speaking[m.package]
             )
-            text = _blanked(m) if silent else m.text.decode()
+            text = blanked(m) if silent else m.text.decode()
             if not silent:
                 kept.setdefault(m.package, set()).update(r.name for r in m.rules)
             engine.set_rego_v0(not m.v1)
@@ -339,7 +339,7 @@ def _merge(into: dict[str, Any], new: dict[str, Any], file: str, path: tuple[str
             raise PolicyError((error(file, f"{place} is in another data file, too"),))
 
 
-def _deciding(modules: list[syntax.Module]) -> dict[tuple[str, ...], list[syntax.Module]]:
+def deciding(modules: list[syntax.Module]) -> dict[tuple[str, ...], list[syntax.Module]]:
     """Return the files that decide, by package."""
     groups: dict[tuple[str, ...], list[syntax.Module]] = {}
     for m in modules:
@@ -348,7 +348,7 @@ def _deciding(modules: list[syntax.Module]) -> dict[tuple[str, ...], list[syntax
     return groups
 
 
-def _blanked(m: syntax.Module) -> str:
+def blanked(m: syntax.Module) -> str:
     """Return the module without its deciding rules, everything else at the same place."""
     text = bytearray(m.text)
     for rule in m.rules:
