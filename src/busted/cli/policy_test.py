@@ -173,7 +173,7 @@ def _compare(
             if answer is None or expected is None:
                 missing = events if answer is None else expect
                 raise ExpectationError(f"{missing} ends before the other: at {number:,}")
-            given = msgspec.to_builtins(answer)
+            given = msgspec.json.decode(msgspec.json.encode(answer))
             differs = {
                 name: given.get(name)
                 for name, value in expected.items()

@@ -16,6 +16,7 @@ Reference: https://www.openpolicyagent.org/docs/latest/policy-testing/
 from __future__ import annotations
 
 import multiprocessing
+import os
 import re
 import resource
 import time
@@ -215,6 +216,8 @@ def _evaluate_all(
     loaded: _Loaded, module: Module, cases: list[_Case], coverage: bool, sender: Connection
 ) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+    # What a dying process says is no output of the tests.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     try:
         engine = _engine(loaded, _subject(loaded.modules, module))
     except PolicyError as failure:
