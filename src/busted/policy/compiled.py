@@ -30,7 +30,7 @@ import regorus
 
 from busted.events import Decision
 from busted.policy import syntax
-from busted.policy.builtins import REFUSED
+from busted.policy.builtins import REFUSED, REFUSED_FORMS
 from busted.policy.messages import Answer
 from busted.policy.sources import PolicyError, Problem, Source, Sources, error
 
@@ -211,16 +211,18 @@ def parse(sources: tuple[Source, ...]) -> tuple[list[syntax.Module], list[Proble
     """Return the modules that can be read, and what is wrong with the others."""
     modules, problems = [], []
     for source in sources:
-        try:
-            modules.append(_parsed(source, v1=True))
-        except RuntimeError as first:
-            try:
-                modules.append(_parsed(source, v1=False))
-            except RuntimeError as second:
-                texts = {source.name: source.text}
-                # The version that it is written in is the one that reads further.
-                found = (problem(str(second), texts), problem(str(first), texts))
-                problems.append(max(found, key=lambda p: (p.line, p.column)))
+        v1 = _parsed(source, v1=True)
+        if isinstance(v1, syntax.Module):
+            modules.append(v1)
+            continue
+        v0 = _parsed(source, v1=False)
+        if isinstance(v0, Problem):
+            # The version that it is written in is the one that reads further.
+            problems.append(max((v0, v1), key=lambda p: (p.line, p.column)))
+        elif syntax.is_v1_at_heart(v0):
+            problems.append(v1)
+        else:
+            modules.append(v0)
     return modules, problems
 
 
@@ -235,7 +237,9 @@ def refused(modules: list[syntax.Module]) -> list[Problem]:
     }
     problems = []
     for m in modules:
-        for name, at, _ in syntax.calls(m):
+        if m.package[:1] == (_ASKED,):
+            problems.append(error(m.name, f"package {_ASKED} is ours"))
+        for name, at, arguments in syntax.calls(m):
             first, *rest = name.split(".")
             if first == "data":
                 path: tuple[str, ...] = tuple(rest)
@@ -245,8 +249,9 @@ def refused(modules: list[syntax.Module]) -> list[Problem]:
                 path = (*m.package, first, *rest)
             if path in functions:
                 continue
-            if name in REFUSED:
-                message = f"{name} is refused: {REFUSED[name]}"
+            reason = REFUSED.get(name) or REFUSED_FORMS.get((name, arguments))
+            if reason:
+                message = f"{name} is refused: {reason}"
             elif name in supported or name == "print":
                 continue
             else:
@@ -302,10 +307,13 @@ def _column(line: str, told: int) -> int:
     return len(line) + 1
 
 
-def _parsed(source: Source, *, v1: bool) -> syntax.Module:
+def _parsed(source: Source, *, v1: bool) -> syntax.Module | Problem:
     engine = regorus.Engine()
     engine.set_rego_v0(not v1)
-    engine.add_policy(source.name, source.text)
+    try:
+        engine.add_policy(source.name, source.text)
+    except RuntimeError as failure:
+        return problem(str(failure), {source.name: source.text})
     (file,) = msgspec.json.decode(engine.get_ast_as_json())
     return syntax.module(source.name, source.text, v1=v1, tree=file["ast"])
 

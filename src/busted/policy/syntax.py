@@ -17,6 +17,8 @@ Path: TypeAlias = tuple[str | None, ...]
 
 _REFERENCES = ("Var", "RefDot", "RefBrack")
 _TEXTS = ("String", "RawString")
+# Names in v0, unless imported. A rule `if` is half of a v1 rule, torn in two.
+_LATER_KEYWORDS = ("if", "in", "every")
 
 
 class Rule(msgspec.Struct, frozen=True):
@@ -77,6 +79,18 @@ def module(name: str, text: str, *, v1: bool, tree: Any) -> Module:
         _known(package[1:] if package[:1] == ("data",) else package),
         imports,
         _rules(tree["rules"], len(content)),
+    )
+
+
+def is_v1_at_heart(module: Module) -> bool:
+    """Return whether a module that was read as v0 uses words as names that v1 made keywords.
+
+    OPA refuses such names, regorus only warns; `decision := "allow" if x` would allow everything.
+    """
+    return any(
+        rule.name in (*_LATER_KEYWORDS, "contains")
+        or any(k == "Var" and n["value"] in _LATER_KEYWORDS for k, n in nodes(rule.tree))
+        for rule in module.rules
     )
 
 
