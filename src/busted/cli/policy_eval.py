@@ -5,7 +5,9 @@ from __future__ import annotations
 import itertools
 import sys
 from collections.abc import Iterator
+from io import BufferedReader, BytesIO
 from pathlib import Path
+from typing import cast
 
 import click
 import msgspec
@@ -132,7 +134,8 @@ def answers(judge: Judge, batch: list[bytes], on_error: Decision) -> Iterator[An
 def _lines_as_they_come() -> Iterator[list[bytes]]:
     """Yield the lines of standard input that there are; who writes them may wait for answers."""
     rest = b""
-    while sys.stdin is not None and (data := sys.stdin.buffer.read1(READ_BYTES)):
+    given = cast(BufferedReader, sys.stdin.buffer) if sys.stdin is not None else BytesIO()
+    while data := given.read1(READ_BYTES):
         *lines, rest = (rest + data).split(b"\n")
         yield [line for line in lines if line.strip()]
     if rest.strip():

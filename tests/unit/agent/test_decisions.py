@@ -75,10 +75,18 @@ def decide(engine: Denies, use: Callable[[Decisions], None], **limits: int) -> l
     return told
 
 
+def take_all(events: Sequence[Event]) -> Callable[[Decisions], None]:
+    def use(step: Decisions) -> None:
+        for one in events:
+            step.take(one)
+
+    return use
+
+
 def test_each_event_gets_the_answer_to_its_own_json() -> None:
     given = [event(PROMPT), event(RESPONSE)]
 
-    told = decide(Denies(), lambda step: [step.take(one) for one in given] and None)
+    told = decide(Denies(), take_all(given))
 
     reasons = [one.policy and one.policy.reasons for one in told]
     assert reasons == [(str(len(to_json(one))),) for one in given]
@@ -89,7 +97,7 @@ def test_what_is_told_of_busted_itself_passes_unjudged_in_its_place() -> None:
     given = [numbered(1), coverage(), numbered(2)]
     engine = Denies()
 
-    told = decide(engine, lambda step: [step.take(one) for one in given] and None)
+    told = decide(engine, take_all(given))
 
     assert [one.id for one in told] == [one.id for one in given]
     assert told[1] == coverage()

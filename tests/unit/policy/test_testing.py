@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from busted.policy.sources import PolicyError
-from busted.policy.testing import Lines, Report, covered, run
+from busted.policy.testing import TEST_SECONDS, Lines, Report, covered, run
 
 POLICY = """\
 package busted
@@ -30,10 +30,13 @@ def directory(tmp_path: Path) -> Path:
 
 
 def run_with(
-    directory: Path, rules: str, name: str = "models_test.rego", **options: float
+    directory: Path,
+    rules: str,
+    name: str = "models_test.rego",
+    seconds: float = TEST_SECONDS,
 ) -> Report:
     (directory / name).write_text(HEAD + rules)
-    return run(directory, **options)
+    return run(directory, seconds=seconds)
 
 
 def results(report: Report) -> dict[str, str]:
