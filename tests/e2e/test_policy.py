@@ -90,6 +90,7 @@ def test_what_policy_denies_is_told_with_its_reason_and_rule(
     # Policy saw the text that nobody else does.
     assert "user_message" not in events[2]["action"]
     assert monitor.lost == {}
+    assert monitor.stderr == []
 
     lines = [json.loads(line) for line in log.read_text().splitlines()]
     logged = {line["event"]: line["id"] for line in lines if line["type"] == "decision"}

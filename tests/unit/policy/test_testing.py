@@ -1,6 +1,5 @@
 import faulthandler
 import re
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -145,7 +144,7 @@ def quiet_crash() -> Iterator[None]:
     # pytest has every process tell where it died; ours is meant to.
     faulthandler.disable()
     yield
-    faulthandler.enable(sys.__stderr__)
+    faulthandler.enable(2)
 
 
 @pytest.mark.usefixtures("quiet_crash")

@@ -242,8 +242,8 @@ def test_colour_wraps_whole_lines_only_when_asked() -> None:
         (PolicyDecision(decision="deny", reasons=("too dear",)), " => deny too dear"),
         (PolicyDecision(decision="deny", reasons=("a", "b", "c")), " => deny a (and 2 more)"),
         (
-            PolicyDecision(decision="deny", error="no decision in time"),
-            " => deny no decision in time",
+            PolicyDecision(decision="deny", error="late"),
+            " => deny late",
         ),
         (PolicyDecision(decision="deny", enforced="after_send"), " => deny after send"),
         (PolicyDecision(decision="deny", reasons=("\x1b[2J",)), " => deny \\x1b[2J"),
