@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from busted.cli.main import main
-from busted.cli.policy import COMMANDS
+from busted.cli.policy import policy as group
 from busted.cli.policy_coverage import ranges
 from busted.events import to_json
 from tests.recordings import exchange, record
@@ -62,7 +62,7 @@ def lines(result: Result) -> list[Any]:
     return [json.loads(line) for line in result.stdout.splitlines()]
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", group.commands)
 def test_every_command_in_the_table_exists_and_has_help(name: str) -> None:
     assert run(name, "--help").stdout.startswith(f"Usage: busted policy {name}")
 
