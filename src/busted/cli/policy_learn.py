@@ -30,7 +30,8 @@ class LearnError(Exception):
 )
 @config_option
 def command(files: tuple[Path, ...], output: Path | None, tables: Tables) -> None:
-    """Write a policy that allows, by agent, what recordings or JSON lines of events show.
+    """Write a policy that allows, by agent, what recordings, histories or events as JSON lines
+    show.
 
     That is providers, models, hosts, MCP servers and tools. Everything else is denied; look at the
     table before you use it.
