@@ -259,6 +259,13 @@ def refused(modules: list[syntax.Module]) -> list[Problem]:
                 message = f"there is no function {name} here"
             problems.append(Problem(m.name, *m.place(at), "error", message))
         problems += (
+            Problem(
+                m.name, *m.place(rule.start), "error", "a set below a variable is not supported"
+            )
+            for rule in m.rules
+            if rule.is_set and None in rule.path
+        )
+        problems += (
             Problem(m.name, *m.place(at), "error", "_ is unsafe in what `not` stands before")
             for at in syntax.unsafe_negations(m)
         )
