@@ -100,7 +100,7 @@ class Compiled:
         if problems:
             raise PolicyError(tuple(problems))
         self._texts = {m.name: m.text.decode() for m in parsed}
-        modules = [m for m in parsed if not Source(m.name, "").is_test]
+        modules = [m for m in parsed if not m.is_test]
         self._prepared = {m.name: prepared(m) for m in modules}
         groups = deciding(modules)
         if not groups:

@@ -55,6 +55,11 @@ class Module(msgspec.Struct, frozen=True):
     imports: dict[str, tuple[str, ...]]
     rules: tuple[Rule, ...]
 
+    @property
+    def is_test(self) -> bool:
+        """Whether it only tests others."""
+        return self.name.endswith("_test.rego")
+
     def place(self, start: int) -> tuple[int, int]:
         """Return line and column of a byte, both from 1."""
         return place(self.text, start)
