@@ -36,6 +36,10 @@ class Type(enum.IntEnum):
     PROCESS_EXEC = 30
     PROCESS_FORK = 31
 
+    FILE_ACCESS = 40
+    FILE_DATA = 41
+    FILE_BYTES = 42
+
 
 class Direction(enum.IntEnum):
     """`enum direction`: what the process did with the bytes."""
@@ -61,6 +65,17 @@ class LostPlace(enum.IntEnum):
     RECORDS = 5
     SOCKET_TABLE = 6
     PROCESS_TABLE = 7
+    FILE_DATA = 8
+    FILE_RECORDS = 9
+
+
+class FileOperation(enum.IntEnum):
+    """`enum file_operation`: what was done with a name."""
+
+    OPEN = 0
+    UNLINK = 1
+    RENAME = 2
+    RENAMED_TO = 3
 
 
 class Layout:
@@ -101,6 +116,20 @@ PROCESS_EXEC = Layout(
 )
 PROCESS_FORK = Layout("process_fork", _RECORD + "parent_start_ns Q ppid I agent I")
 RUNNING_PROCESS = Layout("running_process", "start_ns Q parent_start_ns Q pid I ppid I comm 16s")
+_FILE = _RECORD + "file Q since_ns Q "
+FILE_ACCESS = Layout(
+    "file_access",
+    _FILE + "cgroup_id Q tid I ppid I uid I gid I result i flags I parts_length I operation B "
+    "complete B inherited B unused x comm 16s name 256s parts 1280s",
+)
+FILE_DATA = Layout(
+    "file_data",
+    _FILE + "offset Q call_bytes Q length I direction B unused 3x comm 16s",
+)
+# `bytes` is an array of two; its second half has no name of its own in C.
+FILE_BYTES = Layout("file_bytes", _FILE + "bytes 16s comm 16s")
+FILE_SETTINGS = Layout("file_settings", "max_file_bytes Q all I monitor_pid I")
+DIRECTORY = Layout("directory", "inode Q device I unused 4x")
 SETTINGS = Layout("settings", "max_call_bytes Q monitor_pid I unused 4x")
 CONNECTION_ID = Layout("connection_id", "connection Q pid I pad 4x")
 JUDGEMENT = Layout("judgement", "since_ns Q verdict Q")
@@ -116,6 +145,10 @@ LAYOUTS = (
     PROCESS_EXEC,
     PROCESS_FORK,
     RUNNING_PROCESS,
+    FILE_ACCESS,
+    FILE_DATA,
+    FILE_BYTES,
+    FILE_SETTINGS,
     SETTINGS,
     CONNECTION_ID,
     JUDGEMENT,
@@ -271,8 +304,66 @@ class RunningProcess(msgspec.Struct, frozen=True):
     comm: bytes
 
 
+class FileKey(NamedTuple):
+    """One open file, however many descriptors lead to it; 0 and 0 where none is."""
+
+    file: int
+    since_ns: int
+
+
+class FileAccess(msgspec.Struct, frozen=True):
+    """A file was opened, unlinked or renamed, or that was refused: then `error` is the errno.
+
+    `path` is absolute unless `truncated`, which says that parts at its beginning are missing. It
+    may have `.`, `..` and links in it where the file itself was not there to ask.
+    """
+
+    key: ProcessKey
+    time_ns: int
+    file: FileKey
+    operation: FileOperation
+    path: bytes
+    truncated: bool
+    flags: int
+    error: int
+    inherited: bool
+    tid: int
+    ppid: int
+    uid: int
+    gid: int
+    cgroup_id: int
+    comm: bytes
+
+
+class FileData(msgspec.Struct, frozen=True):
+    """A piece of what one call read from a file or wrote to it; the call moved `call_bytes`."""
+
+    key: ProcessKey
+    time_ns: int
+    file: FileKey
+    direction: Direction
+    offset: int
+    call_bytes: int
+    comm: bytes
+    data: bytes
+
+
+class FileBytes(msgspec.Struct, frozen=True):
+    """How many bytes of a file were read and written so far, when a descriptor was closed."""
+
+    key: ProcessKey
+    time_ns: int
+    file: FileKey
+    written: int
+    read: int
+    comm: bytes
+
+
 TlsRecord = TlsOpen | TlsName | TlsData | TlsClose
-Record = TlsRecord | ProcessExit | DnsMessage | ClientHello | ProcessExec | ProcessFork
+FileRecord = FileAccess | FileData | FileBytes
+Record = (
+    TlsRecord | ProcessExit | DnsMessage | ClientHello | ProcessExec | ProcessFork | FileRecord
+)
 
 _DIRECTIONS = (Direction.WRITE, Direction.READ)
 
@@ -398,6 +489,67 @@ def _process_fork(raw: bytes) -> ProcessFork:
     return ProcessFork(ProcessKey(pid, start_ns), time_ns, ProcessKey(ppid, parent_start_ns), agent)
 
 
+def _file_access(raw: bytes) -> FileAccess:
+    (
+        _, _, pid, time_ns, start_ns, file, since_ns, cgroup_id, tid, ppid, uid, gid,
+        result, flags, parts_length, operation, complete, inherited, comm, name, parts,
+    ) = FILE_ACCESS.unpack_from(raw)  # fmt: skip
+    # From the last part to the first, each ended by NUL.
+    path = b"/".join(reversed(parts[:parts_length].split(b"\0")[:-1]))
+    name = name.split(b"\0", 1)[0]
+    if complete:
+        path = b"/" + path
+    if name:
+        # What follows a slash is absolute, as open(2) takes it.
+        path = name if name.startswith(b"/") else path.rstrip(b"/") + b"/" + name
+    return FileAccess(
+        ProcessKey(pid, start_ns),
+        time_ns,
+        FileKey(file, since_ns),
+        FileOperation(operation),
+        path,
+        not complete or len(name) == MAX_PATH - 1,
+        flags,
+        -min(result, 0),
+        bool(inherited),
+        tid,
+        ppid,
+        uid,
+        gid,
+        cgroup_id,
+        comm.split(b"\0", 1)[0],
+    )
+
+
+def _file_data(raw: bytes) -> FileData:
+    (
+        _, _, pid, time_ns, start_ns, file, since_ns, offset, call_bytes, length, direction, comm,
+    ) = FILE_DATA.unpack_from(raw)  # fmt: skip
+    return FileData(
+        ProcessKey(pid, start_ns),
+        time_ns,
+        FileKey(file, since_ns),
+        _DIRECTIONS[direction],
+        offset,
+        call_bytes,
+        comm.split(b"\0", 1)[0],
+        _following(raw, FILE_DATA, length),
+    )
+
+
+def _file_bytes(raw: bytes) -> FileBytes:
+    _, _, pid, time_ns, start_ns, file, since_ns, counts, comm = FILE_BYTES.unpack_from(raw)
+    written, read = struct.unpack("<2Q", counts)
+    return FileBytes(
+        ProcessKey(pid, start_ns),
+        time_ns,
+        FileKey(file, since_ns),
+        written,
+        read,
+        comm.split(b"\0", 1)[0],
+    )
+
+
 def running_processes(raw: bytes) -> list[RunningProcess]:
     """Read what the iterator over all processes gives."""
     return [
@@ -426,4 +578,7 @@ _DECODERS: dict[int, Callable[[bytes], Record]] = {
     Type.CLIENT_HELLO: _client_hello,
     Type.PROCESS_EXEC: _process_exec,
     Type.PROCESS_FORK: _process_fork,
+    Type.FILE_ACCESS: _file_access,
+    Type.FILE_DATA: _file_data,
+    Type.FILE_BYTES: _file_bytes,
 }

@@ -1,0 +1,603 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Files: what AI agents open, read, write, rename and unlink, and who touches sensitive files.
+ *
+ * Tracepoints at the entry and the end of system calls, which every kernel has. They cost every
+ * system call of the host a few hundred instructions of the kernel's own, so they are attached
+ * only where the operator asks for files; a call that is not in the table ends after comparisons,
+ * one of a process that is no agent's after one look-up. Of processes that are no agents' only
+ * opening, renaming and unlinking is looked at, and only by the words in the path that they give.
+ *
+ * A path is told as the kernel has it, from the file's own name up to the root, so that neither
+ * links nor a working directory hide it. Bytes are counted in the kernel by open file, which is
+ * the same however its descriptor was copied or inherited, and told when a descriptor is closed.
+ * Content is told up to a limit a call and a limit a file.
+ *
+ * Left out: io_uring, mmap, 32-bit processes, and content past the first buffer of readv and
+ * writev or moved by sendfile and copy_file_range, which is counted.
+ */
+#include "common.h"
+#include "syscalls.h"
+#include "words.h"
+
+char LICENSE[] SEC("license") = "GPL";
+
+/* Set by user space before loading. */
+const volatile struct file_settings settings = { .max_file_bytes = 64 << 10 };
+
+#define MAX_PARTS 32
+/* Descriptors that are looked at when a process ends or closes a range of them. */
+#define MAX_DESCRIPTORS 256
+
+/* fcntl.h */
+#define AT_FDCWD -100
+#define O_CREAT_WRONLY_TRUNC 01101
+/* stat.h */
+#define S_IFMT 0170000
+#define S_IFREG 0100000
+/* arch/x86/include/asm/thread_info.h: the current system call is a 32-bit one */
+#define TS_COMPAT 2
+/* linux/magic.h: what looks like files and is the kernel's own state */
+#define PROC_SUPER_MAGIC 0x9fa0
+#define SYSFS_MAGIC 0x62656572
+#define CGROUP2_SUPER_MAGIC 0x63677270
+#define DEBUGFS_MAGIC 0x64626720
+#define TRACEFS_MAGIC 0x74726163
+
+/* Hashes of parts of names that may be sensitive (hash_word() in records.py). */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 4096);
+	__type(key, __u64);
+	__type(value, __u8);
+} file_words SEC(".maps");
+
+struct directory {
+	__u64 inode;
+	__u32 device;
+	__u32 unused;
+};
+
+/* Directories whose files are of no interest, as libraries are. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1024);
+	__type(key, struct directory);
+	__type(value, __u8);
+} quiet_directories SEC(".maps");
+
+struct open_file {
+	__u64 since_ns;
+	__u64 inode; /* with the pointer: whether it is still the same file */
+	__u64 bytes[2];
+	__u64 told[2];
+	__u64 sent;
+	__u64 quiet;
+};
+
+/* By the address of struct file. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 16384);
+	__type(key, __u64);
+	__type(value, struct open_file);
+} open_files SEC(".maps");
+
+/* Whether a name may be sensitive, in the memory of the process or in the kernel's. Functions
+ * that are not static are verified once, and what they return is anything: so their many ways
+ * are not multiplied with those of their callers. */
+__noinline int is_sensitive(__u64 name, bool in_kernel)
+{
+	char text[MAX_PATH];
+	long length;
+
+	if (in_kernel)
+		length = bpf_probe_read_kernel_str(text, sizeof(text), (void *)name);
+	else
+		length = bpf_probe_read_user_str(text, sizeof(text), (void *)name);
+	return length > 0 && has_word(&file_words, text, length, true);
+}
+
+static __always_inline struct file *file_of(struct task_struct *task, __u32 descriptor)
+{
+	struct fdtable *table = BPF_CORE_READ(task, files, fdt);
+	struct file **files = BPF_CORE_READ(table, fd), *file = 0;
+
+	if (descriptor >= BPF_CORE_READ(table, max_fds))
+		return 0;
+	bpf_probe_read_kernel(&file, sizeof(file), files + descriptor);
+	return file;
+}
+
+__noinline int is_quiet(__u64 dentry)
+{
+	struct inode *inode = BPF_CORE_READ((struct dentry *)dentry, d_inode);
+	struct directory directory = { .inode = BPF_CORE_READ(inode, i_ino),
+				       .device = BPF_CORE_READ(inode, i_sb, s_dev) };
+
+	return bpf_map_lookup_elem(&quiet_directories, &directory) != 0;
+}
+
+/* Writes the parts of a path, the last one first; returns whether one of them is quiet. */
+static __noinline bool put_parts(struct file_access *record, struct path *path)
+{
+	__u64 in_mount = bpf_core_field_offset(struct mount, mnt);
+	struct mount *mount = (void *)BPF_CORE_READ(path, mnt) - in_mount, *above;
+	struct dentry *dentry = BPF_CORE_READ(path, dentry), *parent;
+	__u32 quiet = 0, used = 0;
+	long length;
+
+	for (int i = 0; i < MAX_PARTS; i++) {
+		if (dentry == BPF_CORE_READ(mount, mnt.mnt_root)) {
+			above = BPF_CORE_READ(mount, mnt_parent);
+			if (above == mount) {
+				record->complete = 1;
+				break;
+			}
+			dentry = BPF_CORE_READ(mount, mnt_mountpoint);
+			mount = above;
+			continue;
+		}
+		parent = BPF_CORE_READ(dentry, d_parent);
+		if (parent == dentry)
+			break;
+		if (used > MAX_PARTS_BYTES)
+			break;
+		length = bpf_probe_read_kernel_str(record->parts + used, MAX_PART,
+						   BPF_CORE_READ(dentry, d_name.name));
+		if (length <= 0)
+			break;
+		used += length;
+		dentry = parent;
+		quiet |= is_quiet((__u64)dentry);
+	}
+	record->parts_length = used;
+	return quiet;
+}
+
+static __always_inline void fill_file(struct file_header *header, enum record_type type,
+				      __u64 file, __u64 since_ns)
+{
+	fill_record(&header->record, type, bpf_get_current_pid_tgid() >> 32, process_start_ns());
+	header->file = file;
+	header->since_ns = since_ns;
+}
+
+static __always_inline bool is_followed(struct file *file)
+{
+	struct inode *inode = BPF_CORE_READ(file, f_inode);
+
+	if ((BPF_CORE_READ(inode, i_mode) & S_IFMT) != S_IFREG)
+		return false;
+	switch (BPF_CORE_READ(inode, i_sb, s_magic)) {
+	case PROC_SUPER_MAGIC:
+	case SYSFS_MAGIC:
+	case CGROUP2_SUPER_MAGIC:
+	case DEBUGFS_MAGIC:
+	case TRACEFS_MAGIC:
+		return false;
+	}
+	return true;
+}
+
+/* A file that was opened, or else a name, which names nothing or something else by now. */
+struct access {
+	struct file *file;
+	__u64 name; /* its address */
+	__s32 directory; /* descriptor of what the name is relative to, or AT_FDCWD */
+	__u32 flags;
+	__s32 result;
+	__u8 operation;
+	bool sensitive;
+	bool agent;
+	bool inherited;
+};
+
+static __always_inline struct path *path_of(struct task_struct *task, const struct access *access)
+{
+	struct fs_struct *fs = BPF_CORE_READ(task, fs);
+
+	if (access->file)
+		return &access->file->f_path;
+	if (access->directory == AT_FDCWD)
+		return &fs->pwd;
+	return &file_of(task, access->directory)->f_path;
+}
+
+/* An agent's file is remembered, to count its bytes. */
+static __always_inline void remember(struct file *file, __u64 since_ns, bool quiet)
+{
+	struct open_file opened = { .since_ns = since_ns, .quiet = quiet };
+	__u64 key = (__u64)file;
+
+	opened.inode = BPF_CORE_READ(file, f_inode, i_ino);
+	if (bpf_map_update_elem(&open_files, &key, &opened, BPF_ANY))
+		count_lost(LOST_FILE_RECORDS, 1);
+}
+
+static __noinline int report(void *ctx, struct task_struct *task, const struct access *access)
+{
+	struct file_access *record = reserve_record(sizeof(*record));
+	__u64 since_ns = access->file ? bpf_ktime_get_ns() : 0, ids = bpf_get_current_uid_gid();
+	bool quiet;
+
+	if (!record) {
+		count_lost(LOST_FILE_RECORDS, 1);
+		return 0;
+	}
+	fill_file(&record->header, RECORD_FILE_ACCESS, (__u64)access->file, since_ns);
+	record->cgroup_id = bpf_get_current_cgroup_id();
+	record->tid = bpf_get_current_pid_tgid();
+	record->ppid = BPF_CORE_READ(task, real_parent, tgid);
+	record->uid = ids;
+	record->gid = ids >> 32;
+	record->result = access->result;
+	record->flags = access->flags;
+	record->operation = access->operation;
+	record->inherited = access->inherited;
+	record->complete = 0;
+	record->unused[0] = 0;
+	BPF_CORE_READ_INTO(&record->comm, task, group_leader, comm);
+	__builtin_memset(record->name, 0, sizeof(record->name));
+	if (!access->file &&
+	    bpf_probe_read_user_str(record->name, sizeof(record->name), (void *)access->name) < 0)
+		count_lost(LOST_UNREADABLE, 1);
+	quiet = put_parts(record, path_of(task, access)) && !access->sensitive;
+	if (access->file && access->agent)
+		remember(access->file, since_ns, quiet);
+	if (quiet)
+		discard_record(record);
+	else
+		submit_record(ctx, record);
+	return 0;
+}
+
+static __always_inline bool is_own(void)
+{
+	return bpf_get_current_pid_tgid() >> 32 == settings.monitor_pid;
+}
+
+/* A call that took one name, or two; the second is that of a rename. */
+static __always_inline int name_call_done(void *ctx, struct task_struct *task, struct access *access,
+					  __u64 second, __s32 second_directory)
+{
+	access->agent = current_agent();
+	access->sensitive = is_sensitive(access->name, false) ||
+			    (second && is_sensitive(second, false));
+	/* What failed is told of sensitive files only: programs look for files in many places. */
+	if (!access->sensitive && (access->result < 0 || !access->agent || !settings.all))
+		return 0;
+	if (is_own())
+		return 0;
+	if (access->operation == FILE_OPEN && access->result >= 0) {
+		access->file = file_of(task, access->result);
+		if (!access->file || !is_followed(access->file))
+			return 0;
+	}
+	for (int i = 0; i < 2; i++) {
+		report(ctx, task, access);
+		if (!second)
+			break;
+		access->operation = FILE_RENAMED_TO;
+		access->name = second;
+		access->directory = second_directory;
+		second = 0;
+	}
+	return 0;
+}
+
+/* The file, if it is one whose bytes are told. */
+static __always_inline struct open_file *find_file(void *ctx, struct task_struct *task,
+						   struct file *file)
+{
+	struct access access = { .file = file, .agent = true, .inherited = true };
+	struct open_file *known;
+	__u64 key = (__u64)file;
+
+	known = bpf_map_lookup_elem(&open_files, &key);
+	if (known && known->inode == BPF_CORE_READ(file, f_inode, i_ino))
+		return known->quiet ? 0 : known;
+	if (!is_followed(file))
+		return 0;
+	/* Opened before the agent was one, or by whoever started it. */
+	access.sensitive = is_sensitive(
+		(__u64)BPF_CORE_READ(file, f_path.dentry, d_name.name), true);
+	if (access.sensitive || settings.all)
+		report(ctx, task, &access);
+	else
+		remember(file, 0, true);
+	known = bpf_map_lookup_elem(&open_files, &key);
+	return known && !known->quiet ? known : 0;
+}
+
+struct piece {
+	__u64 file;
+	__u64 since_ns;
+	__u64 buffer;
+	__u64 offset;
+	__u64 bytes;
+	__u64 direction;
+};
+
+/* A reservation must have a constant size, so `room` is a constant at each place of call. */
+static __always_inline void send_data(void *ctx, const __u64 room, struct task_struct *task,
+				      const struct piece *piece, __u64 length)
+{
+	struct file_data *record = reserve_record(sizeof(*record) + room);
+
+	if (!record) {
+		count_lost(LOST_FILE_DATA, length);
+		return;
+	}
+	fill_file(&record->header, RECORD_FILE_DATA, piece->file, piece->since_ns);
+	record->offset = piece->offset;
+	record->call_bytes = piece->bytes;
+	record->direction = piece->direction;
+	__builtin_memset(record->unused, 0, sizeof(record->unused));
+	BPF_CORE_READ_INTO(&record->comm, task, group_leader, comm);
+	/* Keeps the compiler from proving the bound away that the verifier wants to see. */
+	barrier_var(length);
+	if (length > room)
+		length = room;
+	record->length = length;
+	if (bpf_probe_read_user(record + 1, length, (void *)piece->buffer)) {
+		discard_record(record);
+		count_lost(LOST_FILE_DATA, length);
+		return;
+	}
+	submit_record(ctx, record);
+}
+
+/* What a call moved. `buffer` is 0 where the bytes are nowhere in the memory of the process, and
+ * `offset` negative where it is the file's own. */
+struct move {
+	__u64 buffer;
+	__u64 room;
+	__s64 offset;
+	__s64 bytes;
+	__u32 descriptor;
+	enum direction direction;
+};
+
+static __noinline int moved(void *ctx, struct task_struct *task, const struct move *move)
+{
+	struct file *file = file_of(task, move->descriptor);
+	struct piece piece = { .buffer = move->buffer, .bytes = move->bytes };
+	struct open_file *known;
+	__u64 length;
+
+	known = file ? find_file(ctx, task, file) : 0;
+	if (!known)
+		return 0;
+	piece.file = (__u64)file;
+	piece.direction = move->direction & 1;
+	__sync_fetch_and_add(&known->bytes[piece.direction], move->bytes);
+	if (!move->buffer || known->sent >= settings.max_file_bytes)
+		return 0;
+	length = settings.max_file_bytes - known->sent;
+	if (length > move->bytes)
+		length = move->bytes;
+	if (length > move->room)
+		length = move->room;
+	if (length > MAX_FILE_DATA)
+		length = MAX_FILE_DATA;
+	known->sent += length;
+	piece.since_ns = known->since_ns;
+	piece.offset = move->offset < 0 ? BPF_CORE_READ(file, f_pos) - move->bytes : move->offset;
+	if (length <= 256)
+		send_data(ctx, 256, task, &piece, length);
+	else if (length <= 2048)
+		send_data(ctx, 2048, task, &piece, length);
+	else
+		send_data(ctx, MAX_FILE_DATA, task, &piece, length);
+	return 0;
+}
+
+/* struct iovec */
+struct buffer {
+	__u64 base;
+	__u64 length;
+};
+
+/* Tells how much was moved, where that has changed since it was told. */
+static __always_inline int report_bytes(void *ctx, struct task_struct *task, __u32 descriptor)
+{
+	__u64 file = (__u64)file_of(task, descriptor);
+	struct open_file *known = bpf_map_lookup_elem(&open_files, &file);
+	struct file_bytes *record;
+
+	if (!known || (known->bytes[0] == known->told[0] && known->bytes[1] == known->told[1]))
+		return 0;
+	record = reserve_record(sizeof(*record));
+	if (!record) {
+		count_lost(LOST_FILE_RECORDS, 1);
+		return 0;
+	}
+	known->told[0] = known->bytes[0];
+	known->told[1] = known->bytes[1];
+	fill_file(&record->header, RECORD_FILE_BYTES, file, known->since_ns);
+	record->bytes[0] = known->told[0];
+	record->bytes[1] = known->told[1];
+	BPF_CORE_READ_INTO(&record->comm, task, group_leader, comm);
+	submit_record(ctx, record);
+	return 0;
+}
+
+static __noinline int report_all_bytes(void *ctx, struct task_struct *task)
+{
+	__u32 number = BPF_CORE_READ(task, files, fdt, max_fds);
+
+	for (__u32 i = 0; i < MAX_DESCRIPTORS && i < number; i++)
+		report_bytes(ctx, task, i);
+	return 0;
+}
+
+static __always_inline bool is_compat(struct task_struct *task)
+{
+	return bpf_core_field_exists(task->thread_info.status) &&
+	       BPF_CORE_READ(task, thread_info.status) & TS_COMPAT;
+}
+
+#define ARGUMENT(n) PT_REGS_PARM##n##_CORE_SYSCALL(registers)
+
+/* What is gone when the call is done: the file behind a descriptor. dup2() closes its target. */
+SEC("?tp_btf/sys_enter")
+int BPF_PROG(file_closed, struct pt_regs *registers, long number)
+{
+	struct task_struct *task;
+
+	if (number != CALL_CLOSE && number != CALL_DUP2 && number != CALL_DUP3 &&
+	    number != CALL_CLOSE_RANGE)
+		return 0;
+	task = (void *)bpf_get_current_task();
+	if (!current_agent() || is_compat(task))
+		return 0;
+	if (number == CALL_CLOSE_RANGE)
+		return report_all_bytes(ctx, task);
+	return report_bytes(ctx, task, number == CALL_CLOSE ? ARGUMENT(1) : ARGUMENT(2));
+}
+
+/* What the arguments of a call mean. */
+enum {
+	NAMES = 1,            /* it takes a name */
+	OPERATION = 3 << 1,   /* enum file_operation */
+	AT = 1 << 3,          /* the name is the second argument, its directory the first */
+	FLAGS_THIRD = 1 << 4, /* the flags are the third argument */
+	FLAGS_BEHIND = 1 << 5, /* the third argument points to them */
+	FLAGS_SECOND = 1 << 6,
+	CREATES = 1 << 7,
+	SECOND = 1 << 8,      /* a second name follows */
+	MOVES = 1 << 9,       /* it takes a descriptor and moves bytes */
+	READS = 1 << 10,
+	OFFSET = 1 << 11,     /* the fourth argument says where in the file */
+	VECTOR = 1 << 12,     /* the second argument points to struct iovec */
+	TWO_FILES = 1 << 13,  /* from one file to another */
+	THIRD_FILE = 1 << 14, /* the other one is the third argument, not the second */
+};
+
+__noinline __u32 meaning_of(__u32 call)
+{
+	switch (call) {
+	case CALL_CREAT:
+		return NAMES | CREATES;
+	case CALL_OPEN:
+		return NAMES | FLAGS_SECOND;
+	case CALL_OPENAT:
+		return NAMES | AT | FLAGS_THIRD;
+	case CALL_OPENAT2:
+		return NAMES | AT | FLAGS_BEHIND;
+	case CALL_UNLINK:
+		return NAMES | FILE_UNLINK << 1;
+	case CALL_UNLINKAT:
+		return NAMES | FILE_UNLINK << 1 | AT;
+	case CALL_RENAME:
+		return NAMES | FILE_RENAME << 1 | SECOND;
+	case CALL_RENAMEAT:
+	case CALL_RENAMEAT2:
+		return NAMES | FILE_RENAME << 1 | SECOND | AT;
+	case CALL_READ:
+		return MOVES | READS;
+	case CALL_WRITE:
+		return MOVES;
+	case CALL_PREAD:
+		return MOVES | READS | OFFSET;
+	case CALL_PWRITE:
+		return MOVES | OFFSET;
+	case CALL_READV:
+		return MOVES | READS | VECTOR;
+	case CALL_WRITEV:
+		return MOVES | VECTOR;
+	case CALL_PREADV:
+	case CALL_PREADV2:
+		return MOVES | READS | VECTOR | OFFSET;
+	case CALL_PWRITEV:
+	case CALL_PWRITEV2:
+		return MOVES | VECTOR | OFFSET;
+	case CALL_SENDFILE:
+		return MOVES | TWO_FILES;
+	case CALL_COPY_FILE_RANGE:
+		return MOVES | READS | TWO_FILES | THIRD_FILE;
+	default:
+		return 0;
+	}
+}
+
+/* One or the other without a branch, so that the verifier has one way to follow. */
+static __always_inline __u64 choose(__u32 meaning, __u32 flag, __u64 yes, __u64 no)
+{
+	__u64 mask = -(__u64)!!(meaning & flag);
+
+	return (yes & mask) | (no & ~mask);
+}
+
+static __always_inline int names(void *ctx, struct task_struct *task, struct pt_regs *registers,
+				 __u32 meaning, __s64 result)
+{
+	struct access access = { .result = result, .operation = (meaning & OPERATION) >> 1 };
+	__u64 flags = choose(meaning, FLAGS_THIRD, ARGUMENT(3), ARGUMENT(2));
+
+	access.name = choose(meaning, AT, ARGUMENT(2), ARGUMENT(1));
+	access.directory = choose(meaning, AT, ARGUMENT(1), AT_FDCWD);
+	if (meaning & CREATES)
+		flags = O_CREAT_WRONLY_TRUNC;
+	if (meaning & FLAGS_BEHIND) /* the first field of struct open_how */
+		bpf_probe_read_user(&flags, sizeof(flags), (void *)ARGUMENT(3));
+	access.flags = access.operation == FILE_OPEN ? flags : 0;
+	return name_call_done(ctx, task, &access,
+			      choose(meaning, SECOND,
+				     choose(meaning, AT, ARGUMENT(4), ARGUMENT(2)), 0),
+			      choose(meaning, AT, ARGUMENT(3), AT_FDCWD));
+}
+
+static __always_inline int moves(void *ctx, struct task_struct *task, struct pt_regs *registers,
+				 __u32 meaning, __s64 bytes)
+{
+	struct move move = { .descriptor = ARGUMENT(1), .room = bytes, .bytes = bytes };
+	struct buffer first = {};
+
+	move.direction = !!(meaning & READS);
+	move.buffer = choose(meaning, TWO_FILES, 0, ARGUMENT(2));
+	move.offset = choose(meaning, OFFSET, ARGUMENT(4), -1);
+	if (meaning & VECTOR) {
+		bpf_probe_read_user(&first, sizeof(first), (void *)move.buffer);
+		move.buffer = first.base;
+		move.room = first.length;
+	}
+	for (int i = 0; i < 2; i++) {
+		moved(ctx, task, &move);
+		if (!(meaning & TWO_FILES))
+			break;
+		move.descriptor = choose(meaning, THIRD_FILE, ARGUMENT(3), ARGUMENT(2));
+		move.direction = !move.direction;
+	}
+	return 0;
+}
+
+SEC("?tp_btf/sys_exit")
+int BPF_PROG(file_named, struct pt_regs *registers, long result)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+	__u32 meaning = meaning_of(call_of(registers));
+
+	if (!(meaning & NAMES) || is_compat(task))
+		return 0;
+	return names(ctx, task, registers, meaning, result);
+}
+
+SEC("?tp_btf/sys_exit")
+int BPF_PROG(file_moved, struct pt_regs *registers, long result)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+	__u32 meaning = meaning_of(call_of(registers));
+
+	if (!(meaning & MOVES) || result <= 0 || !current_agent() || is_compat(task))
+		return 0;
+	return moves(ctx, task, registers, meaning, result);
+}
+
+SEC("?tp_btf/sched_process_exit")
+int BPF_PROG(files_ended, struct task_struct *task)
+{
+	if (task->signal->live.counter == 0 && current_agent())
+		report_all_bytes(ctx, task);
+	return 0;
+}
