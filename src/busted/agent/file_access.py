@@ -1,0 +1,262 @@
+"""What agents do with files, and who touches sensitive ones: records of files to events.
+
+The kernel side reports a superset, by words; here the whole path decides. Of an open file the
+bytes are told when a descriptor of it is closed, with its content if it is text.
+
+Content is told in one piece, from its beginning up to the first gap: a piece whose beginning is
+missing could begin within a secret, where nothing would know it for one. For the same reason it
+is told when the file is closed, not as it comes. What was read from the middle of a file has no
+beginning and is counted only.
+
+Pure: no I/O, no clock. Left out: what was open already when nobody had read from it before the
+agent did; mappings of files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Literal
+
+import msgspec
+
+from busted import events
+from busted.agent.clock import Clock
+from busted.agent.process_tree import text
+from busted.agent.told import Told
+from busted.classifier import pii
+from busted.enrich.sensitive import SensitiveFiles, is_quiet
+from busted.records import (
+    Direction,
+    FileAccess,
+    FileBytes,
+    FileData,
+    FileKey,
+    FileOperation,
+    ProcessKey,
+)
+
+Mode = Literal["sensitive", "all"]
+
+# As many as a few agents have open at once; each may hold as much content as the kernel side
+# sends of a file in both directions.
+MAX_OPEN = 1024
+
+# asm-generic/fcntl.h, in octal as it stands there.
+_ACCESS_MODES = {0o0: "read", 0o1: "write", 0o2: "read_write"}
+_FLAGS = {
+    0o100: "create",
+    0o200: "exclusive",
+    0o1000: "truncate",
+    0o2000: "append",
+    0o20000000: "temporary",
+    0o10000000: "path",
+}
+_O_ACCMODE = 0o3
+_DIRECTIONS: dict[Direction, Literal["read", "write"]] = {
+    Direction.READ: "read",
+    Direction.WRITE: "write",
+}
+
+
+class _Moved:
+    """What was read from an open file, or what was written to it."""
+
+    def __init__(self) -> None:
+        self.content = bytearray()
+        self.begins: int | None = None  # where in the file the content begins
+        self.ended = False  # a gap follows the content
+        self.told = 0  # bytes that an event has told
+
+    def take(self, record: FileData) -> None:
+        if self.begins is None:
+            self.begins = record.offset
+            # Reading may begin anywhere; what is written is whole wherever it goes.
+            self.ended = record.direction == Direction.READ and record.offset > 0
+        if not self.ended and record.offset == self.begins + len(self.content):
+            self.content += record.data
+            self.ended = len(record.data) < record.call_bytes
+        else:
+            self.ended = True
+
+
+class _Open:
+    """An open file."""
+
+    def __init__(self, opened: FileAccess, process: events.Process, category: str | None) -> None:
+        self.opened, self.process, self.category = opened, process, category
+        self.path = text(opened.path)
+        self.moved = {Direction.READ: _Moved(), Direction.WRITE: _Moved()}
+
+
+class Files:
+    """The open files, bounded, and what is told of them."""
+
+    def __init__(
+        self,
+        mode: Mode,
+        sensitive: SensitiveFiles,
+        is_agent: Callable[[ProcessKey], bool],
+        clock: Clock,
+        max_open: int = MAX_OPEN,
+    ) -> None:
+        """`forgotten` counts files that had to make room for others before they were closed."""
+        self._mode, self._sensitive, self._is_agent = mode, sensitive, is_agent
+        self._clock, self._max = clock, max_open
+        self._open: dict[FileKey, _Open] = {}
+        self._renamed: dict[int, FileAccess] = {}
+        self.forgotten = 0
+
+    def access(self, record: FileAccess) -> Iterator[Told]:
+        """Take an access; yield what it tells."""
+        if record.operation == FileOperation.RENAME:
+            self._renamed[record.tid] = record
+            return
+        if record.operation == FileOperation.RENAMED_TO:
+            old = self._renamed.pop(record.tid, None)
+            if old is not None and old.key == record.key:
+                yield from self._name(old, "rename", text(record.path))
+        elif record.operation == FileOperation.UNLINK:
+            yield from self._name(record, "unlink")
+        else:
+            yield from self._opened(record)
+
+    def data(self, record: FileData) -> Iterator[Told]:
+        """Take a piece of content; it is told when the file is closed."""
+        known = self._open.get(record.file)
+        if known is not None:
+            known.moved[record.direction].take(record)
+        return iter(())
+
+    def bytes(self, record: FileBytes) -> Iterator[Told]:
+        """Take how much was moved; yield that, and the content."""
+        known = self._open.get(record.file)
+        if known is None:
+            return
+        for direction, count in ((Direction.READ, record.read), (Direction.WRITE, record.written)):
+            yield from self._content(known, direction, count, record.time_ns)
+        yield self._told(
+            known.opened,
+            record.time_ns,
+            known.process,
+            events.FileAccess(
+                path=known.path,
+                operation="close",
+                category=known.category,
+                bytes_read=record.read,
+                bytes_written=record.written,
+                truncated=known.opened.truncated,
+            ),
+        )
+
+    def ended(self, process: ProcessKey, now_ns: int) -> Iterator[Told]:
+        """Yield the content that a process had read and written when it ended, and forget it."""
+        for file in [file for file, known in self._open.items() if known.opened.key == process]:
+            yield from self._forget(file, now_ns)
+
+    def close(self, now_ns: int) -> Iterator[Told]:
+        """Yield what is untold of all files: the monitor stops."""
+        for file in list(self._open):
+            yield from self._forget(file, now_ns)
+
+    def _opened(self, record: FileAccess) -> Iterator[Told]:
+        path = text(record.path)
+        category = self._sensitive.category(path)
+        agent = self._is_agent(record.key)
+        if category is None and (not agent or self._mode == "sensitive" or is_quiet(path)):
+            return
+        process = _process(record, self._clock)
+        yield self._told(
+            record,
+            record.time_ns,
+            process,
+            events.FileAccess(
+                path=path,
+                operation="open",
+                mode=None if record.inherited else _ACCESS_MODES.get(record.flags & _O_ACCMODE),
+                flags=_flags(record),
+                category=category,
+                error=record.error or None,
+                truncated=record.truncated,
+            ),
+        )
+        if agent and not record.error:
+            if len(self._open) >= self._max:
+                self.forgotten += 1
+                yield from self._forget(next(iter(self._open)), record.time_ns)
+            self._open[record.file] = _Open(record, process, category)
+
+    def _name(
+        self, record: FileAccess, operation: Literal["unlink", "rename"], new: str | None = None
+    ) -> Iterator[Told]:
+        path = text(record.path)
+        category = self._sensitive.category(path)
+        if category is None and new is not None:
+            category = self._sensitive.category(new)
+        agent = self._is_agent(record.key)
+        if category is None and (not agent or self._mode == "sensitive" or is_quiet(path)):
+            return
+        yield self._told(
+            record,
+            record.time_ns,
+            _process(record, self._clock),
+            events.FileAccess(
+                path=path,
+                new_path=new,
+                operation=operation,
+                category=category,
+                error=record.error or None,
+                truncated=record.truncated,
+            ),
+        )
+
+    def _forget(self, file: FileKey, now_ns: int) -> Iterator[Told]:
+        known = self._open.pop(file)
+        for direction, moved in known.moved.items():
+            yield from self._content(known, direction, moved.told + len(moved.content), now_ns)
+
+    def _content(
+        self, known: _Open, direction: Direction, count: int, time_ns: int
+    ) -> Iterator[Told]:
+        moved = known.moved[direction]
+        if count <= moved.told or moved.begins is None:
+            return
+        content, moved.content = bytes(moved.content), bytearray()
+        # What has no bytes that text has not is text; it may be cut within a character.
+        said = None if b"\0" in content or not content else text(content)
+        action = events.FileData(
+            path=known.path,
+            direction=_DIRECTIONS[direction],
+            offset=moved.begins,
+            content=said,
+            category=known.category,
+            bytes=count - moved.told,
+            truncated=len(content) < count - moved.told,
+            pii=pii.find(said) if said else (),
+        )
+        moved.told = count
+        # More may be moved after this: it has no beginning of its own.
+        moved.ended = True
+        yield self._told(known.opened, time_ns, known.process, action)
+
+    def _told(
+        self, record: FileAccess, time_ns: int, process: events.Process, action: events.Action
+    ) -> Told:
+        return Told(time_ns, record.key, process, action)
+
+
+def _flags(record: FileAccess) -> tuple[str, ...]:
+    flags = tuple(name for flag, name in _FLAGS.items() if record.flags & flag)
+    return ("inherited", *flags) if record.inherited else flags
+
+
+def _process(record: FileAccess, clock: Clock) -> events.Process:
+    return events.Process(
+        pid=record.key.pid,
+        name=text(record.comm),
+        tid=record.tid,
+        ppid=record.ppid,
+        uid=record.uid,
+        gid=record.gid,
+        start_time=clock.start_time(record.key.start_ns),
+        cgroup_id=str(record.cgroup_id),
+    )
