@@ -8,10 +8,11 @@ SHELL := /bin/bash
 PYTHON := .venv/bin/python
 ARGS ?=
 TESTS ?=
+KERNELS ?=
 PREFIX ?= /usr/local
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build build-ebpf lock clean run demo test test-fast check lint typecheck fmt bench \
+.PHONY: help setup build build-ebpf lock clean run demo test test-fast check lint typecheck fmt vm-test bench \
 	docs wheel version-check version-bump install uninstall
 
 help: ## Show this list
@@ -55,6 +56,9 @@ typecheck: setup ## mypy --strict, tests included
 fmt: setup ## Format, and fix what can be fixed
 	@$(PYTHON) -m ruff format
 	@$(PYTHON) -m ruff check --fix
+vm-test: ## Kernel tests on other kernels, in QEMU; KERNELS="5.10 6.1", TESTS=tests/kernel/test_tls.py
+	@scripts/setup.sh guests
+	@exec $(PYTHON) -m tests.vm $(KERNELS) $(if $(TESTS),--tests $(TESTS))
 bench: setup ## Measure, as root (benchmarks/)
 	@exec $(PYTHON) -m benchmarks $(ARGS)
 

@@ -29,17 +29,17 @@ class Round(msgspec.Struct, frozen=True):
     """One start of the monitor, and how it idled."""
 
     start_seconds: float
-    start_cpu_seconds: float
+    startcpu_seconds: float
     resident_bytes: int
     proportional_bytes: int
-    idle_cpu_seconds: float
+    idlecpu_seconds: float
 
 
 def table(plan: Plan) -> Table:
     """Measure, and return what the monitor takes."""
     with _idle_processes(plan.processes):
         rounds = [_round(plan) for _ in range(plan.monitor_rounds)]
-    idle = [100 * measured.idle_cpu_seconds / plan.idle_seconds for measured in rounds]
+    idle = [100 * measured.idlecpu_seconds / plan.idle_seconds for measured in rounds]
     return Table(
         f"The idle monitor, on a host with {plan.processes} more processes",
         f"Start is from exec to the first Coverage event, when all probes are set. Memory is read "
@@ -49,7 +49,7 @@ def table(plan: Plan) -> Table:
         (
             (
                 median(measured.start_seconds for measured in rounds),
-                median(measured.start_cpu_seconds for measured in rounds),
+                median(measured.startcpu_seconds for measured in rounds),
                 median(measured.resident_bytes / 1e6 for measured in rounds),
                 median(measured.proportional_bytes / 1e6 for measured in rounds),
                 median(idle),
@@ -82,20 +82,21 @@ def _round(plan: Plan) -> Round:
         start_seconds = time.perf_counter() - start
         if b'"Coverage"' not in first:
             raise BenchmarkError(f"the monitor did not start; it said {first[:200]!r}")
-        start_cpu_seconds = _cpu_seconds(monitor.pid)
+        startcpu_seconds = cpu_seconds(monitor.pid)
         time.sleep(plan.settle_seconds)
         resident = _memory(monitor.pid, "status", "VmRSS")
         proportional = _memory(monitor.pid, "smaps_rollup", "Pss")
-        before = _cpu_seconds(monitor.pid)
+        before = cpu_seconds(monitor.pid)
         time.sleep(plan.idle_seconds)
-        idle = _cpu_seconds(monitor.pid) - before
+        idle = cpu_seconds(monitor.pid) - before
     finally:
         monitor.terminate()
         monitor.communicate()
-    return Round(start_seconds, start_cpu_seconds, resident, proportional, idle)
+    return Round(start_seconds, startcpu_seconds, resident, proportional, idle)
 
 
-def _cpu_seconds(pid: int) -> float:
+def cpu_seconds(pid: int) -> float:
+    """What a process took of the processors so far."""
     # clock_getcpuclockid(3): MAKE_PROCESS_CPUCLOCK(pid, CPUCLOCK_SCHED) of Linux's posix-timers.
     return time.clock_gettime((~pid << 3) | 2)
 

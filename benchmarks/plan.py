@@ -23,6 +23,7 @@ class Plan(msgspec.Struct, frozen=True):
     settle_seconds: float = 5.0
     idle_seconds: float = 10.0
     processes: int = 300
+    sent_packets: int = 4000
     classify_rounds: int = 15
     classify_calls: int = 50
 
@@ -40,6 +41,7 @@ QUICK = Plan(
     settle_seconds=0.1,
     idle_seconds=0.1,
     processes=3,
+    sent_packets=50,
     classify_rounds=1,
     classify_calls=1,
 )

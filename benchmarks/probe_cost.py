@@ -25,11 +25,9 @@ from benchmarks.table import Table, median
 from busted.agent.config import Settings
 from busted.kernel.features import Features, probe
 from busted.kernel.libbpf import TRACE_UPROBE_MULTI, TRACE_UPROBE_SESSION, BpfObject
-from busted.kernel.libbpf_ring import LibbpfRing
 from busted.kernel.places import Place
 from busted.kernel.programs import TlsPrograms, Way
-from busted.kernel.ring import Ring
-from busted.kernel.shared import SharedMaps
+from busted.kernel.shared import RingReader, SharedMaps
 from busted.records import TlsData, decode
 
 # The two connections of ssl_calls.
@@ -49,7 +47,6 @@ class Variant(msgspec.Struct, frozen=True):
 
 Round = dict[tuple[int, Variant, str], float]
 """Nanoseconds of a call by payload, variant and kind."""
-AnyRing = Ring | LibbpfRing
 
 
 class Costs:
@@ -78,7 +75,7 @@ class Costs:
         timed: Round = {}
 
         def time(
-            calls: SslCalls, kind: str, connection: int = CAPTURED, ring: AnyRing | None = None
+            calls: SslCalls, kind: str, connection: int = CAPTURED, ring: RingReader | None = None
         ) -> None:
             bursts = []
             for _ in range(self._plan.bursts):

@@ -2,7 +2,8 @@
 /* What every program shares: the way of a record to user space, the counters of what was lost,
  * which processes are AI agents, and how a process is told from another that got the same pid.
  *
- * The maps here are made once, from shared.bpf.c, and lent to every other object.
+ * The maps here are made once, from shared.bpf.c, and lent to every other object. Each object is
+ * built twice: records go through a ring buffer, or with PERF_BUFFER through perf buffers.
  */
 #ifndef BUSTED_COMMON_H
 #define BUSTED_COMMON_H
@@ -13,12 +14,6 @@
 #include <bpf/bpf_tracing.h>
 
 #include "records.h"
-
-/* Sized by user space before loading. */
-struct {
-	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, 1 << 20);
-} records SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
@@ -31,6 +26,7 @@ struct {
  * works it looks at the ring by itself, so a busy producer pays for no wake-up at all. */
 struct reader {
 	__u64 waiting;
+	__u64 quarters; /* of a perf buffer that were full when user space last looked */
 };
 
 struct {
@@ -73,34 +69,23 @@ static __always_inline void count_lost(enum lost_place place, __u64 amount)
 		*count += amount;
 }
 
-static __always_inline __u64 wakeup_flags(void)
+/* Whether the reader sleeps and is to be woken, which is then done once. */
+static __always_inline bool reader_waits(void)
 {
 	__u32 key = 0;
 	struct reader *state = bpf_map_lookup_elem(&reader, &key);
 
-	if (state && state->waiting) {
-		state->waiting = 0;
-		return BPF_RB_FORCE_WAKEUP;
-	}
-	return BPF_RB_NO_WAKEUP;
+	if (!state || !state->waiting)
+		return false;
+	state->waiting = 0;
+	return true;
 }
 
-/* A record is reserved (its size must be a constant), filled in place, and submitted with the
- * context of the program, or discarded. */
-static __always_inline void *reserve_record(const __u64 size)
-{
-	return bpf_ringbuf_reserve(&records, size, 0);
-}
-
-static __always_inline void submit_record(void *ctx, void *record)
-{
-	bpf_ringbuf_submit(record, wakeup_flags());
-}
-
-static __always_inline void discard_record(void *record)
-{
-	bpf_ringbuf_discard(record, BPF_RB_NO_WAKEUP);
-}
+#ifdef PERF_BUFFER
+#include "perf_buffer.h"
+#else
+#include "ring_buffer.h"
+#endif
 
 static __always_inline __u64 process_start_ns(void)
 {
@@ -113,6 +98,19 @@ static __always_inline __u64 process_start_ns(void)
 	}
 	task = (void *)bpf_get_current_task();
 	return BPF_CORE_READ(task, group_leader, start_boottime);
+}
+
+/* Counts the programs that the process ran: exec keeps the pid and the start time. */
+static __always_inline __u64 process_exec_id(void)
+{
+	struct task_struct *task;
+
+	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_get_current_task_btf)) {
+		task = bpf_get_current_task_btf();
+		return task->group_leader->self_exec_id;
+	}
+	task = (void *)bpf_get_current_task();
+	return BPF_CORE_READ(task, group_leader, self_exec_id);
 }
 
 /* The agent that the current process belongs to, or nothing. */

@@ -344,6 +344,7 @@ static __always_inline void send_data(void *ctx, const __u64 room, struct task_s
 		count_lost(LOST_FILE_DATA, length);
 		return;
 	}
+	trim_record(record, sizeof(*record) + length);
 	submit_record(ctx, record);
 }
 

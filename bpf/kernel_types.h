@@ -27,14 +27,19 @@ enum { false = 0, true = 1 };
 enum bpf_map_type {
 	BPF_MAP_TYPE_HASH = 1,
 	BPF_MAP_TYPE_ARRAY = 2,
+	BPF_MAP_TYPE_PERF_EVENT_ARRAY = 4,
 	BPF_MAP_TYPE_PERCPU_ARRAY = 6,
 	BPF_MAP_TYPE_LRU_HASH = 9,
+	BPF_MAP_TYPE_SK_STORAGE = 24,
 	BPF_MAP_TYPE_RINGBUF = 27,
 };
 
 enum { BPF_ANY = 0, BPF_NOEXIST = 1 };
-enum { BPF_F_MMAPABLE = 1024 };
+enum { BPF_F_NO_PREALLOC = 1, BPF_F_MMAPABLE = 1024 };
+#define BPF_F_CURRENT_CPU 0xffffffffULL
+enum { BPF_SK_STORAGE_GET_F_CREATE = 1 };
 enum { BPF_RB_NO_WAKEUP = 1, BPF_RB_FORCE_WAKEUP = 2 };
+enum { BPF_RB_AVAIL_DATA = 0, BPF_RB_RING_SIZE = 1 };
 
 enum bpf_func_id { BPF_FUNC_get_current_task_btf = 158, BPF_FUNC_get_attach_cookie = 174 };
 
@@ -52,6 +57,32 @@ struct user_pt_regs {
 struct pt_regs;
 #endif
 
+/* What programs at sockets get, from linux/bpf.h: a stable layout, hence not relocated; what we
+ * do not read is left nameless. */
+struct bpf_sock {
+	__u32 bound_dev_if, family, type, protocol, mark, priority;
+	__u32 src_ip4, src_ip6[4], src_port;
+	__u32 dst_port; /* network byte order, in the lower half */
+	__u32 dst_ip4, dst_ip6[4];
+	__u32 state;
+	__s32 rx_queue_mapping;
+};
+
+struct __sk_buff {
+	__u32 len; /* from the network header on */
+	__u32 before_sk[41];
+	struct bpf_sock *sk;
+};
+
+struct bpf_sock_addr {
+	__u32 user_family, user_ip4, user_ip6[4];
+	__u32 user_port; /* network byte order, in the lower half */
+	__u32 family, type, protocol;
+	__u32 msg_src_ip4, msg_src_ip6[4];
+	__u32 before_sk;
+	struct bpf_sock *sk;
+};
+
 /* Their layout here means nothing: every access is relocated. */
 #pragma clang diagnostic push
 #pragma clang diagnostic ignored "-Wpadded"
@@ -63,6 +94,10 @@ typedef struct {
 
 struct signal_struct {
 	atomic_t live;
+};
+
+struct seccomp {
+	int mode;
 };
 
 struct super_block {
@@ -139,9 +174,11 @@ struct task_struct {
 	__s32 tgid;
 	char comm[16];
 	__u64 start_boottime;
+	__u64 self_exec_id;
 	struct task_struct *real_parent;
 	struct task_struct *group_leader;
 	struct signal_struct *signal;
+	struct seccomp seccomp;
 	struct mm_struct *mm;
 	struct fs_struct *fs;
 	struct files_struct *files;

@@ -102,6 +102,7 @@ static __always_inline void report_exec(void *ctx, const __u64 room, struct task
 		record->length = 0;
 		count_lost(LOST_UNREADABLE, bytes);
 	}
+	trim_record(record, sizeof(*record) + bytes);
 	submit_record(ctx, record);
 }
 

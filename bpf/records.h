@@ -29,6 +29,9 @@ enum record_type {
 	RECORD_TLS_DATA = 3,  /* a piece of plaintext */
 	RECORD_TLS_CLOSE = 4, /* the TLS library let go of the connection */
 	RECORD_PROCESS_EXIT = 5, /* the last thread of a process that was told of ended */
+	RECORD_TLS_RANDOM = 6, /* what ties a connection to the ClientHello on the wire */
+
+	RECORD_FLOW = 10, /* what a socket did: connected, accepted, closed, moved so much */
 
 	RECORD_DNS_MESSAGE = 20,  /* a piece of what a socket exchanged with a name server */
 	RECORD_CLIENT_HELLO = 21, /* a piece of the first bytes that a TLS client sent */
@@ -43,7 +46,7 @@ enum record_type {
 
 enum direction { DIRECTION_WRITE = 0, DIRECTION_READ = 1 };
 
-enum verdict { VERDICT_MUTED = 1 };
+enum verdict { VERDICT_MUTED = 1, VERDICT_WANTED = 2 };
 
 /* Where the kernel side can lose something; indexes of the `lost` map. */
 enum lost_place {
@@ -54,16 +57,29 @@ enum lost_place {
 	LOST_CONNECTION_TABLE = 4, /* no room to remember a connection: calls */
 	LOST_RECORDS = 5,          /* records without plaintext that found no room */
 	LOST_SOCKET_TABLE = 6,     /* a socket that could not be remembered: sockets */
-	LOST_PROCESS_TABLE = 7,    /* a process of an agent that could not be remembered: processes */
-	LOST_FILE_DATA = 8,        /* content of files that found no room, or was unreadable: bytes */
-	LOST_FILE_RECORDS = 9,     /* other records of files that found no room */
-	LOST_PLACES = 10,
+	LOST_HELD_BACK = 7,        /* not known to be AI in time, and the ring was half full: bytes */
+	LOST_SPARED = 8,           /* calls of processes that spare_filtered is for */
+	LOST_PROCESS_TABLE = 9,    /* a process of an agent that could not be remembered: processes */
+	LOST_FILE_DATA = 10,       /* content of files that found no room, or was unreadable: bytes */
+	LOST_FILE_RECORDS = 11,    /* other records of files that found no room */
+	LOST_PLACES = 12,
 };
 
 /* Not a record: what user space tells the programs before it loads them (.rodata). */
 struct settings {
 	__u64 max_call_bytes; /* of one call, what is sent at most; the last piece always is */
+	__u64 undecided_bytes; /* of each direction, sent though the ring is half full */
 	__u32 monitor_pid;    /* whose own TLS is left alone */
+	__u32 spare_filtered; /* not 0: leave processes under seccomp alone, a return kills them */
+};
+
+/* Not a record either: from a connection object to its client random. What is followed, if not
+ * NO_OFFSET: at `zero` a 32-bit zero must stand, at `pointer` the object that `offset` is in. */
+#define NO_OFFSET 0x7fffffff
+struct random_path {
+	__u32 zero;
+	__u32 pointer;
+	__u32 offset;
 	__u32 unused;
 };
 
@@ -116,15 +132,84 @@ struct tls_close {
 	struct tls_header tls;
 };
 
+/* The random of the ClientHello (RFC 8446, 4.1.2): the library's and the wire's are the same. */
+struct tls_random {
+	struct tls_header tls;
+	__u64 random[4];
+};
+
 struct process_exit {
 	struct record_header record;
 };
 
+/* Flows */
+
+enum flow_operation {
+	FLOW_OPERATION_CONNECT = 1, /* done, or failed with `error` */
+	FLOW_OPERATION_ACCEPT = 2,
+	FLOW_OPERATION_CLOSE = 3,
+	FLOW_OPERATION_LOOK = 4,        /* user space asked how it stands */
+	FLOW_OPERATION_LOOK_CLOSED = 5, /* the same, of one that has closed */
+};
+
+/* How the process of a flow is known. */
+enum flow_owner {
+	FLOW_OWNER_UNKNOWN = 0,
+	FLOW_OWNER_OPENER = 1,   /* it connected or accepted */
+	FLOW_OWNER_LISTENER = 2, /* it listens where the flow came in; a child may have accepted */
+	FLOW_OWNER_HOLDER = 3,   /* it had the socket open when we looked, or closed it */
+};
+
+/* The process of the header is the one that opened the flow, whoever uses it since. Addresses
+ * are in network order, IPv4 as IPv4-mapped IPv6 (RFC 4291, 2.5.5.2); ports are in host order. */
+struct flow {
+	struct record_header record;
+	__u64 cookie; /* of the socket, unique until the host restarts */
+	__u64 netns;  /* cookie of its network namespace, likewise */
+	__u64 cgroup_id;
+	__u64 opened_ns; /* when the process asked for it; 0: before we watched */
+	__u64 established_ns; /* when the two ends agreed; 0: not yet, or before we watched */
+	__u64 bytes_sent; /* payload, without what was sent again */
+	__u64 bytes_received;
+	__u32 retransmits; /* segments sent again */
+	__u32 tid;
+	__u32 ppid;
+	__u32 uid;
+	__u32 gid;
+	__u16 local_port;
+	__u16 remote_port;
+	__u8 local[16];
+	__u8 remote[16];
+	char comm[MAX_COMM];
+	__u16 error; /* errno of a connect that failed, else 0 */
+	__u8 operation;
+	__u8 role; /* FLOW_OPERATION_CONNECT, FLOW_OPERATION_ACCEPT, or 0: not known */
+	__u8 owner;
+	__u8 agent;     /* the process is one of an AI agent's */
+	__u8 transport; /* the protocol's number: 6 for TCP (iana.org/assignments/protocol-numbers) */
+	__u8 unused;
+};
+
+/* Not a record: an address that user space wants to hear of, with a network namespace. */
+struct wanted_address {
+	__u64 netns;
+	__u8 address[16];
+};
+
+/* Not a record: the settings of net.bpf.c. */
+struct flow_settings {
+	__u32 monitor_pid; /* whose own flows are left alone */
+	__u8 all;          /* tell all flows, not only the wanted ones */
+	__u8 cookies;      /* tracing programs may make cookies (Linux 5.12) */
+	__u8 accepts;      /* the return of accept(2) is seen */
+	__u8 unused;
+};
+
 /* Names on the wire */
 
-/* The largest piece of a packet in one record. DNS over UDP has at most 4096 bytes in practice
- * (RFC 6891, 6.2.5); a ClientHello has 500 to 2000. */
-#define MAX_PIECE 4096
+/* The most of one packet in one record. DNS over UDP has at most 4096 bytes in practice (RFC
+ * 6891, 6.2.5), a ClientHello 500 to 2000; but TCP hands over up to 64 KB at once. */
+#define MAX_PIECE 8192
 
 /* Followed by `length` bytes of what a socket sent or received. The process is the one that
  * connected the socket or, unconnected, sent the question. */

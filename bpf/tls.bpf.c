@@ -6,18 +6,23 @@
  * bytes, and a partial write is followed by one with the rest. By then the library has read
  * every byte of the buffer, so its pages are resident and a plain read finds them.
  *
- * Bytes go straight from the process into the reserved piece of the ring. A per-CPU scratch
- * buffer would let two preempted processes mix their plaintext.
+ * Bytes go straight from the process into the reserved record. A per-CPU scratch buffer that
+ * nobody claims would let two preempted processes mix their plaintext.
  *
  * Each connection counts its bytes in both directions; every record carries its position, so
  * a reader knows what it missed whatever the reason. A muted connection costs one look-up.
+ *
+ * Until user space says what a connection is, it may fill half of the ring and no more, but for
+ * its first bytes, and past three quarters for the first few of those: they decide. So one
+ * program that floods, before it is muted, costs no other its records.
  */
 #include "common.h"
 
 char LICENSE[] SEC("license") = "GPL";
 
 /* Set by user space before loading. */
-const volatile struct settings settings = { .max_call_bytes = 1 << 20 };
+const volatile struct settings settings = { .max_call_bytes = 1 << 20,
+					    .undecided_bytes = 256 << 10 };
 
 /* SSL_CTRL_SET_TLSEXT_HOSTNAME of openssl/tls1.h: how SSL_set_tlsext_host_name() calls SSL_ctrl(). */
 #define SET_HOST_NAME 55
@@ -34,8 +39,11 @@ struct connection_id {
 struct connection {
 	__u64 since_ns;
 	__u64 start_ns;
+	__u64 exec_id; /* another program of the same process reuses its addresses */
 	__u64 position[2];
-	__u64 muted;
+	__u64 held_back; /* bytes, while undecided */
+	__u32 verdict;
+	__u32 random_told;
 };
 
 struct {
@@ -58,6 +66,28 @@ struct {
 	__type(key, struct connection_id);
 	__type(value, struct judgement);
 } verdicts SEC(".maps");
+
+/* Processes with TLS connections, by pid. */
+struct tls_process {
+	__u64 start_ns;
+	__u64 held_back; /* bytes of its connections that are undecided */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 16384);
+	__type(key, __u32);
+	__type(value, struct tls_process);
+} tls_processes SEC(".maps");
+
+/* Where a library keeps the client random of a connection, by attach cookie; written by user
+ * space, which read it from the library's code. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 4096);
+	__type(key, __u64);
+	__type(value, struct random_path);
+} random_paths SEC(".maps");
 
 /* Calls under way, by thread. Not an LRU: a thread may sit in SSL_read for hours. */
 struct call {
@@ -114,19 +144,31 @@ static __always_inline void report_open(void *ctx, const struct connection_id *i
 	submit_record(ctx, open);
 }
 
+static __always_inline long remember_process(__u32 pid, __u64 start_ns)
+{
+	struct tls_process *known = bpf_map_lookup_elem(&tls_processes, &pid);
+	struct tls_process fresh = { .start_ns = start_ns };
+
+	if (known && known->start_ns == start_ns)
+		return 0;
+	return bpf_map_update_elem(&tls_processes, &pid, &fresh, BPF_ANY) ||
+	       bpf_map_update_elem(&told_processes, &pid, &start_ns, BPF_ANY);
+}
+
 /* The connection behind an SSL object: a new one when the address, or the pid, was recycled. */
 static __always_inline struct connection *find_connection(void *ctx, const struct connection_id *id)
 {
 	struct connection *known = bpf_map_lookup_elem(&connections, id);
-	__u64 start_ns = process_start_ns();
+	__u64 start_ns = process_start_ns(), exec_id = process_exec_id();
 	struct connection fresh = {};
 
-	if (known && known->start_ns == start_ns)
+	if (known && known->start_ns == start_ns && known->exec_id == exec_id)
 		return known;
 	fresh.since_ns = bpf_ktime_get_ns();
 	fresh.start_ns = start_ns;
-	if (bpf_map_update_elem(&connections, id, &fresh, BPF_ANY) ||
-	    bpf_map_update_elem(&told_processes, &id->pid, &start_ns, BPF_ANY)) {
+	fresh.exec_id = exec_id;
+	if (remember_process(id->pid, start_ns) ||
+	    bpf_map_update_elem(&connections, id, &fresh, BPF_ANY)) {
 		count_lost(LOST_CONNECTION_TABLE, 1);
 		return 0;
 	}
@@ -134,18 +176,42 @@ static __always_inline struct connection *find_connection(void *ctx, const struc
 	return bpf_map_lookup_elem(&connections, id);
 }
 
+/* Bytes were held back while nobody knew what the connection is; now it is known. */
+static __always_inline void settle(const struct connection_id *id, struct connection *connection,
+				   bool are_lost)
+{
+	struct tls_process *process;
+
+	if (!connection->held_back)
+		return;
+	if (are_lost)
+		count_lost(LOST_HELD_BACK, connection->held_back);
+	process = bpf_map_lookup_elem(&tls_processes, &id->pid);
+	if (process)
+		__sync_fetch_and_add(&process->held_back, -connection->held_back);
+	connection->held_back = 0;
+}
+
+/* Muted is final; what is wanted may still be muted, when it shows to be a server. */
 static __always_inline bool muted(const struct connection_id *id, struct connection *connection)
 {
 	struct judgement *judgement;
 
-	if (connection->muted)
+	if (connection->verdict == VERDICT_MUTED)
 		return true;
 	judgement = bpf_map_lookup_elem(&verdicts, id);
-	if (!judgement || judgement->since_ns != connection->since_ns ||
-	    judgement->verdict != VERDICT_MUTED)
+	if (!judgement || judgement->since_ns != connection->since_ns)
 		return false;
-	connection->muted = 1;
-	return true;
+	connection->verdict = judgement->verdict;
+	settle(id, connection, connection->verdict != VERDICT_MUTED);
+	return connection->verdict == VERDICT_MUTED;
+}
+
+static __always_inline bool is_filtered(void)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+
+	return bpf_core_field_exists(task->seccomp) && BPF_CORE_READ(task, seccomp.mode);
 }
 
 /* Reports 0 when the call is worth waiting for, 1 when its return need not be seen: the
@@ -163,6 +229,10 @@ static __always_inline int enter(struct pt_regs *ctx, enum direction direction, 
 	connection = find_connection(ctx, &id);
 	if (!connection || muted(&id, connection))
 		return 1;
+	if (settings.spare_filtered && is_filtered()) {
+		count_lost(LOST_SPARED, 1);
+		return 1;
+	}
 	if (bpf_map_update_elem(&calls, &thread, &call, BPF_ANY)) {
 		count_lost(LOST_CALL_TABLE, 1);
 		return 1;
@@ -206,6 +276,7 @@ static __always_inline void send_in(void *ctx, const __u64 room, const struct co
 		count_lost(LOST_UNREADABLE, length);
 		return;
 	}
+	trim_record(record, sizeof(*record) + length);
 	submit_record(ctx, record);
 }
 
@@ -232,6 +303,27 @@ static __noinline void send_last(void *ctx, const struct connection_id *id,
 		send_in(ctx, MAX_DATA, id, connection, piece, length);
 }
 
+/* True when the bytes must wait for a verdict, and so are not sent at all. */
+static __always_inline bool hold_back(const struct connection_id *id,
+				      struct connection *connection, __u64 direction, __u64 bytes)
+{
+	struct tls_process *process;
+	__u64 always;
+
+	if (connection->verdict == VERDICT_WANTED || !records_wait(2))
+		return false;
+	/* A flood may be of ever new connections. */
+	always = records_wait(3) ? MAX_DATA : settings.undecided_bytes;
+	if (connection->position[direction] < always)
+		return false;
+	connection->position[direction] += bytes;
+	connection->held_back += bytes;
+	process = bpf_map_lookup_elem(&tls_processes, &id->pid);
+	if (process)
+		__sync_fetch_and_add(&process->held_back, bytes);
+	return true;
+}
+
 static __always_inline void send_call(void *ctx, const struct connection_id *id,
 				      struct connection *connection, const struct call *call,
 				      __u64 bytes)
@@ -243,6 +335,8 @@ static __always_inline void send_call(void *ctx, const struct connection_id *id,
 			       .direction = direction };
 	__u64 limit = settings.max_call_bytes, skip;
 
+	if (hold_back(id, connection, direction, bytes))
+		return;
 	/* The library allows one call at a time on a connection, so nobody else counts here. */
 	connection->position[direction] += bytes;
 	for (int i = 0; i < MAX_PIECES - 1 && bytes > MAX_DATA; i++) {
@@ -266,6 +360,41 @@ static __always_inline void send_call(void *ctx, const struct connection_id *id,
 	send_last(ctx, id, connection, &piece, bytes);
 }
 
+/* By now the handshake is over, as plaintext moved, and both hellos are known to the library. */
+static __always_inline void send_random(void *ctx, const struct connection_id *id,
+					struct connection *connection)
+{
+	__u64 cookie = library_cookie(ctx), at = id->connection;
+	struct random_path *path;
+	struct tls_random *record;
+	__u32 word = 0;
+
+	if (connection->random_told)
+		return;
+	connection->random_told = 1;
+	path = bpf_map_lookup_elem(&random_paths, &cookie);
+	if (!path)
+		return;
+	if (path->zero != NO_OFFSET &&
+	    (bpf_probe_read_user(&word, sizeof(word), (void *)(at + path->zero)) || word))
+		return;
+	if (path->pointer != NO_OFFSET &&
+	    bpf_probe_read_user(&at, sizeof(at), (void *)(at + path->pointer)))
+		return;
+	record = reserve_record(sizeof(*record));
+	if (!record) {
+		count_lost(LOST_RECORDS, 1);
+		return;
+	}
+	fill_tls(&record->tls, RECORD_TLS_RANDOM, id, connection);
+	if (bpf_probe_read_user(&record->random, sizeof(record->random),
+				(void *)(at + path->offset)) ||
+	    !(record->random[0] | record->random[1] | record->random[2] | record->random[3]))
+		discard_record(record);
+	else
+		submit_record(ctx, record);
+}
+
 static __always_inline int leave(struct pt_regs *ctx)
 {
 	__u64 thread = bpf_get_current_pid_tgid();
@@ -287,10 +416,12 @@ static __always_inline int leave(struct pt_regs *ctx)
 	}
 	id.connection = call.connection;
 	connection = bpf_map_lookup_elem(&connections, &id);
-	if (!connection)
+	if (!connection) {
 		count_lost(LOST_CONNECTION_TABLE, 1);
-	else if (bytes)
+	} else if (bytes) {
+		send_random(ctx, &id, connection);
 		send_call(ctx, &id, connection, &call, bytes);
+	}
 	return 0;
 }
 
@@ -416,6 +547,8 @@ int tls_free(struct pt_regs *ctx)
 
 	if (!connection)
 		return 0;
+	if (!muted(&id, connection))
+		settle(&id, connection, true);
 	record = reserve_record(sizeof(*record));
 	if (record) {
 		fill_tls(&record->tls, RECORD_TLS_CLOSE, &id, connection);
@@ -433,8 +566,18 @@ int tls_free(struct pt_regs *ctx)
 SEC("raw_tp/sched_process_exit")
 int thread_exit(void *ctx)
 {
+	struct task_struct *task = (void *)bpf_get_current_task();
 	__u64 thread = bpf_get_current_pid_tgid();
+	__u32 pid = thread >> 32;
+	struct tls_process *process;
 
 	bpf_map_delete_elem(&calls, &thread);
+	process = bpf_map_lookup_elem(&tls_processes, &pid);
+	/* The kernel counts the live threads of a process down before this point. */
+	if (!process || BPF_CORE_READ(task, signal, live.counter) > 0)
+		return 0;
+	if (process->held_back)
+		count_lost(LOST_HELD_BACK, process->held_back);
+	bpf_map_delete_elem(&tls_processes, &pid);
 	return 0;
 }

@@ -30,3 +30,9 @@ int trial_lsm(void *ctx)
 {
 	return 0;
 }
+
+SEC("?uretprobe")
+int trial_return(void *ctx)
+{
+	return 0;
+}

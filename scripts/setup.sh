@@ -4,6 +4,7 @@
 #   2. .venv with the locked dependencies, hashes checked, and Busted itself, editable
 #   3. the eBPF objects
 #   4. the Node.js packages that the end-to-end tests drive
+# `setup.sh guests` installs what boots other kernels too (make vm-test).
 # Safe to repeat: what is up to date is left alone. Writes only below this checkout, apart
 # from the packages of step 1.
 set -euo pipefail
@@ -87,6 +88,13 @@ if ! have_bpftool; then
     else
         install "no bpftool" linux-tools-common linux-tools-generic
     fi
+fi
+
+if [ "${1-}" = guests ]; then
+    have qemu-system-x86_64 || install "no QEMU" qemu-system-x86
+    # Both packages have the same command; only one of them needs no libraries.
+    [ -e /usr/share/doc/busybox-static ] || install "no static busybox" busybox-static
+    PATH=$PATH:/sbin:/usr/sbin have depmod || install "no depmod" kmod
 fi
 
 # --- 2. Python.

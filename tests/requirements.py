@@ -10,7 +10,10 @@ from __future__ import annotations
 
 import ctypes.util
 import functools
+import importlib
+import json
 import os
+import platform
 import shutil
 import subprocess
 from collections.abc import Callable, Mapping
@@ -19,6 +22,8 @@ from pathlib import Path
 import pytest
 
 from busted.kernel.features import probe as probe_kernel
+from busted.kernel.features import try_programs
+from busted.kernel.names import open_root
 
 ROOT = Path(__file__).parents[1]
 
@@ -51,6 +56,14 @@ def _namespaces() -> str | None:
     return None if done.returncode == 0 else f"needs private namespaces: {done.stderr.strip()}"
 
 
+def _cgroups() -> str | None:
+    try:
+        os.close(open_root())
+    except OSError as error:
+        return f"needs the root of the cgroups: {error.strerror}"
+    return None
+
+
 def bpftool() -> str | None:
     """Path of a bpftool that runs, None when there is none.
 
@@ -71,9 +84,9 @@ def _bpftool() -> str | None:
 
 
 def _node_packages() -> str | None:
-    if (ROOT / ".cache/node/node_modules/openai").is_dir():
-        return None
-    return "needs the npm package openai: make setup"
+    wanted = json.loads((ROOT / "tests/e2e/clients/package.json").read_text())["dependencies"]
+    away = [n for n in wanted if not (ROOT / ".cache/node/node_modules" / n).is_dir()]
+    return f"needs the npm packages {', '.join(away)}: make setup" if away else None
 
 
 def _openssl() -> str | None:
@@ -82,8 +95,36 @@ def _openssl() -> str | None:
     return "needs OpenSSL's headers: apt-get install libssl-dev"
 
 
+def tls_libraries() -> list[str]:
+    """The files of the TLS library that this Python uses; none where it is built into it."""
+    importlib.import_module("_ssl")
+    lines = Path("/proc/self/maps").read_text().splitlines()
+    paths = {line.split(maxsplit=5)[5] for line in lines if len(line.split(maxsplit=5)) == 6}
+    return [p for p in paths if Path(p).name.startswith(("libssl.so", "libcrypto.so"))]
+
+
+def _shared_libssl() -> str | None:
+    return None if tls_libraries() else "needs a Python that loads libssl as a library"
+
+
+def _full_device() -> str | None:
+    return None if Path("/dev/full").exists() else "needs /dev/full, a Linux device"
+
+
 def _git() -> str | None:
     return None if (ROOT / ".git").exists() else "needs a git checkout, for its list of files"
+
+
+def _program_kind(name: str) -> Probe:
+    def probe() -> str | None:
+        feature = try_programs().answers[name]
+        return None if feature.answer == "yes" else f"needs {name} programs: {feature.detail}"
+
+    return probe
+
+
+def _x86_64() -> str | None:
+    return None if platform.machine() == "x86_64" else "needs x86-64: perf buffers are read there"
 
 
 def _kernel_feature(name: str) -> Probe:
@@ -94,6 +135,12 @@ def _kernel_feature(name: str) -> Probe:
     return probe
 
 
+def _shaper() -> str | None:
+    command = "tc qdisc add dev lo root tbf rate 20mbit burst 3k limit 4k"
+    done = subprocess.run(["unshare", "--net", "sh", "-c", command], capture_output=True, text=True)
+    return None if done.returncode == 0 else f"needs the qdisc tbf: {done.stderr.strip()}"
+
+
 def _program(name: str, package: str) -> Probe:
     def probe() -> str | None:
         return None if shutil.which(name) else f"needs {name}: apt-get install {package}"
@@ -101,16 +148,22 @@ def _program(name: str, package: str) -> Probe:
     return probe
 
 
+# Of these an empty one is loaded and attached.
+_PROGRAM_KINDS = ("tp_btf", "kprobe", "fentry", "lsm")
+
 PROBES: Mapping[str, tuple[Probe, ...]] = {
     "root": (_root,),
     "gcc": (_program("gcc", "gcc libc6-dev"),),
     "clang": (_program("clang", "clang"), _program("llvm-strip", "llvm")),
     "openssl": (_openssl,),
+    "shared libssl": (_shared_libssl,),
+    "full device": (_full_device,),
     "bpftool": (_bpftool,),
     "curl": (_program("curl", "curl"),),
     "nghttpx": (_program("nghttpx", "nghttp2-proxy"),),
     "node": (_program("node", "nodejs"), _program("npm", "npm")),
     "node packages": (_node_packages,),
+    "go": (_program("go", "golang-go"),),
     "git": (_program("git", "git"), _git),
     "unshare": (
         _program("unshare", "util-linux"),
@@ -119,10 +172,16 @@ PROBES: Mapping[str, tuple[Probe, ...]] = {
         _root,
         _namespaces,
     ),
+    "shaper": (_program("tc", "iproute2"), _shaper),
     # Loading and attaching programs.
-    "kernel": (_root, _btf, _libbpf, _objects, _kernel_feature("ring buffer")),
+    "kernel": (_root, _btf, _libbpf, _objects),
+    "ring buffer": (_kernel_feature("ring buffer"),),
+    "perf buffer": (_x86_64,),
+    "cgroups": (_cgroups,),
+    "attach cookie": (_kernel_feature("attach cookie"),),
     "multi uprobe": (_kernel_feature("multi uprobe"),),
     "session uprobe": (_kernel_feature("session uprobe"),),
+    **{kind: (_root, _btf, _libbpf, _objects, _program_kind(kind)) for kind in _PROGRAM_KINDS},
 }
 # Features that are made of others.
 GROUPS: Mapping[str, tuple[str, ...]] = {"e2e": ("kernel", "unshare", "curl")}

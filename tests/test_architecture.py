@@ -19,7 +19,9 @@ ALLOWED: dict[str, set[str]] = {
     "classifier": {"events", "protocols"},
     "enrich": {"events"},
     "sinks": {"events"},
-    "agent": {"records", "events", "kernel", "streams", "classifier", "enrich", "sinks"},
+    "agent": {
+        *("records", "events", "protocols", "kernel", "streams", "classifier", "enrich", "sinks"),
+    },
     # Of the kernel room only the error that says why this host will not do.
     "cli": {"agent", "events", "classifier", "sinks", "kernel.features"},
 }

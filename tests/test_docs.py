@@ -16,6 +16,7 @@ import pytest
 from busted import events
 from busted.classifier.dialects import DIALECTS
 from busted.cli.main import CANNOT_RUN, FAILED, INTERRUPTED, USAGE, main
+from busted.kernel.privileges import PRIVILEGES, kept
 from busted.records import LostPlace
 from tests.requirements import ROOT, require
 from tests.test_architecture import ALLOWED, PURE
@@ -56,7 +57,7 @@ def spelling(hint: Any) -> str:
     match typing.get_origin(hint):
         case typing.Literal:
             return " or ".join(f"`{value}`" for value in arguments)
-        case types.UnionType:
+        case union if union in (types.UnionType, typing.Union):
             return " or ".join(spelling(argument) for argument in arguments)
         case container if container in (tuple, dict):
             word = "list" if container is tuple else "object"
@@ -136,6 +137,18 @@ def test_every_exit_code_is_described() -> None:
     codes = {CANNOT_RUN, FAILED, INTERRUPTED, USAGE, 0}
 
     assert rows(sections("docs/cli.md")["Exit codes"]).keys() == {str(code) for code in codes}
+
+
+# Privileges
+
+
+def test_every_capability_is_described_as_the_monitor_asks_for_it() -> None:
+    described = rows(sections("docs/privileges.md")["Privileges"])
+
+    assert {name: row[0] for name, row in described.items() if row[2] == "yes"}.keys() == kept(
+        by_perf_events=False
+    )
+    assert described.keys() == {p.name for p in PRIVILEGES if not p.until}
 
 
 # Architecture

@@ -10,6 +10,7 @@ import pytest
 
 import busted
 from tests.requirements import ROOT, require
+from xtask import ebpf
 
 
 @pytest.fixture(scope="module")
@@ -28,10 +29,7 @@ def test_the_wheel_ships_the_package_and_the_objects_for_both_architectures(dist
     (wheel,) = dist.glob(f"busted-{busted.__version__}-py3-none-any.whl")
     names = set(zipfile.ZipFile(wheel).namelist())
     sources = {str(path.relative_to(ROOT / "src")) for path in (ROOT / "src/busted").rglob("*.py")}
-    programs = {path.name.removesuffix(".bpf.c") for path in (ROOT / "bpf").glob("*.bpf.c")}
-    objects = {
-        f"busted/kernel/objects/{p}.{m}.bpf.o" for p in programs for m in ("x86_64", "aarch64")
-    }
+    objects = {f"busted/kernel/objects/{name}" for name in ebpf.object_names()}
     licenses = {
         f"busted-{busted.__version__}.dist-info/licenses/{n}" for n in ("LICENSE", "bpf/LICENSE")
     }

@@ -20,8 +20,17 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> None:
     missing.cache_clear()
 
 
-def test_a_test_goes_on_where_the_feature_is_there() -> None:
+def test_a_test_goes_on_where_the_feature_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def probe() -> None:
+        asked.append("here")
+
+    monkeypatch.setattr(requirements, "PROBES", {"here": (probe,)})
+
     require("here")
+
+    assert asked == ["here"]
 
 
 @pytest.mark.parametrize("feature", ["away", "group"])

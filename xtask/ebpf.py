@@ -1,6 +1,7 @@
 """Compiles bpf/*.bpf.c for every architecture that Busted runs on.
 
-Each program becomes `NAME.MACHINE.bpf.o`, MACHINE as `uname -m` says it. An object is made
+Each program becomes `NAME.MACHINE.bpf.o`, MACHINE as `uname -m` says it, and, where user space
+can read perf buffers, `NAME.perf.MACHINE.bpf.o`. An object is made
 anew only when its stamp, a digest of all sources, the flags and the compiler, differs; it is
 put in place by a rename, so a reader sees the old object or the new one.
 
@@ -11,6 +12,7 @@ the few kernel types they read (bpf/kernel_types.h) and libbpf relocates them at
 from __future__ import annotations
 
 import hashlib
+import itertools
 import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
@@ -22,6 +24,13 @@ OBJECTS = ROOT / "src" / "busted" / "kernel" / "objects"
 
 # `uname -m`: the name that libbpf's bpf_tracing.h gives the architecture.
 ARCHITECTURES = {"x86_64": "x86", "aarch64": "arm64"}
+
+# How records travel: what stands behind the name of a program that sends some, the flags, and
+# the machines where user space can read that.
+VARIANTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "": ((), tuple(ARCHITECTURES)),
+    ".perf": (("-DPERF_BUFFER",), ("x86_64",)),
+}
 
 # v3 brings the 32-bit ALU and jumps, and Linux 5.1 takes it
 # (https://docs.kernel.org/bpf/bpf_design_QA.html). -Wpadded: padding must be spelled out, for
@@ -43,27 +52,46 @@ def build(
     objects.mkdir(parents=True, exist_ok=True)
     digest = _digest(sources)
     made = []
-    for program in programs:
-        for machine in machines:
-            target = objects / f"{program.name.removesuffix('.bpf.c')}.{machine}.bpf.o"
-            stamp = target.with_suffix(".stamp")
-            if target.exists() and stamp.exists() and stamp.read_text() == digest:
-                continue
-            # Gone while the object is being replaced: a build that dies half-way is redone.
-            stamp.unlink(missing_ok=True)
-            compile_program(program, machine, target)
-            stamp.write_text(digest)
-            made.append(target)
+    for program, variant, machine in _wanted(programs, machines):
+        target = objects / _name(program, variant, machine)
+        stamp = target.with_suffix(".stamp")
+        if target.exists() and stamp.exists() and stamp.read_text() == digest:
+            continue
+        # Gone while the object is being replaced: a build that dies half-way is redone.
+        stamp.unlink(missing_ok=True)
+        compile_program(program, machine, target, VARIANTS[variant][0])
+        stamp.write_text(digest)
+        made.append(target)
     return made
 
 
-def compile_program(program: Path, machine: str, target: Path) -> None:
+def object_names(sources: Path = SOURCES) -> set[str]:
+    """Return the names of all objects that are built."""
+    programs = sorted(sources.glob("*.bpf.c"))
+    return {_name(*wanted) for wanted in _wanted(programs, tuple(ARCHITECTURES))}
+
+
+def _wanted(programs: Sequence[Path], machines: Sequence[str]) -> Iterator[tuple[Path, str, str]]:
+    """Yield each program with its variants and machines."""
+    for program, variant, machine in itertools.product(programs, VARIANTS, machines):
+        flags, readable = VARIANTS[variant]
+        sends_records = b'"common.h"' in program.read_bytes()
+        if machine in readable and (sends_records or not flags):
+            yield program, variant, machine
+
+
+def _name(program: Path, variant: str, machine: str) -> str:
+    return f"{program.name.removesuffix('.bpf.c')}{variant}.{machine}.bpf.o"
+
+
+def compile_program(program: Path, machine: str, target: Path, flags: Sequence[str] = ()) -> None:
     """Compile one program; `target` is replaced at once, or left as it was."""
     fresh = target.with_suffix(".new")
     # BTF names the source files: relative names keep the builder's paths out of the objects.
     _run(
         _tool("clang", "clang"),
         *FLAGS,
+        *flags,
         f"-D__TARGET_ARCH_{ARCHITECTURES[machine]}",
         f"-ffile-prefix-map={program.parent}=.",
         "-c",

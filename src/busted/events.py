@@ -44,10 +44,21 @@ class Process(Value, frozen=True, kw_only=True):
 
 
 class Connection(Value, frozen=True, kw_only=True):
-    """Over which connection; `id` is unique on this host until it restarts."""
+    """Over which connection; `id` is unique on this host until it restarts.
+
+    `src_*` is the end of the process, `dst_*` the other one, whoever opened it. Bytes are those
+    of the socket so far, encrypted and all.
+    """
 
     id: str
+    socket: str | None = None
     transport: str = "tcp"
+    src_ip: str | None = None
+    src_port: int | None = None
+    dst_ip: str | None = None
+    dst_port: int | None = None
+    bytes_sent: int | None = None
+    bytes_received: int | None = None
     sni: str | None = None
     tls_library: str | None = None
     http_version: str | None = None
@@ -240,6 +251,26 @@ class PiiDetected(Value, frozen=True, kw_only=True, tag=True):
     count: int
 
 
+class Network(Value, frozen=True, kw_only=True, tag=True):
+    """A connection was opened, by its process or to it, closed, or told to be still there.
+
+    Bytes are payload so far, `retransmits` segments sent again. `duration` runs from when the
+    connection was asked for, in seconds.
+    """
+
+    operation: Literal["connect", "accept", "close", "update"]
+    error: str | None = None
+    provider: str | None = None
+    name: str | None = None
+    name_source: Literal["sni", "client_hello", "dns"] | None = None
+    bytes_sent: int
+    bytes_received: int
+    retransmits: int = 0
+    duration: float | None = None
+    attribution: Literal["opener", "listener", "holder"] | None = None
+    joined_late: bool = False
+
+
 class ProcessExec(Value, frozen=True, kw_only=True, tag=True):
     """A process of an AI agent runs another program from now on; `exe` is the path it asked for.
 
@@ -251,6 +282,34 @@ class ProcessExec(Value, frozen=True, kw_only=True, tag=True):
     agent: str
     agent_pid: int
     parents: tuple[str, ...] = ()
+    truncated: bool
+
+
+class FileAccess(Value, frozen=True, kw_only=True, tag=True):
+    """A process opened, closed, renamed or unlinked a file, or tried to."""
+
+    path: str
+    operation: Literal["open", "close", "rename", "unlink"]
+    new_path: str | None = None
+    mode: Literal["read", "write", "read_write"] | None = None
+    flags: tuple[str, ...] = ()
+    category: str | None = None
+    error: int | None = None
+    bytes_read: int = 0
+    bytes_written: int = 0
+    truncated: bool
+
+
+class FileData(Value, frozen=True, kw_only=True, tag=True):
+    """What a process read from a file or wrote to it, told when it closed the file."""
+
+    path: str
+    direction: Literal["read", "write"]
+    offset: int
+    content: str | None = None
+    category: str | None = None
+    pii: tuple[Finding, ...] = ()
+    bytes: int
     truncated: bool
 
 
@@ -279,7 +338,10 @@ Action = (
     | McpRequest
     | McpResponse
     | PiiDetected
+    | Network
     | ProcessExec
+    | FileAccess
+    | FileData
     | Coverage
 )
 
@@ -288,6 +350,7 @@ Action = (
 CONTENT_FIELDS: dict[type[Value], tuple[str, ...]] = {
     Process: ("argv",),
     ProcessExec: ("argv",),
+    FileData: ("content",),
     ChatMessage: ("content",),
     Prompt: ("messages", "system_prompt", "user_message"),
     Response: ("text", "reasoning", "error"),

@@ -17,6 +17,8 @@ import msgspec
 
 VERSION = 1
 MAX_DATA = 16384
+# In a random_path: this offset is not followed.
+NO_OFFSET = 0x7FFFFFFF
 MAX_PATH = 256
 WORD_FACTOR = 31
 
@@ -29,6 +31,9 @@ class Type(enum.IntEnum):
     TLS_DATA = 3
     TLS_CLOSE = 4
     PROCESS_EXIT = 5
+    TLS_RANDOM = 6
+
+    FLOW = 10
 
     DNS_MESSAGE = 20
     CLIENT_HELLO = 21
@@ -52,6 +57,26 @@ class Verdict(enum.IntEnum):
     """`enum verdict`: what the kernel is told about a connection."""
 
     MUTED = 1
+    WANTED = 2
+
+
+class FlowOperation(enum.IntEnum):
+    """`enum flow_operation`: what happened to a flow."""
+
+    CONNECT = 1
+    ACCEPT = 2
+    CLOSE = 3
+    LOOK = 4
+    LOOK_CLOSED = 5
+
+
+class FlowOwner(enum.IntEnum):
+    """`enum flow_owner`: how the process of a flow is known."""
+
+    UNKNOWN = 0
+    OPENER = 1
+    LISTENER = 2
+    HOLDER = 3
 
 
 class LostPlace(enum.IntEnum):
@@ -64,9 +89,11 @@ class LostPlace(enum.IntEnum):
     CONNECTION_TABLE = 4
     RECORDS = 5
     SOCKET_TABLE = 6
-    PROCESS_TABLE = 7
-    FILE_DATA = 8
-    FILE_RECORDS = 9
+    HELD_BACK = 7
+    SPARED = 8
+    PROCESS_TABLE = 9
+    FILE_DATA = 10
+    FILE_RECORDS = 11
 
 
 class FileOperation(enum.IntEnum):
@@ -106,6 +133,14 @@ TLS_DATA = Layout(
 )
 TLS_CLOSE = Layout("tls_close", _TLS)
 PROCESS_EXIT = Layout("process_exit", _RECORD)
+FLOW = Layout(
+    "flow",
+    _RECORD + "cookie Q netns Q cgroup_id Q opened_ns Q established_ns Q "
+    "bytes_sent Q bytes_received Q retransmits I tid I ppid I uid I gid I "
+    "local_port H remote_port H local 16s remote 16s "
+    "comm 16s error H operation B role B owner B agent B transport B unused x",
+)
+TLS_RANDOM = Layout("tls_random", _TLS + "random 32s")
 _WIRE = _RECORD + "cookie Q netns Q position I length I "
 DNS_MESSAGE = Layout("dns_message", _WIRE + "total I direction B over_tcp B unused 2x")
 CLIENT_HELLO = Layout("client_hello", _WIRE + "total I unused 4x")
@@ -116,6 +151,8 @@ PROCESS_EXEC = Layout(
 )
 PROCESS_FORK = Layout("process_fork", _RECORD + "parent_start_ns Q ppid I agent I")
 RUNNING_PROCESS = Layout("running_process", "start_ns Q parent_start_ns Q pid I ppid I comm 16s")
+SETTINGS = Layout("settings", "max_call_bytes Q undecided_bytes Q monitor_pid I spare_filtered I")
+RANDOM_PATH = Layout("random_path", "zero I pointer I offset I unused 4x")
 _FILE = _RECORD + "file Q since_ns Q "
 FILE_ACCESS = Layout(
     "file_access",
@@ -130,9 +167,10 @@ FILE_DATA = Layout(
 FILE_BYTES = Layout("file_bytes", _FILE + "bytes 16s comm 16s")
 FILE_SETTINGS = Layout("file_settings", "max_file_bytes Q all I monitor_pid I")
 DIRECTORY = Layout("directory", "inode Q device I unused 4x")
-SETTINGS = Layout("settings", "max_call_bytes Q monitor_pid I unused 4x")
 CONNECTION_ID = Layout("connection_id", "connection Q pid I pad 4x")
 JUDGEMENT = Layout("judgement", "since_ns Q verdict Q")
+WANTED_ADDRESS = Layout("wanted_address", "netns Q address 16s")
+FLOW_SETTINGS = Layout("flow_settings", "monitor_pid I all B cookies B accepts B unused x")
 AGENT = Layout("agent", "start_ns Q root I unused 4x")
 LAYOUTS = (
     TLS_OPEN,
@@ -140,8 +178,10 @@ LAYOUTS = (
     TLS_DATA,
     TLS_CLOSE,
     PROCESS_EXIT,
+    FLOW,
     DNS_MESSAGE,
     CLIENT_HELLO,
+    TLS_RANDOM,
     PROCESS_EXEC,
     PROCESS_FORK,
     RUNNING_PROCESS,
@@ -150,10 +190,16 @@ LAYOUTS = (
     FILE_BYTES,
     FILE_SETTINGS,
     SETTINGS,
+    RANDOM_PATH,
     CONNECTION_ID,
     JUDGEMENT,
+    WANTED_ADDRESS,
+    FLOW_SETTINGS,
     AGENT,
 )
+
+# Where every record has the time at which it was begun.
+TIME_OFFSET = PROCESS_EXIT.offsets["time_ns"]
 
 
 class ProcessKey(NamedTuple):
@@ -223,11 +269,58 @@ class TlsClose(msgspec.Struct, frozen=True):
     time_ns: int
 
 
+class TlsRandom(msgspec.Struct, frozen=True):
+    """The random of the connection's ClientHello (RFC 8446 section 4.1.2), as the library has it.
+
+    It is told once, with the first plaintext; the hello on the wire has the same 32 bytes.
+    """
+
+    key: ConnectionKey
+    time_ns: int
+    random: bytes
+
+
 class ProcessExit(msgspec.Struct, frozen=True):
     """The last thread of a process that earlier records told of ended."""
 
     key: ProcessKey
     time_ns: int
+
+
+class Flow(msgspec.Struct, frozen=True):
+    """A socket's connection, as it stood when something happened to it.
+
+    `key` is the process that opened it, as far as `owner` says so. `local` and `remote` are 16
+    bytes, IPv4 as IPv4-mapped IPv6. `opened_ns` is 0 where it was open before we watched, and
+    `established_ns` then and as long as it is not. `role` is CONNECT, ACCEPT, or None where that
+    is not known. Byte counts are of payload.
+    """
+
+    key: ProcessKey
+    time_ns: int
+    cookie: int
+    netns: int
+    cgroup_id: int
+    opened_ns: int
+    established_ns: int
+    bytes_sent: int
+    bytes_received: int
+    retransmits: int
+    tid: int
+    ppid: int
+    uid: int
+    gid: int
+    local: bytes
+    local_port: int
+    remote: bytes
+    remote_port: int
+    comm: bytes
+    error: int
+    operation: FlowOperation
+    role: FlowOperation | None
+    owner: FlowOwner
+    agent: bool
+    transport: int
 
 
 class DnsMessage(msgspec.Struct, frozen=True):
@@ -359,11 +452,10 @@ class FileBytes(msgspec.Struct, frozen=True):
     comm: bytes
 
 
-TlsRecord = TlsOpen | TlsName | TlsData | TlsClose
+TlsRecord = TlsOpen | TlsName | TlsData | TlsClose | TlsRandom
+ProcessRecord = ProcessExec | ProcessFork | ProcessExit
 FileRecord = FileAccess | FileData | FileBytes
-Record = (
-    TlsRecord | ProcessExit | DnsMessage | ClientHello | ProcessExec | ProcessFork | FileRecord
-)
+Record = TlsRecord | Flow | DnsMessage | ClientHello | ProcessRecord | FileRecord
 
 _DIRECTIONS = (Direction.WRITE, Direction.READ)
 
@@ -417,9 +509,50 @@ def _tls_close(raw: bytes) -> TlsClose:
     return TlsClose(ConnectionKey(pid, start_ns, connection, since_ns), time_ns)
 
 
+def _tls_random(raw: bytes) -> TlsRandom:
+    _, _, pid, time_ns, start_ns, connection, since_ns, random = TLS_RANDOM.unpack_from(raw)
+    return TlsRandom(ConnectionKey(pid, start_ns, connection, since_ns), time_ns, random)
+
+
 def _process_exit(raw: bytes) -> ProcessExit:
     _, _, pid, time_ns, start_ns = PROCESS_EXIT.unpack_from(raw)
     return ProcessExit(ProcessKey(pid, start_ns), time_ns)
+
+
+def _flow(raw: bytes) -> Flow:
+    (
+        _, _, pid, time_ns, start_ns, cookie, netns, cgroup_id, opened_ns, established_ns,
+        bytes_sent, bytes_received, retransmits, tid, ppid, uid, gid,
+        local_port, remote_port, local, remote, comm,
+        error, operation, role, owner, agent, transport,
+    ) = FLOW.unpack_from(raw)  # fmt: skip
+    return Flow(
+        key=ProcessKey(pid, start_ns),
+        time_ns=time_ns,
+        cookie=cookie,
+        netns=netns,
+        cgroup_id=cgroup_id,
+        opened_ns=opened_ns,
+        established_ns=established_ns,
+        bytes_sent=bytes_sent,
+        bytes_received=bytes_received,
+        retransmits=retransmits,
+        tid=tid,
+        ppid=ppid,
+        uid=uid,
+        gid=gid,
+        local=local,
+        local_port=local_port,
+        remote=remote,
+        remote_port=remote_port,
+        comm=comm.split(b"\0", 1)[0],
+        error=error,
+        operation=FlowOperation(operation),
+        role=FlowOperation(role) if role else None,
+        owner=FlowOwner(owner),
+        agent=bool(agent),
+        transport=transport,
+    )
 
 
 def _dns_message(raw: bytes) -> DnsMessage:
@@ -574,8 +707,10 @@ _DECODERS: dict[int, Callable[[bytes], Record]] = {
     Type.TLS_DATA: _tls_data,
     Type.TLS_CLOSE: _tls_close,
     Type.PROCESS_EXIT: _process_exit,
+    Type.FLOW: _flow,
     Type.DNS_MESSAGE: _dns_message,
     Type.CLIENT_HELLO: _client_hello,
+    Type.TLS_RANDOM: _tls_random,
     Type.PROCESS_EXEC: _process_exec,
     Type.PROCESS_FORK: _process_fork,
     Type.FILE_ACCESS: _file_access,

@@ -34,13 +34,14 @@ class Stream:
 
 
 class Connection:
-    """A connection as the kernel told it: who opened it, its name, its two streams."""
+    """A connection as the kernel told it: who opened it, its name, its random, its two streams."""
 
     def __init__(self, key: ConnectionKey) -> None:
         """`opened` stays None when the record of its opening was lost."""
         self.key = key
         self.opened: TlsOpen | None = None
         self.name: str | None = None
+        self.random: bytes | None = None
         self.streams = (Stream(), Stream())
 
 

@@ -25,6 +25,10 @@ ERRORS = {
 # make an answer of megabytes, and its digest still tells whether all of it arrived.
 ECHOED = 2000
 
+# The numbers of an embedding, and what is heard instead of speech: its beginning is an MP3's.
+DIMENSIONS = 8
+SPOKEN = b"\xff\xfb" + bytes(1022)
+
 
 class Tokens(NamedTuple):
     """Of an exchange; `cached` is the part of `input` that came from a cache."""

@@ -18,7 +18,7 @@ def needs(client: str) -> None:
     """Skip a client whose runtime is not here."""
     if client.startswith("node"):
         require("node")
-    if client == "node_openai":
+    if client.startswith("node") and client not in ("node_https", "node_fetch"):
         require("node packages")
 
 

@@ -17,7 +17,7 @@ from mcp.server.transport_security import TransportSecuritySettings
 from pydantic import BaseModel
 from starlette.applications import Starlette
 
-from tests.e2e.provider import tls
+from tests.e2e.provider.certificates import tls
 from tests.e2e.sandbox import ADDRESS
 
 server = MCPServer("places", version="7.8.9", log_level="WARNING")

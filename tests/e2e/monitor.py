@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import IO, Any
 
@@ -36,10 +36,14 @@ class Monitor:
         output: str = "json",
         content: str = "full",
         show: Callable[[str], object] = lambda line: None,
+        command: Sequence[str] = ("busted.cli.main",),
     ) -> None:
-        """Options are those of `busted monitor`; `output` is its `--format`."""
+        """Options are those of `busted monitor`; `output` is its `--format`.
+
+        `command` is the module that runs the command, and its own arguments.
+        """
         self._command = [
-            *(*DIES_WITH_US, sys.executable, "-m", "busted.cli.main", "monitor"),
+            *(*DIES_WITH_US, sys.executable, "-m", *command, "monitor"),
             *("--format", output, "--content", content, *options),
         ]
         self._decodes, self._show = output == "json", show
@@ -89,15 +93,16 @@ class Monitor:
         return {place: count for place, count in told[-1].get("lost", {}).items() if count}
 
     def of(self, pid: int, kind: str | None = None) -> list[Event]:
-        """Return what it said of a process so far, or only the actions of a kind."""
+        """Return what a process exchanged so far, or only its actions of a kind."""
         return [
             event
             for event in tuple(self.events)
-            if event["process"]["pid"] == pid and kind in (None, event["action"]["type"])
+            if event["process"]["pid"] == pid
+            and ("exchange_id" in event if kind is None else event["action"]["type"] == kind)
         ]
 
     def wait_for(self, pid: int, kind: str, count: int = 1) -> list[Event]:
-        """Wait for so many actions of a kind by a process; return all it said of the process."""
+        """Wait for so many actions of a kind by a process; return all that it exchanged."""
         self._wait(lambda: len(self.of(pid, kind)) >= count, f"{count} {kind} of process {pid}")
         return self.of(pid)
 
@@ -155,3 +160,14 @@ class Monitor:
         for line in pipe:
             self.stderr.append(line)
             self._show(line)
+
+
+def replay(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run `busted replay` and return what came of it."""
+    return subprocess.run(
+        [sys.executable, "-m", "busted.cli.main", "replay", *arguments],
+        env=os.environ | {"PYTHONPATH": str(ROOT / "src")},
+        capture_output=True,
+        encoding="utf-8",
+        timeout=60,
+    )

@@ -28,7 +28,20 @@ from typing import IO, NamedTuple
 
 ROOT = Path(__file__).parents[2]
 ADDRESS = "127.0.0.1"
-NAMES = ("localhost", "api.openai.com", "api.anthropic.com", "www.example.com")
+NAMES = (
+    "localhost",
+    "www.example.com",
+    "api.openai.com",
+    "busted.openai.azure.com",
+    "api.anthropic.com",
+    "generativelanguage.googleapis.com",
+    "us-central1-aiplatform.googleapis.com",
+    "bedrock-runtime.us-east-1.amazonaws.com",
+    "api.cohere.com",
+    "api.mistral.ai",
+    "api.groq.com",
+    "ollama.com",
+)
 
 # A client that takes longer than this hangs: the slowest, Node with a cold disk, needs a few.
 TIMEOUT = 60.0

@@ -19,9 +19,10 @@ WITH_TOOLS = [name for name, client in CLIENTS.items() if client.tools]
 
 
 class Run(NamedTuple):
-    """One run of a client: what was told of it, and the time of day around it, in seconds."""
+    """One run of a client: what was told, what it printed, and the time around it, in seconds."""
 
     events: list[Event]
+    printed: bytes
     before: float
     after: float
 
@@ -40,7 +41,8 @@ def seen(monitor: Monitor, test_bed: Bed) -> Runs:
         after = time.time()
         assert finished.code == 0, finished.stderr.decode()
         answers = 2 if CLIENTS[name].tools else 1
-        return Run(monitor.wait_for(finished.pid, "Response", answers), before, after)
+        events = monitor.wait_for(finished.pid, "Response", answers)
+        return Run(events, finished.stdout, before, after)
 
     def run_if_here(name: str) -> Run:
         needs(name)
@@ -53,13 +55,21 @@ def actions(events: list[Event], kind: str) -> list[Event]:
     return [event["action"] for event in events if event["action"]["type"] == kind]
 
 
+@pytest.mark.parametrize("name", [name for name in CLIENTS if not name.startswith("curl")])
+def test_the_client_hears_the_expected_answer(seen: Runs, name: str) -> None:
+    answers = [json.loads(line) for line in seen(name).printed.splitlines()]
+
+    assert answers == [final_answer(name, PROMPT)]
+
+
 @pytest.mark.parametrize("name", CLIENTS)
 def test_the_prompt_is_seen_byte_for_byte(seen: Runs, name: str) -> None:
     events = seen(name).events
 
     client, (first, *_) = CLIENTS[name], actions(events, "Prompt")
     assert first["user_message"] == PROMPT
-    assert first["messages"][-1] == {"role": "user", "content": PROMPT}
+    if client.turns:
+        assert first["messages"][-1] == {"role": "user", "content": PROMPT}
     assert first["provider"] == client.provider
     assert first["api"] == client.api
     assert first["model"] == client.model
@@ -76,18 +86,14 @@ def test_the_answer_is_seen_byte_for_byte(seen: Runs, name: str) -> None:
     assert last["text"] == final_answer(name, PROMPT)
     assert last["provider"] == client.provider
     assert last["api"] == client.api
-    assert last["model"] == client.model
+    assert last.get("model") == (client.model if client.named else None)
     assert last["status"] == 200
     assert last["stream"] is client.stream
-    assert last["finish_reason"] in ("stop", "end_turn")
+    assert last["finish_reason"].lower() in ("stop", "end_turn", "complete", "completed")
     assert last["truncated"] is False
 
 
-# These two do not ask for the usage that OpenAI's streams tell only on demand.
-UNASKED = ("curl_openai_stream", "openai_tools_stream")
-
-
-@pytest.mark.parametrize("name", [name for name in CLIENTS if name not in UNASKED])
+@pytest.mark.parametrize("name", [name for name, client in CLIENTS.items() if client.counts])
 def test_the_usage_is_what_the_provider_counted(seen: Runs, name: str) -> None:
     events = seen(name).events
 
@@ -95,7 +101,7 @@ def test_the_usage_is_what_the_provider_counted(seen: Runs, name: str) -> None:
     input_tokens, output_tokens, cached = expected_tokens(asked_last(name, PROMPT))
     assert usage["input"] == input_tokens
     assert usage["output"] == output_tokens
-    assert usage["cached"] == cached
+    assert usage.get("cached") == (cached if CLIENTS[name].cached else None)
 
 
 @pytest.mark.parametrize("name", CLIENTS)
@@ -137,7 +143,8 @@ def test_each_tool_call_is_seen_with_its_arguments(seen: Runs, name: str) -> Non
 
     calls = actions(events, "ToolCall")
     assert [call["name"] for call in calls] == list(TOOLS)
-    assert [call["id"] for call in calls] == [call_id(0), call_id(1)]
+    ids = [call_id(0), call_id(1)] if CLIENTS[name].ids else [None, None]
+    assert [call.get("id") for call in calls] == ids
     # Anthropic sends them as JSON, not as text that holds JSON, when it does not stream.
     arguments = json.loads(expected_arguments(PROMPT))
     assert [json.loads(call["arguments"]) for call in calls] == [arguments] * 2
@@ -149,8 +156,14 @@ def test_each_tool_result_is_seen(seen: Runs, name: str) -> None:
     events = seen(name).events
 
     results = actions(events, "ToolResult")
-    assert [result["content"] for result in results] == tool_results(PROMPT)
-    assert [result["id"] for result in results] == [call_id(0), call_id(1)]
+    told = tool_results(PROMPT)
+    if CLIENTS[name].api == "google.generate_content":  # its results are objects
+        told = [json.dumps({"output": text}, ensure_ascii=False) for text in told]
+        assert [json.loads(r["content"]) for r in results] == [json.loads(text) for text in told]
+    else:
+        assert [result["content"] for result in results] == told
+    ids = [call_id(0), call_id(1)] if CLIENTS[name].ids else [None, None]
+    assert [result.get("id") for result in results] == ids
 
 
 @pytest.mark.parametrize("name", WITH_TOOLS)
@@ -169,7 +182,7 @@ def test_tool_calls_belong_to_the_answer_and_results_to_the_next_prompt(
 
 @pytest.mark.parametrize("name", CLIENTS)
 def test_the_time_is_when_it_happened(seen: Runs, name: str) -> None:
-    events, before, after = seen(name)
+    events, _, before, after = seen(name)
 
     times = [datetime.fromisoformat(event["time"]).timestamp() for event in events]
     assert before <= min(times)

@@ -7,33 +7,18 @@ import pytest
 
 from tests.e2e.answers import SLOW, expected_answer
 from tests.e2e.bed import CLIENTS, Bed, python
-from tests.e2e.deadline import until
 from tests.e2e.examples import PROMPT
+from tests.e2e.front import AT_FRONT, PORT, http2_front
 from tests.e2e.monitor import Event, Monitor
-from tests.e2e.sandbox import ADDRESS, Finished
+from tests.e2e.sandbox import Finished
 from tests.requirements import require
-
-PORT = 8443
-AT_FRONT = {"OPENAI_BASE_URL": f"https://api.openai.com:{PORT}/v1"}
 
 
 @pytest.fixture(scope="module")
 def front(test_bed: Bed) -> Iterator[Bed]:
-    """The bed with nghttpx in it, which speaks HTTP/2 on one port and passes on to the provider."""
     require("nghttpx")
-    key = str(test_bed.directory / "server.pem")
-    process = test_bed.sandbox.start(
-        [
-            *("nghttpx", f"--frontend={ADDRESS},{PORT}", f"--backend={ADDRESS},443;;tls"),
-            *("--insecure", "--workers=1", "--padding=20", "--errorlog-file=/dev/null"),
-            *("--accesslog-file=/dev/null", "--conf=/dev/null", key, key),
-        ]
-    )
-    page = ["curl", "-sS", "--http2", f"https://www.example.com:{PORT}/"]
-    until(lambda: test_bed.sandbox.run(page).code == 0, "the front passes on")
-    assert process.poll() is None
-    yield test_bed
-    process.kill()
+    with http2_front(test_bed):
+        yield test_bed
 
 
 def curl(prompt: str, *, stream: bool = False) -> list[str]:

@@ -1,34 +1,20 @@
 """The command `busted monitor` as an operator uses it: it says what it watches, and ends well."""
 
 import json
-import os
 import stat
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.bed import Bed
 from tests.e2e.examples import PROMPT
-from tests.e2e.monitor import Monitor
-from tests.e2e.sandbox import ROOT
+from tests.e2e.monitor import Monitor, replay
 from tests.requirements import require
 
 
 @pytest.fixture(autouse=True)
 def needs_kernel() -> None:
     require("e2e")
-
-
-def replay(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "busted.cli.main", "replay", *arguments],
-        env=os.environ | {"PYTHONPATH": str(ROOT / "src")},
-        capture_output=True,
-        encoding="utf-8",
-        timeout=60,
-    )
 
 
 def test_it_says_what_it_watches_before_anything_is_said(test_bed: Bed) -> None:
@@ -91,4 +77,5 @@ def test_a_recording_replays_to_the_same_events(test_bed: Bed, tmp_path: Path) -
     assert replayed.returncode == 0, replayed.stderr
     events = [json.loads(line) for line in replayed.stdout.splitlines()]
     for pid in pids:
-        assert [event for event in events if event["process"]["pid"] == pid] == monitor.of(pid)
+        live = [event for event in monitor.events if event["process"]["pid"] == pid]
+        assert [event for event in events if event["process"]["pid"] == pid] == live != []

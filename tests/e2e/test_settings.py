@@ -37,6 +37,8 @@ def test_a_prompt_over_the_limit_is_told_as_truncated_with_what_was_read(test_be
     assert response["text"] == expected_answer(prompt)
     assert response["truncated"] is False
     assert monitor.lost.keys() == {"over_call_limit"}
+    (line,) = monitor.stderr
+    assert line.startswith(f"busted: lost {monitor.lost['over_call_limit']:,} over_call_limit (")
 
 
 def test_only_the_named_programs_are_watched_when_names_are_given(test_bed: Bed) -> None:

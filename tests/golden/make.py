@@ -1,17 +1,19 @@
-"""Make the golden files anew: `python -m tests.golden.make`, as root, or with `--expect`.
+"""Make the golden files anew: `python -m tests.golden.make [NAME...]`, as root, or `--expect`.
 
 Records what real clients say in the test bed of tests/e2e, then keeps of it, for each client,
-its own records, and the events that they give. `--expect` records nothing: it writes the
-events that the recordings give now, whose difference is then to be looked at.
+its own records, and the events that they give; only of those that are named, if any are.
+`--expect` records nothing: it writes the events that the recordings give now, whose
+difference is then to be looked at.
 
 Names of this host, paths and keys are replaced, by as many bytes where they are in records.
 """
 
 from __future__ import annotations
 
+import platform
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePath
 
 import msgspec
@@ -20,8 +22,9 @@ from busted.agent import recording
 from busted.agent.recording import Frame, Header, LibraryFacts, RawRecord, RecordingWriter, Tick
 from busted.enrich.processes import ProcessFacts
 from busted.records import TlsOpen, decode
-from tests.e2e.bed import ANTHROPIC_KEY, CLIENTS, OPENAI_KEY, bed
+from tests.e2e.bed import CLIENTS, KEYS, OPERATIONS, Bed, bed, python
 from tests.e2e.examples import PROMPT
+from tests.e2e.front import AT_FRONT, http2_front
 from tests.e2e.mcp import MODES, mcp_command, mcp_server
 from tests.e2e.monitor import Monitor
 from tests.golden.expected import HERE, RECORDINGS, as_lines, expected, replayed
@@ -31,31 +34,20 @@ def main() -> None:
     """Do what the command line says."""
     if sys.argv[1:] != ["--expect"]:
         with tempfile.TemporaryDirectory() as directory:
-            record(Path(directory))
+            record(Path(directory), sys.argv[1:])
     for path in sorted(HERE.glob("*.rec")):
         expected(path).write_text(as_lines(replayed(path)))
 
 
-def record(directory: Path) -> None:
+def record(directory: Path, names: Sequence[str]) -> None:
     """Run each client once under one monitor, and write a recording for each."""
     whole = directory / "whole.rec"
     with bed(directory) as test_bed, Monitor("--record", str(whole)) as monitor:
-        authority = mcp_server(test_bed, directory / "mcp")
-        pids: dict[str, int] = {}
-        for name, client in CLIENTS.items():
-            finished = test_bed.ask(name, PROMPT)
-            assert finished.code == 0, finished.stderr.decode()
-            pids[name] = finished.pid
-            monitor.wait_for(finished.pid, "Response", 2 if client.tools else 1)
-        for mode in MODES:
-            finished = test_bed.sandbox.run(mcp_command(mode, PROMPT), environment=authority)
-            assert finished.code == 0, finished.stderr.decode()
-            pids[f"mcp_{mode}"] = finished.pid
-            # The listing and at least one call.
-            monitor.wait_for(finished.pid, "McpResponse", 2)
+        pids = ask_all(test_bed, monitor, directory, names)
         monitor.stop()
     for path in RECORDINGS:
-        path.unlink()
+        if path.stem in pids or not names:
+            path.unlink()
     for name, pid in pids.items():
         header, frames = recording.read(whole)
         origin = msgspec.structs.replace(header.origin, host="host", seed=b"golden")
@@ -69,6 +61,37 @@ def record(directory: Path) -> None:
         (HERE / f"{name}.rec").chmod(0o644)
 
 
+def ask_all(
+    test_bed: Bed, monitor: Monitor, directory: Path, names: Sequence[str]
+) -> dict[str, int]:
+    """Run clients until all is told of them; return their pids by the names of recordings."""
+    pids: dict[str, int] = {}
+
+    def run(
+        name: str, command: list[str], kind: str, count: int, environment: Mapping[str, str] = {}
+    ) -> None:
+        if names and name not in names:
+            return
+        finished = test_bed.sandbox.run(command, environment=environment)
+        assert finished.code == 0, finished.stderr.decode()
+        pids[name] = finished.pid
+        monitor.wait_for(finished.pid, kind, count)
+
+    for name, client in CLIENTS.items():
+        run(name, client.command(PROMPT), "Response", 2 if client.tools else 1)
+    for name, operation in OPERATIONS.items():
+        run(name, operation.command(PROMPT), "Response", 1)
+    with http2_front(test_bed):
+        prompts = [f"{i}: {PROMPT}" for i in range(3)]
+        command = python("openai_http2", "--stream")(*prompts)
+        run("openai_http2", command, "Response", len(prompts), AT_FRONT)
+    authority = mcp_server(test_bed, directory / "mcp")
+    for mode in MODES:
+        # The listing and at least one call.
+        run(f"mcp_{mode}", mcp_command(mode, PROMPT), "McpResponse", 2, authority)
+    return pids
+
+
 def of_process(pid: int, frames: Iterable[Frame]) -> Iterator[Frame]:
     """Yield the frames that a process needs, with nothing of this host in them."""
     libraries: dict[int, LibraryFacts] = {}
@@ -79,7 +102,7 @@ def of_process(pid: int, frames: Iterable[Frame]) -> Iterator[Frame]:
                 libraries[frame.cookie] = frame
             case ProcessFacts() if frame.pid == pid:
                 exe = f"/usr/bin/{PurePath(frame.exe or '').name}"
-                argv = (without_keys(argument.encode()).decode() for argument in frame.argv)
+                argv = (blanked(argument.encode()).decode() for argument in frame.argv)
                 argv = (PurePath(a).name if a.startswith("/") else a for a in argv)
                 yield msgspec.structs.replace(frame, exe=exe, argv=tuple(argv), build_id=None)
             case RawRecord():
@@ -90,17 +113,17 @@ def of_process(pid: int, frames: Iterable[Frame]) -> Iterator[Frame]:
                     path = f"/usr/lib/{PurePath(hooked.library.path).name}"
                     library = msgspec.structs.replace(hooked.library, path=path, processes=1)
                     yield msgspec.structs.replace(hooked, library=library)
-                yield RawRecord(without_keys(frame.raw))
+                yield RawRecord(blanked(frame.raw))
             case Tick():
                 last = frame
     if last is not None:
         yield msgspec.structs.replace(last, last=True)
 
 
-def without_keys(data: bytes) -> bytes:
-    """Return bytes with each key replaced by as many dots."""
-    for key in (OPENAI_KEY, ANTHROPIC_KEY):
-        data = data.replace(key.encode(), b"." * len(key))
+def blanked(data: bytes) -> bytes:
+    """Return bytes with each key, and the name of this host's kernel, as so many dots."""
+    for text in (*KEYS, platform.release()):
+        data = data.replace(text.encode(), b"." * len(text))
     return data
 
 

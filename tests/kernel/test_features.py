@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from busted.kernel.features import try_programs
+from tests.requirements import require
 
 pytestmark = pytest.mark.needs("kernel")
 
@@ -24,6 +25,12 @@ def test_tp_btf_works_and_kprobes_work_exactly_where_the_kernel_has_them() -> No
     assert answers["tp_btf"].answer == "yes"
     kprobes = Path("/sys/bus/event_source/devices/kprobe").exists()
     assert (answers["kprobe"].answer == "yes") == kprobes
+
+
+@pytest.mark.parametrize("kind", ["tp_btf", "kprobe", "fentry", "lsm"])
+def test_a_kind_of_program_that_must_be_here_loads_and_attaches(kind: str) -> None:
+    require(kind)
+    assert try_programs().has(kind)
 
 
 def test_a_trial_leaves_no_program_attached() -> None:

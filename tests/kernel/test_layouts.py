@@ -28,6 +28,7 @@ ENUMS: dict[str, type[enum.IntEnum]] = {
 CONSTANTS = {
     "RECORDS_VERSION": records.VERSION,
     "MAX_DATA": records.MAX_DATA,
+    "NO_OFFSET": records.NO_OFFSET,
     "MAX_PATH": records.MAX_PATH,
     "WORD_FACTOR": records.WORD_FACTOR,
 }
@@ -88,7 +89,9 @@ def test_a_struct_has_the_same_layout_on_both_sides(layout: Layout, btf: Btf) ->
 @pytest.mark.parametrize("name", ENUMS)
 def test_an_enum_has_the_same_values_on_both_sides(name: str, btf: Btf) -> None:
     # RECORD_TLS_DATA is Type.TLS_DATA, LOST_RING_FULL is LostPlace.RING_FULL, and so on.
-    prefix = {"record_type": "RECORD_", "lost_place": "LOST_", "file_operation": "FILE_"}.get(name, f"{name.upper()}_")
+    prefix = {"record_type": "RECORD_", "lost_place": "LOST_", "file_operation": "FILE_"}.get(
+        name, f"{name.upper()}_"
+    )
     values = enumerators(btf, name)
     # Not a place but their number.
     values.pop("LOST_PLACES", None)
@@ -111,8 +114,11 @@ def test_every_record_type_has_a_layout() -> None:
 def test_the_objects_that_the_wheel_ships_are_for_the_bpf_machine_and_have_btf() -> None:
     require("clang")
     ebpf.build()
-    shipped = sorted(path.name for path in ebpf.OBJECTS.glob("*.bpf.o"))
-    programs = [path.name.removesuffix(".bpf.c") for path in ebpf.SOURCES.glob("*.bpf.c")]
+    shipped = [path.name for path in ebpf.OBJECTS.glob("*.bpf.o")]
+    wanted = {"shared", "tls"}
 
-    assert shipped == sorted(f"{p}.{m}.bpf.o" for p in programs for m in ebpf.ARCHITECTURES)
+    assert set(shipped) == ebpf.object_names()
+    for machine in ebpf.ARCHITECTURES:
+        assert {f"{name}.{machine}.bpf.o" for name in wanted} <= set(shipped)
+    assert {f"{name}.perf.x86_64.bpf.o" for name in wanted} <= set(shipped)
     assert all(b".BTF" in (ebpf.OBJECTS / name).read_bytes() for name in shipped)

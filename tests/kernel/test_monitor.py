@@ -20,9 +20,11 @@ from busted.agent import monitor as monitor_module
 from busted.agent.config import Selection, Settings
 from busted.agent.monitor import Monitor
 from busted.events import Coverage, Event, Prompt, Response
+from busted.kernel.features import probe
 from busted.kernel.mappings import MappingWatch
 from busted.kernel.targets import Mapping, running_processes
 from tests.kernel.harness import DEADLINE_SECONDS
+from tests.requirements import require, tls_libraries
 
 pytestmark = pytest.mark.needs("kernel")
 
@@ -100,7 +102,8 @@ class Bed:
         """The environment of a client with a copy of the TLS library that nobody else has."""
         directory = self.directory / name
         directory.mkdir()
-        for library in _tls_libraries():
+        require("shared libssl")
+        for library in tls_libraries():
             shutil.copy(library, directory)
         return {"LD_LIBRARY_PATH": str(directory)}
 
@@ -133,16 +136,6 @@ async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
     writer.write(RESPONSE)
     await writer.drain()
     writer.close()
-
-
-def _tls_libraries() -> list[str]:
-    """The files of the TLS library that Python uses, as this process has them mapped."""
-    lines = Path("/proc/self/maps").read_text().splitlines()
-    paths = {line.split(maxsplit=5)[5] for line in lines if len(line.split(maxsplit=5)) == 6}
-    found = [p for p in paths if Path(p).name.startswith(("libssl.so", "libcrypto.so"))]
-    if not found:
-        pytest.skip("needs a Python that loads libssl as a library")
-    return found
 
 
 async def until(happened: Callable[[], bool]) -> None:
@@ -187,6 +180,19 @@ def test_a_short_client_with_a_library_of_its_own_is_reported(bed: Bed) -> None:
     run(bed, scenario)
 
 
+@pytest.mark.needs("perf buffer")
+def test_a_client_is_reported_through_perf_buffers(bed: Bed) -> None:
+    async def scenario() -> None:
+        client = await bed.client()
+        await client.mapped("libssl")
+        async with bed.watching(Settings(buffer="perf")) as monitor:
+            await client.call()
+            await bed.reported(client)
+            assert monitor.lost() == {}
+
+    run(bed, scenario)
+
+
 def test_an_event_names_the_library_and_the_process(bed: Bed) -> None:
     async def scenario() -> None:
         async with bed.watching():
@@ -199,8 +205,10 @@ def test_an_event_names_the_library_and_the_process(bed: Bed) -> None:
             event = next(event for event in bed.events if event.process.pid == client.pid)
             assert event.connection is not None
             assert event.connection.sni == NAME
-            assert event.connection.tls_library is not None
-            assert event.connection.tls_library.startswith(environment["LD_LIBRARY_PATH"])
+            # Without attach cookies the kernel cannot tell which.
+            library = event.connection.tls_library or ""
+            known = probe().has("attach cookie")
+            assert library.startswith(environment["LD_LIBRARY_PATH"]) is known
             assert event.process.exe == os.path.realpath(sys.executable)
             assert str(CLIENT) in event.process.argv
             assert event.process.ppid == os.getpid()

@@ -1,30 +1,34 @@
-"""Both ways of reading the ring buffer take the same records from the running kernel."""
+"""Every way of reading takes the same records from the running kernel, whole and in order."""
 
 from __future__ import annotations
 
-import platform
 import select
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from busted.kernel import programs, shared
-from busted.records import TlsData, decode
+from busted.kernel import shared
+from busted.kernel.libbpf_ring import LibbpfRing
+from busted.kernel.shared import Buffer
+from busted.records import Direction, TlsData, decode
 from tests.kernel.harness import Watched, watched
+from tests.requirements import require
 
 pytestmark = pytest.mark.needs("kernel", "gcc")
 
 
-@pytest.fixture(params=["x86_64", "aarch64"], ids=["own", "libbpf"])
+@pytest.fixture(params=["own", "libbpf", "perf"])
 def kernel(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Watched]:
-    paths = {name: shared.object_path(name) for name in ("shared", "tls")}
-    monkeypatch.setattr(platform, "machine", lambda: request.param)
-    for module in (shared, programs):
-        monkeypatch.setattr(module, "object_path", paths.__getitem__)
-    with watched("perf", tmp_path, ring_bytes=64 << 10) as kernel:
+    buffer: Buffer = "perf" if request.param == "perf" else "ring"
+    require(f"{buffer} buffer")
+    if request.param == "libbpf":
+        monkeypatch.setattr(
+            shared, "open_ring", lambda ring, reader, _: LibbpfRing(ring.fd, reader.fd)
+        )
+    with watched("perf", tmp_path, buffer=buffer, ring_bytes=64 << 10) as kernel:
         yield kernel
 
 
@@ -65,3 +69,43 @@ def test_an_armed_ring_wakes_the_reader_once(kernel: Watched) -> None:
     assert not ring.arm()
     assert pieces(ring.read()) == [b"a", b"b"]
     assert ring.read() == []
+
+
+# Four threads, each with a connection of its own and words that tell which; after each write
+# the thread goes to another processor.
+MIGRATING = """
+import threading
+cpus = sorted(os.sched_getaffinity(0))
+then(WORDS * 8)
+def work(n):
+    for i in range(ROUNDS):
+        write(n, b''.join(b'%2d%6d' % (n, i * WORDS + j) for j in range(WORDS)))
+        os.sched_setaffinity(0, {cpus[(i + n) % len(cpus)]})
+threads = [threading.Thread(target=work, args=(n,)) for n in range(1, 5)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+"""
+
+
+@pytest.mark.parametrize("buffer", ["ring", "perf"])
+def test_bytes_are_whole_and_in_order_while_threads_move_between_processors(
+    buffer: Buffer, tmp_path: Path
+) -> None:
+    require(f"{buffer} buffer")
+    words, rounds = 300, 300
+    script = f"WORDS, ROUNDS = {words}, {rounds}\n{MIGRATING}"
+    with watched("perf", tmp_path, buffer=buffer, ring_bytes=16 << 20) as kernel:
+        with kernel.started(script):
+            whole = 4 * words * rounds * 8
+            records = kernel.wait(
+                lambda records: sum(len(r.data) for r in records if isinstance(r, TlsData)) == whole
+            )
+        assert kernel.programs.shared.lost() == {}
+    for number in range(1, 5):
+        told = b"%2d" % number
+        data = [r for r in records if isinstance(r, TlsData) and r.data.startswith(told)]
+        assert [r.position for r in data] == list(range(0, words * rounds * 8, words * 8))
+        assert all(r.direction == Direction.WRITE for r in data)
+        assert b"".join(r.data for r in data) == b"".join(
+            b"%s%6d" % (told, i) for i in range(words * rounds)
+        )

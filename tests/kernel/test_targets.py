@@ -40,7 +40,8 @@ class Process:
 
     def wait_ready(self) -> None:
         assert self._process.stdout is not None
-        assert self._process.stdout.readline() == "ready\n"
+        while (line := self._process.stdout.readline()) != "ready\n":
+            assert line == "here\n"  # of a step before
 
     def step(self) -> None:
         assert self._process.stdin is not None

@@ -23,6 +23,32 @@ from tests.unit.classifier.wire import (
 from tests.websocket_wire import frame
 
 CALL = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "f"}}
+SWITCHED = b"HTTP/1.1 101 Switching\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n"
+OPENING = request(
+    None,
+    method="GET",
+    path="/v1/realtime?model=m",
+    headers={"Connection": "upgrade", "Upgrade": "websocket"},
+)
+REALTIME: list[dict[str, object]] = [
+    {"type": "session.update", "session": {"instructions": "be kind"}},
+    {"type": "input_audio_buffer.append", "audio": "AAAA"},
+    {"type": "conversation.item.create", "item": {"role": "user", "content": "hi"}},
+    {"type": "response.create"},
+]
+EVENTS: list[dict[str, object]] = [
+    {"type": "response.created", "response": {"id": "a"}},
+    {"type": "response.created", "response": {"id": "b"}},
+    {"type": "response.text.delta", "response_id": "a", "delta": "A"},
+    {"type": "error", "error": {"type": "t", "message": "no"}},
+    {"type": "response.done", "response": {"id": "b", "object": "realtime.response"}},
+    {"type": "response.done", "response": {"id": "a", "object": "realtime.response"}},
+    {"type": "response.text.delta", "response_id": "c", "delta": "C"},
+]
+RESULTS: list[dict[str, object]] = [
+    {"custom_id": "a", "response": {"status_code": 200, "body": COMPLETION}},
+    {"custom_id": "b", "error": {"message": "late"}},
+]
 ASKING = [
     request(CHAT),
     request(CHAT, host="gateway.example"),
@@ -30,12 +56,16 @@ ASKING = [
     request(CALL, path="/mcp"),
     request(None, path="/v1/models", method="GET"),
     request(None, path="/x", method="HEAD"),
+    request(None, path="/v1/files/f/content", method="GET"),
+    request(None, path="/v1/responses/r", method="GET"),
     request({"model": "m", "messages": [{"role": "user", "content": "I am bob@example.com"}]}),
     request(CHAT)[:-30],
     b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
     b"PRI * HTTP/2",
     request(None, method="GET", headers={"Connection": "upgrade", "Upgrade": "websocket"}),
     frame(1, as_json(CALL), mask=b"abcd"),
+    OPENING,
+    OPENING + b"".join(frame(1, as_json(value), mask=b"abcd") for value in REALTIME),
 ]
 ANSWERING = [
     response(COMPLETION),
@@ -47,10 +77,12 @@ ANSWERING = [
     chunked(sse([{"jsonrpc": "2.0", "id": 1, "result": {}}], done=False)),
     response(as_json(COMPLETION)[:-40]),
     response(COMPLETION)[:-30],
-    b"HTTP/1.1 101 Switching\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n",
+    SWITCHED,
     b"HTTP/1.1 204 No Content\r\n\r\n",
+    response(b"".join(as_json(line) + b"\n" for line in RESULTS)),
     frame(1, as_json(COMPLETION)),
     frame(1, as_json({"jsonrpc": "2.0", "id": 1, "result": {}}))[:-3],
+    SWITCHED + b"".join(frame(1, as_json(value)) for value in EVENTS),
 ]
 junk = st.binary(max_size=6) | st.sampled_from([b"data: ", b"\r\n", b"0\r\n\r\n", b"{"])
 names = st.sampled_from([None, "api.openai.com", "gateway.example"])
@@ -70,6 +102,7 @@ def run(sni: str | None, written: list[bytes], read: list[bytes]) -> list[Observ
 @given(names, cuts(streams(ASKING)), cuts(streams(ANSWERING)))
 @example(None, [request(CHAT)[:1], request(CHAT)[1:]], [response(COMPLETION)])
 @example(None, [b"P", b"RI * HTTP/2.0\r\n\r\nSM\r\n\r\n"], [])
+@example("api.openai.com", [ASKING[-1]], [ANSWERING[-1][:200], ANSWERING[-1][200:]])
 @example(None, [request(CHAT)], [response(sse(CHUNKS), kind="text/plain")[:70], b"a"])
 def test_cuts_do_not_matter(sni: str | None, written: list[bytes], read: list[bytes]) -> None:
     """However the kernel slices the streams, the same actions come out."""

@@ -22,7 +22,7 @@ LIMIT = 40
 
 
 def parse(steps: list[Step]) -> tuple[list[EventStreamMessage], int]:
-    parser = EventStreamParser(max_message_bytes=LIMIT)
+    parser = EventStreamParser(max_message_bytes=LIMIT, max_tail_bytes=7)
     messages: list[EventStreamMessage] = []
     for step in steps:
         messages += parser.gap(step) if isinstance(step, int) else parser.feed(step)
@@ -39,6 +39,7 @@ def test_cuts_do_not_matter(traffic: tuple[list[Step], list[Step]]) -> None:
     assert parse(bytewise(whole)) == expected
     assert parse(cut) == expected
     assert all(len(message.payload) <= LIMIT for message in expected[0])
+    assert all(len(message.tail) <= 7 for message in expected[0])
 
 
 @given(st.data(), st.lists(st.binary(max_size=30), max_size=6))

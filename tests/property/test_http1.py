@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from busted.protocols.http import HttpBody, HttpGap, HttpMessage
 from busted.protocols.http1 import Http1Parser
+from busted.protocols.http1_fields import read_fields
 
 PIECES = [
     b"GET / HTTP/1.1\r\n",
@@ -31,6 +32,11 @@ PIECES = [
     b"3;x=y\r\nabc\r\n",
     b"0\r\n\r\n",
     b"0\r\nTrailer: t\r\n\r\n",
+    b"0\nno field\n\n",
+    b"5 ;\r\0\nhello\n",
+    b"\tpost  /a\tHTTP/1.10 \r\n",
+    b"Content-Length: 7\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n",
+    b"no field\r: a\r\n",
     b"{body}",
     b"GET / HTTP/1.",
     b"\x81\x05hello",
@@ -134,3 +140,17 @@ def test_cuts_do_not_matter(
 
     assert parse(side, bytewise(whole), methods, limit) == expected
     assert parse(side, cut, methods, limit) == expected
+
+
+NAMES = st.sampled_from(["Host", "a-b", "X_1", "content-length", "é"])
+VALUES = st.sampled_from(["", "x", " a b ", "é: c", "\x01", "\t7"])
+
+
+@given(st.lists(st.tuples(NAMES, VALUES), max_size=5))
+def test_fields_are_the_same_however_their_lines_end(fields: list[tuple[str, str]]) -> None:
+    """The usual way of writing them, which is read at once, and the others, line by line."""
+    lines = "".join(f"{name}:{value}\r\n" for name, value in fields) + "\r\n"
+    expected = tuple((name.lower(), value.strip()) for name, value in fields)
+    assert read_fields(lines.encode("latin-1")) == expected
+    assert read_fields(lines.replace("\r", "").encode("latin-1")) == expected
+    assert read_fields(lines.encode("latin-1")[:-2]) == expected

@@ -1,5 +1,6 @@
 """The short way for usual events reads what the long way reads, or nothing."""
 
+import copy
 import json
 
 import pytest
@@ -51,7 +52,8 @@ def events(draw: st.DrawFn, usual: object) -> bytes:
         place = draw(st.sampled_from(places(event)))
         name = draw(st.sampled_from(names))
         if draw(st.booleans()):
-            place[name] = draw(strange)
+            # A copy: what is drawn again would have been changed, even to hold itself.
+            place[name] = copy.deepcopy(draw(strange))
         else:
             place.pop(name, None)
     data = json.dumps(event, ensure_ascii=draw(st.booleans()))

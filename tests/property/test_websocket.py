@@ -40,7 +40,7 @@ LIMIT = 100
 
 
 def parse(steps: list[Step], agreed: str | None) -> tuple[list[WebSocketMessage], int]:
-    parser = WebSocketParser("request", agreed, max_message_bytes=LIMIT)
+    parser = WebSocketParser("request", agreed, max_message_bytes=LIMIT, max_tail_bytes=7)
     messages: list[WebSocketMessage] = []
     for step in steps:
         messages += parser.gap(step) if isinstance(step, int) else parser.feed(step)
@@ -57,6 +57,7 @@ def test_cuts_do_not_matter(traffic: tuple[list[Step], list[Step]], agreed: str 
     assert parse(bytewise(whole), agreed) == expected
     assert parse(cut, agreed) == expected
     assert all(len(message.data) <= max(LIMIT, 125) for message in expected[0])
+    assert all(len(message.tail) <= 7 for message in expected[0])
 
 
 texts = st.binary(max_size=40) | st.sampled_from([b"hello " * 30, b"hello world " * 30])
@@ -80,4 +81,5 @@ def test_what_is_told_is_what_was_sent(sent: list[tuple[bytes, bool, int]], take
         assert message.kind == "text"
         assert message.truncated or message.data == text
         assert text.startswith(message.data)
+        assert text.endswith(message.tail)
         assert message.truncated or not lost

@@ -13,7 +13,15 @@ from busted.records import (
     ConnectionKey,
     Direction,
     DnsMessage,
+    Flow,
+    FlowOperation,
+    FlowOwner,
     Layout,
+    FileAccess,
+    FileBytes,
+    FileData,
+    FileKey,
+    FileOperation,
     ProcessExec,
     ProcessExit,
     ProcessFork,
@@ -24,6 +32,7 @@ from busted.records import (
     TlsData,
     TlsName,
     TlsOpen,
+    TlsRandom,
     Type,
     decode,
 )
@@ -33,6 +42,8 @@ U64 = st.integers(0, 2**64 - 1)
 PROCESSES = st.builds(ProcessKey, U32, U64)
 CONNECTIONS = st.builds(ConnectionKey, U32, U64, U64, U64)
 WITHOUT_NUL = st.binary().filter(lambda text: b"\0" not in text)
+
+PART = st.binary(min_size=1, max_size=40).filter(lambda text: not {0, 47} & set(text))
 
 RECORDS = st.one_of(
     st.builds(
@@ -88,6 +99,35 @@ RECORDS = st.one_of(
         total=U32,
         data=st.binary(max_size=300),
     ),
+    st.builds(
+        Flow,
+        key=PROCESSES,
+        time_ns=U64,
+        cookie=U64,
+        netns=U64,
+        cgroup_id=U64,
+        opened_ns=U64,
+        established_ns=U64,
+        bytes_sent=U64,
+        bytes_received=U64,
+        retransmits=U32,
+        tid=U32,
+        ppid=U32,
+        uid=U32,
+        gid=U32,
+        local=st.binary(min_size=16, max_size=16),
+        local_port=st.integers(0, 65535),
+        remote=st.binary(min_size=16, max_size=16),
+        remote_port=st.integers(0, 65535),
+        comm=WITHOUT_NUL.map(lambda text: text[:16]),
+        error=st.integers(0, 65535),
+        operation=st.sampled_from(FlowOperation),
+        role=st.sampled_from([FlowOperation.CONNECT, FlowOperation.ACCEPT, None]),
+        owner=st.sampled_from(FlowOwner),
+        agent=st.booleans(),
+        transport=st.integers(0, 255),
+    ),
+    st.builds(TlsRandom, key=CONNECTIONS, time_ns=U64, random=st.binary(min_size=32, max_size=32)),
     st.builds(ProcessFork, key=PROCESSES, time_ns=U64, parent=PROCESSES, agent=U32),
     st.builds(
         ProcessExec,
@@ -104,6 +144,45 @@ RECORDS = st.one_of(
         argv=st.lists(WITHOUT_NUL, max_size=5).map(tuple),
         truncated=st.booleans(),
     ),
+    st.builds(
+        FileData,
+        key=PROCESSES,
+        time_ns=U64,
+        file=st.builds(FileKey, U64, U64),
+        direction=st.sampled_from(Direction),
+        offset=U64,
+        call_bytes=U64,
+        comm=WITHOUT_NUL.map(lambda text: text[:16]),
+        data=st.binary(max_size=300),
+    ),
+    st.builds(
+        FileBytes,
+        key=PROCESSES,
+        time_ns=U64,
+        file=st.builds(FileKey, U64, U64),
+        written=U64,
+        read=U64,
+        comm=WITHOUT_NUL.map(lambda text: text[:16]),
+    ),
+    st.builds(
+        FileAccess,
+        key=PROCESSES,
+        time_ns=U64,
+        file=st.builds(FileKey, U64, U64),
+        operation=st.sampled_from(FileOperation),
+        # From the root on, so that there is one way to spell it.
+        path=st.lists(PART, max_size=8).map(lambda parts: b"/" + b"/".join(parts)),
+        truncated=st.just(False),
+        flags=U32,
+        error=st.integers(0, 133),
+        inherited=st.booleans(),
+        tid=U32,
+        ppid=U32,
+        uid=U32,
+        gid=U32,
+        cgroup_id=U64,
+        comm=WITHOUT_NUL.map(lambda text: text[:16]),
+    ),
 )
 
 DATA = TlsData(
@@ -116,12 +195,41 @@ DATA = TlsData(
     tid=8,
     data=b"hello",
 )
+FLOW = Flow(
+    key=DATA.key.process,
+    time_ns=9,
+    cookie=5,
+    netns=6,
+    cgroup_id=44,
+    opened_ns=7,
+    established_ns=8,
+    bytes_sent=1,
+    bytes_received=2,
+    retransmits=3,
+    tid=8,
+    ppid=1,
+    uid=1000,
+    gid=100,
+    local=bytes(range(16)),
+    local_port=40000,
+    remote=bytes(range(16, 32)),
+    remote_port=443,
+    comm=b"python3",
+    error=0,
+    operation=FlowOperation.CONNECT,
+    role=FlowOperation.CONNECT,
+    owner=FlowOwner.OPENER,
+    agent=True,
+    transport=6,
+)
 EXAMPLES: list[Record] = [
     TlsOpen(DATA.key, 9, 8, 1, 1000, 100, 44, 3, b"python3"),
     TlsName(DATA.key, 9, "api.openai.com"),
     DATA,
     TlsClose(DATA.key, 9),
     ProcessExit(DATA.key.process, 9),
+    TlsRandom(DATA.key, 9, bytes(range(32))),
+    FLOW,
     DnsMessage(DATA.key.process, 9, 5, 6, Direction.READ, True, 3, 4, b"name"),
     ClientHello(DATA.key.process, 9, 5, 6, 3, 517, b"\x16\x03\x01"),
     ProcessFork(DATA.key.process, 9, ProcessKey(6, 60), 5),
@@ -129,6 +237,12 @@ EXAMPLES: list[Record] = [
         DATA.key.process, 9, ProcessKey(6, 60), 44, 4711, 5, 1000, 100,
         b"ls", b"/bin/ls", (b"ls", b"-l", b""), False,
     ),
+    FileAccess(
+        DATA.key.process, 9, FileKey(4, 5), FileOperation.OPEN, b"/a/b", False, 0o102, 0, True,
+        8, 1, 1000, 100, 44, b"cat",
+    ),
+    FileData(DATA.key.process, 9, FileKey(4, 5), Direction.WRITE, 3, 20, b"cat", b"text"),
+    FileBytes(DATA.key.process, 9, FileKey(4, 5), 20, 0, b"cat"),
 ]  # fmt: skip
 
 
@@ -141,8 +255,12 @@ def encode(record: Record, padding: bytes = b"") -> bytes:
         return records.PROCESS_EXIT.pack(kind, version, key.pid, time_ns, key.start_ns) + padding
     if isinstance(record, DnsMessage | ClientHello):
         return encode_wire(record) + padding
+    if isinstance(record, Flow):
+        return encode_flow(record) + padding
     if isinstance(record, ProcessExec | ProcessFork):
         return encode_process(record) + padding
+    if isinstance(record, FileAccess | FileData | FileBytes):
+        return encode_file(record) + padding
     assert isinstance(key, ConnectionKey)
     head = (version, key.pid, time_ns, key.start_ns, key.connection, key.since_ns)
     r = record
@@ -153,8 +271,25 @@ def encode(record: Record, padding: bytes = b"") -> bytes:
         return records.TLS_NAME.pack(Type.TLS_NAME, *head, r.name.encode()) + padding
     if isinstance(r, TlsClose):
         return records.TLS_CLOSE.pack(Type.TLS_CLOSE, *head) + padding
+    if isinstance(r, TlsRandom):
+        return records.TLS_RANDOM.pack(Type.TLS_RANDOM, *head, r.random) + padding
     counts = (r.position, r.call_bytes, r.call_offset, r.tid, len(r.data), r.direction)
     return records.TLS_DATA.pack(Type.TLS_DATA, *head, *counts) + r.data + padding
+
+
+def encode_file(record: FileAccess | FileData | FileBytes) -> bytes:
+    r, version = record, records.VERSION
+    head = (version, r.key.pid, r.time_ns, r.key.start_ns, *r.file)
+    if isinstance(r, FileBytes):
+        counts = r.written.to_bytes(8, "little") + r.read.to_bytes(8, "little")
+        return records.FILE_BYTES.pack(Type.FILE_BYTES, *head, counts, r.comm)
+    if isinstance(r, FileData):
+        counts = (r.offset, r.call_bytes, len(r.data), r.direction)
+        return records.FILE_DATA.pack(Type.FILE_DATA, *head, *counts, r.comm) + r.data
+    parts = b"".join(part + b"\0" for part in reversed(r.path.split(b"/")) if part)
+    ids = (r.cgroup_id, r.tid, r.ppid, r.uid, r.gid)
+    told = (-r.error, r.flags, len(parts), r.operation, True, r.inherited, r.comm, b"", parts)
+    return records.FILE_ACCESS.pack(Type.FILE_ACCESS, *head, *ids, *told)
 
 
 def encode_process(record: ProcessExec | ProcessFork) -> bytes:
@@ -178,6 +313,13 @@ def encode_wire(record: DnsMessage | ClientHello) -> bytes:
         return records.CLIENT_HELLO.pack(Type.CLIENT_HELLO, version, *wire) + r.data
     kind = Type.DNS_MESSAGE
     return records.DNS_MESSAGE.pack(kind, version, *wire, r.direction, r.over_tcp) + r.data
+
+
+def encode_flow(flow: Flow) -> bytes:
+    values = msgspec.structs.asdict(flow)
+    values |= {"type": Type.FLOW, "version": records.VERSION, "role": flow.role or 0}
+    values |= {"pid": flow.key.pid, "start_ns": flow.key.start_ns}
+    return records.FLOW.pack(*(values[name] for name in records.FLOW.names if name in values))
 
 
 def changed(raw: bytes, layout: Layout, field: str, value: bytes) -> bytes:
@@ -217,9 +359,9 @@ def test_a_record_of_unknown_type_is_refused() -> None:
     ("record", "layout"),
     [
         (DATA, records.TLS_DATA),
-        (EXAMPLES[5], records.DNS_MESSAGE),
-        (EXAMPLES[6], records.CLIENT_HELLO),
-        (EXAMPLES[8], records.PROCESS_EXEC),
+        (EXAMPLES[7], records.DNS_MESSAGE),
+        (EXAMPLES[8], records.CLIENT_HELLO),
+        (EXAMPLES[10], records.PROCESS_EXEC),
     ],
     ids=lambda value: type(value).__name__,
 )
@@ -228,6 +370,12 @@ def test_more_bytes_than_the_record_has_are_refused_not_cut(record: Record, layo
         raw = changed(encode(record), layout, "length", length.to_bytes(4, "little"))
         with pytest.raises(ValueError, match="cut record"):
             decode(raw)
+
+
+@pytest.mark.parametrize("field", ["operation", "owner"])
+def test_a_flow_that_says_what_we_do_not_know_is_refused(field: str) -> None:
+    with pytest.raises(ValueError, match="99"):
+        decode(changed(encode(FLOW), records.FLOW, field, b"\x63"))
 
 
 def test_an_unknown_direction_is_refused() -> None:
@@ -286,8 +434,7 @@ def test_a_connection_knows_its_process() -> None:
 
 def test_an_argument_that_was_cut_is_left_out() -> None:
     """Half a key would pass for a harmless word."""
-    whole = EXAMPLES[-1]
-    assert isinstance(whole, ProcessExec)
+    whole = next(r for r in EXAMPLES if isinstance(r, ProcessExec))
     raw = bytearray(encode(whole) + b"--key=ab")
     sizes = records.PROCESS_EXEC.offsets
     raw[sizes["length"]] += 8
@@ -296,8 +443,7 @@ def test_an_argument_that_was_cut_is_left_out() -> None:
 
 
 def test_a_path_that_fills_its_room_is_told_as_truncated() -> None:
-    whole = EXAMPLES[-1]
-    assert isinstance(whole, ProcessExec)
+    whole = next(r for r in EXAMPLES if isinstance(r, ProcessExec))
     path = b"/" + b"d" * (records.MAX_PATH - 2)
     record = decode(encode(msgspec.structs.replace(whole, path=path)))
     assert isinstance(record, ProcessExec)
@@ -319,3 +465,25 @@ def test_words_have_different_hashes_and_end_matters(one: bytes, other: bytes) -
     assert records.hash_word(one + b"a") != records.hash_word(one + b"b")
     assert records.hash_word(one) < 2**64
     assert (one != other) or records.hash_word(one) == records.hash_word(other)
+
+
+def path_of(parts: bytes, name: bytes = b"", complete: bool = True) -> tuple[bytes, bool]:
+    """What is told of a path: itself, and whether it was cut."""
+    head = (Type.FILE_ACCESS, records.VERSION, 7, 9, 70, 0, 0)
+    told = (0, 0, len(parts), FileOperation.UNLINK, complete, False, b"rm", name, parts)
+    record = decode(records.FILE_ACCESS.pack(*head, 1, 7, 1, 0, 0, *told))
+    assert isinstance(record, FileAccess)
+    return record.path, record.truncated
+
+
+def test_a_path_is_put_together_from_its_parts_and_what_the_process_gave() -> None:
+    assert path_of(b"b\0a\0") == (b"/a/b", False)
+    assert path_of(b"") == (b"/", False)
+    assert path_of(b"b\0a\0", b"../x") == (b"/a/b/../x", False)
+    assert path_of(b"", b"x") == (b"/x", False)
+    assert path_of(b"", b"/x/y") == (b"/x/y", False)
+
+
+def test_a_path_whose_beginning_or_end_is_missing_is_told_as_truncated() -> None:
+    assert path_of(b"c\0b\0", complete=False) == (b"b/c", True)
+    assert path_of(b"", b"/" + b"d" * (records.MAX_PATH - 2))[1]

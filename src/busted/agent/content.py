@@ -33,7 +33,7 @@ T = TypeVar("T", bound=msgspec.Struct)
 OURS: dict[type[Value], tuple[str, ...]] = {
     Event: ("id", "time", "host", "exchange_id"),
     Process: ("build_id", "start_time", "cgroup_id"),
-    Connection: ("id",),
+    Connection: ("id", "socket", "src_ip", "dst_ip"),
     Credential: ("hash",),
 }
 

@@ -17,8 +17,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Literal
 
-import msgspec
-
 from busted import events
 from busted.agent.clock import Clock
 from busted.agent.process_tree import text
@@ -42,7 +40,11 @@ Mode = Literal["sensitive", "all"]
 MAX_OPEN = 1024
 
 # asm-generic/fcntl.h, in octal as it stands there.
-_ACCESS_MODES = {0o0: "read", 0o1: "write", 0o2: "read_write"}
+_ACCESS_MODES: dict[int, Literal["read", "write", "read_write"]] = {
+    0o0: "read",
+    0o1: "write",
+    0o2: "read_write",
+}
 _FLAGS = {
     0o100: "create",
     0o200: "exclusive",

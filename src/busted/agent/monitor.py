@@ -27,16 +27,21 @@ import msgspec
 
 from busted.agent.clock import read_clock
 from busted.agent.config import Settings
+from busted.agent.flows import Asks
 from busted.agent.pipeline import Origin, Outside, Pipeline
 from busted.agent.process_tree import text
 from busted.agent.recording import AgentProcess, Header, LibraryFacts, RecordingWriter, Tick
 from busted.enrich.processes import Processes, ProcessFacts
+from busted.enrich.sensitive import QUIET_DIRECTORIES
 from busted.events import Coverage, Event, Library, Process
-from busted.kernel import elf, features
+from busted.kernel import elf, features, filtered, lockdown
+from busted.kernel.files import FilePrograms, FileSettings
 from busted.kernel.libbpf import BpfError
 from busted.kernel.mappings import MappingWatch
+from busted.kernel.names import NamePrograms
+from busted.kernel.network import FlowPrograms
 from busted.kernel.processes import ProcessPrograms
-from busted.kernel.programs import TlsPrograms, best_way
+from busted.kernel.programs import TlsPrograms, best_buffer, best_way
 from busted.kernel.ring import MAX_BATCH_BYTES
 from busted.kernel.shared import SharedMaps
 from busted.kernel.targets import (
@@ -49,6 +54,8 @@ from busted.kernel.targets import (
 )
 from busted.records import (
     ConnectionKey,
+    Flow,
+    LostPlace,
     ProcessExec,
     ProcessKey,
     Record,
@@ -100,6 +107,7 @@ class Monitor:
         self._failure: BaseException | None = None
         self._counts: Counter[str] = Counter()
         self._told: Coverage | None = None
+        self._lost_in_kernel: dict[LostPlace, int] | None = None  # once nothing counts any more
         self._stopped = asyncio.Event()
         self.lost_after: Callable[[], dict[str, int]] = dict
         """What was lost after `emit` took an event, by place."""
@@ -107,17 +115,28 @@ class Monitor:
         with contextlib.ExitStack() as opened:
             self._features = features.probe()
             features.require(self._features)
-            self._shared = opened.enter_context(contextlib.closing(_share(settings)))
+            self._shared = opened.enter_context(
+                contextlib.closing(_share(settings, self._features))
+            )
             self._programs = opened.enter_context(
                 contextlib.closing(_load(settings, self._features, self._shared))
             )
             self._left_out: dict[str, str] = {}
+            # Before processes: at the end of one both are told, and its files come first.
+            self._file_programs = self._follow_files(opened)
             self._followed = self._follow_processes(opened)
             # Before the scan, so that nothing is mapped unseen between the two.
             self._watch = opened.enter_context(contextlib.closing(_watch_mappings()))
+            self._names = self._watch_names(opened)
+            self._flows = self._watch_flows(opened)
             self._recording: RecordingWriter | None = None
             if settings.record:
-                header = Header(origin=self._origin, selection=settings.selection)
+                header = Header(
+                    origin=self._origin,
+                    selection=settings.selection,
+                    network=settings.network,
+                    files=settings.files or "sensitive",
+                )
                 self._recording = opened.enter_context(
                     contextlib.closing(RecordingWriter(settings.record, header))
                 )
@@ -127,9 +146,13 @@ class Monitor:
                 settings.selection,
                 self._started,
                 self._library,
+                self._want,
                 ended=lambda process, start_time: self._processes.ended(process.pid, start_time),
                 agent=self._agent,
                 no_agent=self._shared.forget_agent,
+                network=settings.network,
+                flows=Asks(self._look_at_flow, self._want_flow, self._want_address),
+                files=settings.files or "sensitive",
             )
             self._pipeline = Pipeline(
                 self._origin,
@@ -137,11 +160,24 @@ class Monitor:
                 outside,
                 options=settings.tables.options,
                 agents=settings.tables.agents,
+                sensitive=settings.tables.sensitive,
             )
             self._find_agents()
             self._targets = Targets(platform.machine())
             self._scan()
             self._resources = opened.pop_all()
+
+    def lock_down(self) -> None:
+        """Give up, for good, what only starting took; before `run()`, by the only thread.
+
+        Raises CannotRun where the kernel has no means for it.
+        """
+        try:
+            lockdown.lock_down(by_perf_events=best_way(self._features) == "perf")
+        except OSError as error:
+            raise features.CannotRun(
+                f"cannot give up privileges: {error.strerror}. --no-lockdown goes on without."
+            ) from error
 
     async def run(self) -> None:
         """Watch until `stop()`, or for the time that the settings say; then report what is left."""
@@ -172,6 +208,29 @@ class Monitor:
     def stop(self) -> None:
         """Make `run()` return soon."""
         self._stopped.set()
+
+    def _watch_names(self, opened: contextlib.ExitStack) -> NamePrograms | None:
+        try:
+            programs = NamePrograms(self._shared)
+        except OSError as error:
+            self._left_out["names"] = error.strerror or str(error)
+            return None
+        opened.callback(programs.close)
+        self._left_out |= programs.left_out
+        return programs
+
+    def _watch_flows(self, opened: contextlib.ExitStack) -> FlowPrograms | None:
+        network = self._settings.network
+        if network == "none":
+            return None
+        try:
+            programs = FlowPrograms(self._shared, network, self._features, features.try_programs())
+        except OSError as error:
+            self._left_out["flow_state"] = error.strerror or str(error)
+            return None
+        opened.callback(programs.close)
+        self._left_out |= programs.left_out
+        return programs
 
     # Records
 
@@ -220,6 +279,13 @@ class Monitor:
             # It goes on being reported: that costs time, and loses nothing.
             self._count_and_log("mute", error)
 
+    def _want(self, key: ConnectionKey) -> None:
+        try:
+            self._programs.want(key)
+        except BpfError as error:
+            # It is held back when the ring fills up; that is counted where it happens.
+            self._count_and_log("want", error)
+
     def _started(self, process: ProcessKey, start_time: str) -> None:
         facts = self._processes.look(process.pid, process.start_ns, start_time)
         if facts and self._recording:
@@ -246,6 +312,53 @@ class Monitor:
     def _library(self, cookie: int) -> str | None:
         hooked = self._hooked.get(cookie)  # none for 0, which a kernel without cookies reports
         return hooked.library.path if hooked else None
+
+    def _look_at_flow(self, cookie: int) -> Flow | None:
+        try:
+            raw = self._flows.look(cookie) if self._flows else None
+        except BpfError as error:
+            self._count_and_log("flow_look", error)
+            return None
+        if raw is None:
+            return None
+        if self._recording:
+            self._recording.answer(raw)
+        flow = decode(raw)
+        return flow if isinstance(flow, Flow) else None
+
+    def _want_flow(self, cookie: int) -> None:
+        if self._flows:
+            try:
+                self._flows.want(cookie)
+            except BpfError as error:
+                self._count_and_log("flow_want", error)
+
+    def _want_address(self, netns: int, address: bytes) -> None:
+        if self._flows:
+            try:
+                self._flows.want_address(netns, address)
+            except BpfError as error:
+                self._count_and_log("flow_want", error)
+
+    def _follow_files(self, opened: contextlib.ExitStack) -> FilePrograms | None:
+        settings = self._settings
+        if settings.files is None:
+            return None
+        try:
+            programs = FilePrograms(
+                self._shared,
+                FileSettings(
+                    words=settings.tables.sensitive.words,
+                    quiet=QUIET_DIRECTORIES,
+                    all=settings.files == "all",
+                    max_file_bytes=settings.max_file_bytes,
+                ),
+            )
+        except OSError as error:
+            self._left_out["files"] = error.strerror or str(error)
+            return None
+        opened.callback(programs.close)
+        return programs
 
     # Agents
 
@@ -396,8 +509,9 @@ class Monitor:
         loop.call_later(TICK_SECONDS, self._tick, loop)
 
     def lost(self) -> dict[str, int]:
-        """Return what was lost so far, by place, where it is not zero."""
-        lost = {place.name.lower(): count for place, count in self._shared.lost().items()}
+        """Return what was lost so far, by place, where it is not zero; after `run()`, in all."""
+        counted = self._shared.lost() if self._lost_in_kernel is None else self._lost_in_kernel
+        lost = {place.name.lower(): count for place, count in counted.items()}
         if self._watch.lost:
             lost["mapping_watch"] = self._watch.lost
         if self._recording and self._recording.lost:
@@ -430,14 +544,21 @@ class Monitor:
             for fd in (*self._watch.fds, self._shared.ring.fd):
                 loop.remove_reader(fd)
             self._programs.detach()
+            if self._names:
+                self._names.detach()
+            if self._flows:
+                self._flows.detach()
             if self._followed:
                 self._followed.detach()
+            if self._file_programs:
+                self._file_programs.detach()
             while self._take(self._shared.ring.read()):
                 pass  # nothing adds to the ring any more, so this ends
             now_ns = time.monotonic_ns()
             if self._recording:
                 self._recording.add(Tick(now_ns, last=True))
             self._report(self._pipeline.close(now_ns))
+            self._lost_in_kernel = self._shared.lost()
             self._tell_coverage(always=True)
 
 
@@ -458,14 +579,19 @@ def _watch_mappings() -> MappingWatch:
         ) from error
 
 
-def _share(settings: Settings) -> SharedMaps:
+def _share(settings: Settings, found: features.Features) -> SharedMaps:
     with _refusals():
-        return SharedMaps(settings.ring_bytes)
+        return SharedMaps(settings.ring_bytes, settings.buffer or best_buffer(found))
 
 
 def _load(settings: Settings, found: features.Features, shared: SharedMaps) -> TlsPrograms:
     with _refusals():
-        return TlsPrograms(best_way(found), shared, max_call_bytes=settings.max_call_bytes)
+        return TlsPrograms(
+            best_way(found),
+            shared,
+            max_call_bytes=settings.max_call_bytes,
+            spare_filtered=filtered.return_probes_kill(),
+        )
 
 
 @contextlib.contextmanager

@@ -21,16 +21,28 @@ import msgspec
 
 from busted import events
 from busted.agent.clock import Clock
+from busted.agent.file_access import Files, Mode
+from busted.agent.flows import Asks, Flows, Network, with_addresses
+from busted.agent.names import Names
 from busted.agent.process_tree import Agent, ProcessTree, text
+from busted.agent.told import Told
 from busted.classifier.connection import ConnectionReader, Observed
 from busted.classifier.direction import Direction
 from busted.classifier.mcp_memory import Memory
 from busted.classifier.options import DEFAULT_OPTIONS, Options
 from busted.enrich.agents import Agents
 from busted.enrich.agents_table import AGENTS
+from busted.enrich.sensitive import SensitiveFiles
+from busted.enrich.sensitive_table import SENSITIVE
 from busted.events import Event
 from busted.records import (
+    ClientHello,
     ConnectionKey,
+    DnsMessage,
+    FileAccess,
+    FileBytes,
+    FileData,
+    Flow,
     ProcessExec,
     ProcessExit,
     ProcessFork,
@@ -40,6 +52,7 @@ from busted.records import (
     TlsData,
     TlsName,
     TlsOpen,
+    TlsRandom,
     TlsRecord,
 )
 from busted.streams import Connection, Connections
@@ -68,7 +81,7 @@ class Outside(msgspec.Struct, frozen=True):
     mute: Callable[[ConnectionKey], None] = lambda key: None
     """Tells the kernel to report this connection no more."""
 
-    wanted: Callable[[TlsOpen | ProcessExec], bool] = lambda record: True
+    wanted: Callable[[TlsOpen | ProcessExec | Flow | FileAccess], bool] = lambda record: True
     """Whether this process is one the operator asked for."""
 
     started: Callable[[ProcessKey, str], None] = lambda process, start_time: None
@@ -76,6 +89,9 @@ class Outside(msgspec.Struct, frozen=True):
 
     library: Callable[[int], str | None] = lambda cookie: None
     """Which TLS library an attach cookie stands for."""
+
+    want: Callable[[ConnectionKey], None] = lambda key: None
+    """Tells the kernel that this connection is AI, so that none of it is held back."""
 
     ended: Callable[[ProcessKey, str], None] = lambda process, start_time: None
     """A process ended; the text is its start time as events tell it."""
@@ -86,15 +102,14 @@ class Outside(msgspec.Struct, frozen=True):
     no_agent: Callable[[ProcessKey], None] = lambda process: None
     """Tells the kernel that a process belongs to no AI agent."""
 
+    network: Network = "none"
+    """Which flows become events."""
 
-class Told(msgspec.Struct, frozen=True):
-    """An action that a record tells by itself, as those of networks, processes and files do."""
+    flows: Asks = Asks()
+    """What is asked of the kernel side of flows."""
 
-    time_ns: int
-    key: ProcessKey
-    process: events.Process
-    action: events.Action
-    connection: events.Connection | None = None
+    files: Mode = "sensitive"
+    """Which files of agents become events."""
 
 
 Follower = Callable[[Any], Iterable[Told]]
@@ -112,6 +127,7 @@ class Pipeline:
         connections: Connections | None = None,
         options: Options = DEFAULT_OPTIONS,
         agents: Agents = Agents(AGENTS),  # noqa: B008  (never changed)
+        sensitive: SensitiveFiles = SensitiveFiles(SENSITIVE),  # noqa: B008  (never changed)
     ) -> None:
         """Enrichers run in their order; their names appear in `failures`."""
         self._origin, self._enrichers, self._outside = origin, enrichers, outside
@@ -122,13 +138,32 @@ class Pipeline:
         # In the order of their last use; the others have nothing that could expire.
         self._waiting: dict[ConnectionKey, Connection] = {}
         self._muted: set[ConnectionKey] = set()
+        self._wanted: set[ConnectionKey] = set()
         self._counts: Counter[ConnectionKey] = Counter()
         self.tree = ProcessTree(agents.recognise)
+        self._told = 0
+        self.names = Names()
+        self._flows = Flows(
+            outside.network,
+            self.names,
+            options.providers,
+            origin.clock,
+            outside.flows,
+            selected=outside.wanted,
+            started=outside.started,
+            of_agent=self._of_agent,
+        )
+        self._files = Files(outside.files, sensitive, self._of_agent, origin.clock)
         self._followers: dict[type[Record], Follower] = {
+            Flow: self._flows.feed,
+            ClientHello: self._hello,
+            DnsMessage: self._dns_message,
             ProcessExec: self._executed,
             ProcessFork: self._forked,
+            FileAccess: self._accessed,
+            FileData: self._files.data,
+            FileBytes: self._files.bytes,
         }
-        self._told = 0
         self.failures: Counter[str] = Counter()
 
     @property
@@ -137,23 +172,32 @@ class Pipeline:
         lost = {f"failed_{name}": count for name, count in self.failures.items()}
         if self._connections.forgotten:
             lost["connections_forgotten"] = self._connections.forgotten
+        if self._flows.forgotten:
+            lost["flows_forgotten"] = self._flows.forgotten
         if self.tree.forgotten:
             lost["processes_forgotten"] = self.tree.forgotten
-        return lost
+        if self._files.forgotten:
+            lost["files_forgotten"] = self._files.forgotten
+        return lost | self.names.lost
 
     def feed(self, record: Record) -> Iterator[Event]:
         """Take one record, yield the events that it completes."""
         if follower := self._followers.get(type(record)):
-            yield from self._follow(follower, record)
+            yield from self._follow(type(record).__name__, partial(follower, record))
             return
         if isinstance(record, ProcessExit):
             for connection in self._connections.of_process(record.key):
                 yield from self._close(connection.key, record.time_ns)
+            ended = partial(self._files.ended, record.key, record.time_ns)
+            yield from self._follow("files", ended)
             self.tree.exit(record)
             start_time = self._origin.clock.start_time(record.key.start_ns)
             self._outside.ended(record.key, start_time)
-        if not isinstance(record, TlsRecord):
-            return
+        elif isinstance(record, TlsRecord):
+            yield from self._feed_tls(record)
+        yield from self._follow("flows", self._flows.drain)
+
+    def _feed_tls(self, record: TlsRecord) -> Iterator[Event]:
         if isinstance(record, TlsClose):
             yield from self._close(record.key, record.time_ns)
             return
@@ -162,13 +206,17 @@ class Pipeline:
             yield from self._finish(forgotten, record.time_ns)
         if isinstance(record, TlsOpen):
             self._opened(connection, record)
+        elif isinstance(record, TlsRandom):
+            connection.random = record.random
+            self._name_from_wire(connection, record.random)
         elif record.key not in self._muted:
             reader = self._reader(record.key)
             if isinstance(record, TlsName):
                 connection.name = record.name
-                self._ask(record.key, partial(_name, reader, record))
+                self._ask(record.key, partial(_name, reader, record.name))
             else:
                 yield from self._data(connection, reader, record)
+            self._judge(record.key, reader)
 
     def expire(self, now_ns: int) -> Iterator[Event]:
         """Yield what has waited too long for its end; `now_ns` is on the records' clock."""
@@ -180,11 +228,14 @@ class Pipeline:
                 if not reader.is_waiting:
                     self._waiting.pop(key, None)
                 yield from self._events(connection, reader, observed)
+        yield from self._follow("flows", partial(self._flows.expire, now_ns))
 
     def close(self, now_ns: int) -> Iterator[Event]:
         """Yield what is unfinished, as truncated: the monitor stops."""
         for connection in self._connections:
             yield from self._close(connection.key, now_ns)
+        yield from self._follow("flows", self._flows.drain)
+        yield from self._follow("files", partial(self._files.close, now_ns))
 
     def coverage(self, action: events.Coverage, process: events.Process, wall_ns: int) -> Event:
         """Return an event about the monitor itself."""
@@ -198,12 +249,21 @@ class Pipeline:
             action=action,
         )
 
-    def _follow(self, follower: Follower, record: Record) -> Iterator[Event]:
+    def _hello(self, record: ClientHello) -> Iterable[Told]:
+        hello = self.names.hello(record)
+        return self._flows.hello(hello) if hello else ()
+
+    def _dns_message(self, record: DnsMessage) -> Iterable[Told]:
+        for name, address in self.names.feed_dns(record):
+            self._flows.learned_address(record.netns, name, address)
+        return ()
+
+    def _follow(self, name: str, tell: Callable[[], Iterable[Told]]) -> Iterator[Event]:
         try:
-            told = list(follower(record))
+            told = list(tell())
         except Exception:
             # What follows one kind of records must not blind those that follow others.
-            self._failed(type(record).__name__)
+            self._failed(name)
             return
         for one in told:
             yield self._enriched(self._told_event(one))
@@ -223,6 +283,18 @@ class Pipeline:
         if self.tree.fork(record) is None:
             self._outside.no_agent(record.key)
         return ()
+
+    def _accessed(self, record: FileAccess) -> Iterable[Told]:
+        if not self._outside.wanted(record):
+            return
+        told = list(self._files.access(record))
+        if told:
+            start_time = self._origin.clock.start_time(record.key.start_ns)
+            self._outside.started(record.key, start_time)
+        yield from told
+
+    def _of_agent(self, process: ProcessKey) -> bool:
+        return self.tree.agent_of(process) is not None
 
     def _told_event(self, told: Told) -> Event:
         self._told += 1
@@ -245,6 +317,15 @@ class Pipeline:
         if not self._outside.wanted(record):
             self._mute(record.key)
 
+    def _name_from_wire(self, connection: Connection, random: bytes) -> None:
+        hello = self._flows.hello_of(random)
+        # With ECH the name on the wire may be that of the front alone (RFC 9849).
+        if connection.name or hello is None or not hello.sni or hello.ech:
+            return
+        connection.name = hello.sni
+        if connection.key not in self._muted:
+            self._ask(connection.key, partial(_name, self._reader(connection.key), hello.sni))
+
     def _data(
         self, connection: Connection, reader: ConnectionReader, record: TlsData
     ) -> Iterator[Event]:
@@ -253,8 +334,13 @@ class Pipeline:
         if reader.is_waiting and record.key in self._readers:
             self._waiting[record.key] = connection
         yield from self._events(connection, reader, observed)
-        if reader.verdict == "not_ai" and record.key not in self._muted:
-            self._mute(record.key)
+
+    def _judge(self, key: ConnectionKey, reader: ConnectionReader) -> None:
+        if reader.verdict == "not_ai" and key not in self._muted:
+            self._mute(key)
+        elif reader.verdict == "ai" and key not in self._wanted and key not in self._muted:
+            self._wanted.add(key)
+            self._outside.want(key)
 
     def _ask(self, key: ConnectionKey, ask: Callable[[], list[Observed]]) -> list[Observed]:
         try:
@@ -290,6 +376,7 @@ class Pipeline:
             observed = self._ask(connection.key, partial(reader.close, now_ns))
             yield from self._events(connection, reader, observed)
         self._muted.discard(connection.key)
+        self._wanted.discard(connection.key)
         self._counts.pop(connection.key, None)
 
     def _events(
@@ -319,16 +406,31 @@ class Pipeline:
             time=clock.time(observed.time_ns),
             host=self._origin.host,
             process=_with_agent(_process(key, opened, clock), self.tree.agent_of(key.process)),
-            connection=events.Connection(
-                id=connection_id,
-                sni=connection.name,
-                tls_library=self._outside.library(opened.library) if opened else None,
-                http_version=observed.http_version,
-                stream_id=observed.stream_id,
+            connection=self._with_flow(
+                connection,
+                events.Connection(
+                    id=connection_id,
+                    sni=connection.name,
+                    tls_library=self._outside.library(opened.library) if opened else None,
+                    http_version=observed.http_version,
+                    stream_id=observed.stream_id,
+                ),
             ),
             session_id=_session(key.process),
             exchange_id=f"{connection_id}-{observed.exchange}",
             action=observed.action,
+        )
+
+    def _with_flow(self, connection: Connection, told: events.Connection) -> events.Connection:
+        if connection.random is None:
+            return told
+        flow = self._flows.carrying(connection.random, connection.name)
+        if flow is None:
+            return told
+        return msgspec.structs.replace(
+            with_addresses(told, flow),
+            bytes_sent=flow.bytes_sent,
+            bytes_received=flow.bytes_received,
         )
 
     def _enriched(self, event: Event) -> Event:
@@ -346,8 +448,8 @@ class Pipeline:
             log.exception("%s failed; further failures are counted, not logged", name)
 
 
-def _name(reader: ConnectionReader, record: TlsName) -> list[Observed]:
-    reader.name(record.name)
+def _name(reader: ConnectionReader, name: str) -> list[Observed]:
+    reader.name(name)
     return []
 
 

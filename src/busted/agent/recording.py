@@ -27,6 +27,8 @@ import msgspec
 
 from busted import __version__
 from busted.agent.config import Selection
+from busted.agent.file_access import Mode
+from busted.agent.flows import Network
 from busted.agent.pipeline import Origin
 from busted.enrich.processes import ProcessFacts
 from busted.events import Event, Library
@@ -61,6 +63,8 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
     busted: str = __version__
     origin: Origin
     selection: Selection = Selection()
+    network: Network = "none"
+    files: Mode = "sensitive"
 
 
 class RawRecord(msgspec.Struct, frozen=True):
@@ -124,6 +128,7 @@ class RecordingWriter:
         """
         self.lost = 0
         self._path, self._failed = path, False
+        self._taken_in_at = 0
         self._buffer, self._buffered = bytearray(), 0
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         try:
@@ -144,16 +149,29 @@ class RecordingWriter:
 
     def record(self, raw: bytes) -> None:
         """Add one kernel record."""
+        self._take_in()
         self._write(_RECORD, raw)
+
+    def answer(self, raw: bytes) -> None:
+        """Add a kernel record that was asked for while the last record or tick was taken in.
+
+        It goes before that one: a replay, which cannot ask, then has the answer already.
+        """
+        frame = _frame(_RECORD, raw)
+        self._buffer[self._taken_in_at : self._taken_in_at] = frame
+        self._taken_in_at += len(frame)
+        self._buffered += 1
 
     def add(self, frame: Beside) -> None:
         """Add what happened beside the records, in its place among them."""
+        if isinstance(frame, Tick):
+            self._take_in()
         self._write(_KINDS[type(frame)], msgspec.json.encode(frame))
 
     def flush(self) -> None:
         """Hand everything to the kernel, so that only a crash of the machine can lose it."""
         buffer, frames = self._buffer, self._buffered
-        self._buffer, self._buffered = bytearray(), 0
+        self._buffer, self._buffered, self._taken_in_at = bytearray(), 0, 0
         try:
             deliver(self._file, buffer)
         except OSError as error:
@@ -167,14 +185,18 @@ class RecordingWriter:
         self.flush()
         self._file.close()
 
+    def _take_in(self) -> None:
+        # Not later: answers are put before what is written next, so it must still be here.
+        if len(self._buffer) >= BUFFER_BYTES:
+            self.flush()
+        self._taken_in_at = len(self._buffer)
+
     def _write(self, kind: int, payload: bytes) -> None:
         if self._failed or len(payload) > MAX_FRAME_BYTES:
             self.lost += 1
             return
         self._buffer += _frame(kind, payload)
         self._buffered += 1
-        if len(self._buffer) >= BUFFER_BYTES:
-            self.flush()
 
 
 def _frame(kind: int, payload: bytes) -> bytes:

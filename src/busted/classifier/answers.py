@@ -25,7 +25,7 @@ from busted.classifier.providers import Provider
 from busted.classifier.requests import ContentClass, Request
 from busted.events import Action, Response
 from busted.protocols import jsonrpc, partial_json
-from busted.protocols.http import HttpResponse, by_name
+from busted.protocols.http import Headers, HttpResponse, by_name
 from busted.protocols.jsonrpc import JsonRpc
 from busted.protocols.sse import SseEvent
 
@@ -36,7 +36,8 @@ _NO_CARRIER = Carrier()
 class AnswerReader:
     """Feed it the body of one answer; it returns the actions that become complete.
 
-    `request` is None when it was not seen. `content_class` says what the answer is so far.
+    `request` is None when it was not seen, `framing` how the answer comes in events where no head
+    says it. `content_class` says what the answer is so far.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class AnswerReader:
         pending: Pending | None,
         options: Options,
         asked_ns: int | None = None,
+        framing: Callable[[], Framing] | None = None,
     ) -> None:
         self.reported = False
         self.content_class: ContentClass = "http" if head else "none"
@@ -70,7 +72,7 @@ class AnswerReader:
         self._may_open = False
         self._expected = self.dialect.framing if self.dialect else ServerSentEvents
         kind = self._type
-        if announced := event_framing.of_type(kind):
+        if announced := framing or event_framing.of_type(kind, self._expected):
             self._open_stream(announced)
         elif "json" in kind and self._expected is not event_framing.JsonArray:
             self._opening = None
@@ -133,10 +135,13 @@ class AnswerReader:
         if self._events:
             self._events.gap(missing)
 
-    def end(self, truncated: bool, time_ns: int) -> list[Action]:
+    def end(self, truncated: bool, time_ns: int, trailers: Headers = ()) -> list[Action]:
         """The answer is over at `time_ns`: return what was not reported yet."""
         if not self._wanted or self.reported:
             return []
+        if self.dialect is not None and self.dialect.read_end:
+            head = self._head.headers if self._head else ()
+            self.dialect.read_end(self.answer, (*head, *trailers))
         actions: list[Action] = []
         if self._opening is not None:
             actions += self._stream(self._settle(), time_ns)
@@ -258,7 +263,8 @@ class AnswerReader:
             if self._request is None and a2a.is_agent_card(value):
                 self.content_class = "a2a"
             return []
-        if self._request is None and self.dialect.is_piece(value):
+        by_itself = self._request is None or self._request.fetches is not None
+        if by_itself and self.dialect.is_piece(value):
             self.content_class, self.reported = "llm_stream", True
             return []
         self.content_class = "llm_response"
@@ -303,7 +309,7 @@ class AnswerReader:
             latency=self._since_asked(time_ns),
             time_to_first_token=self._since_asked(self._first_token_ns),
             stream=self.is_stream,
-            bytes=self._body.size,
+            bytes=self._body.size - self._unread,
             truncated=truncated,
             missing_bytes=self._body.missing,
         )
@@ -312,6 +318,12 @@ class AnswerReader:
             *answer.tool_calls(provider, truncated=truncated),
             *answer.tool_results(provider, truncated=truncated),
         ]
+
+    @property
+    def _unread(self) -> int:
+        """How many bytes of the body came behind the end of its stream, in the same piece."""
+        # Where a coding hides what belongs to what, all of the piece counts.
+        return self._events.unread if self._events and not self._body.is_coded else 0
 
     def _cost(self, provider: str | None) -> float | None:
         if self.dialect is not None and self.dialect.operation == "count_tokens":

@@ -1,6 +1,6 @@
 """Anthropic's message batches: many requests in one body, answered hours later.
 
-All of them are told as one request. Left out: fetching the results.
+All of them are told as one request. Their results, once fetched, `batch_results` reads.
 Source: https://docs.anthropic.com/en/api/creating-message-batches
 """
 

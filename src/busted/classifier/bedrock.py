@@ -12,8 +12,12 @@ Source: https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Conv
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterator, Mapping, Sequence
 
+import msgspec
+
+from busted.classifier import anthropic
 from busted.classifier.assembly import MAX_ERROR_CHARS, Answer, error_of
 from busted.classifier.chat import (
     MAX_MESSAGES,
@@ -30,6 +34,7 @@ from busted.classifier.chat import (
 )
 from busted.classifier.foreign import integer, items, mapping, string, to_json
 from busted.events import ChatMessage, ToolResult, Usage
+from busted.protocols import partial_json
 
 Body = Mapping[str, object]
 
@@ -222,6 +227,42 @@ def _last_results(turns: Sequence[object]) -> tuple[ToolResult, ...]:
         )
         for result in reversed(results)
     )
+
+
+# Counting tokens: {"input": {"converse": {...}}} or {"input": {"invokeModel": {"body": Base64}}}
+
+
+def is_count_request(body: Body) -> bool:
+    """Tell whether a body sent to count tokens, at an unknown host, is such a request."""
+    return not mapping(body.get("input")).keys().isdisjoint(("converse", "invokeModel"))
+
+
+def read_count_request(body: Body) -> ModelRequest:
+    """Return what a request to count says; its results are told when they are really sent."""
+    given = mapping(body.get("input"))
+    wrapped = _invoked(string(mapping(given.get("invokeModel")).get("body")) or "")
+    model = {"model": body.get("model")}
+    if is_conversation(wrapped.get("messages")) and not is_distinct_request(wrapped):
+        asked = anthropic.read_request({**wrapped, **model})
+    elif wrapped and not is_request(wrapped):
+        asked = read_text_request({**wrapped, **model})
+    else:
+        asked = read_request({**(wrapped or mapping(given.get("converse"))), **model})
+    return msgspec.structs.replace(asked, results=())
+
+
+def read_count(answer: Answer, body: Body) -> None:
+    """Read how many tokens a request would have: {"inputTokens": 7}."""
+    _error(answer, body)
+    answer.usage = _usage({"usage": body}) if "inputTokens" in body else None
+    answer.finished = True
+
+
+def _invoked(body: str) -> Body:
+    try:
+        return mapping(partial_json.parse(base64.b64decode(body)).value)
+    except ValueError:  # cut, or no Base64 at all
+        return {}
 
 
 # Models that give one text for another

@@ -7,11 +7,10 @@ write `messages` before `model`. What a coding such as gzip hides beyond the lim
 from __future__ import annotations
 
 from busted.protocols.body import BodyDecoder
+from busted.protocols.bounded import TAIL_BYTES
 
 # A context window of a million tokens is about 4 MB of JSON.
 MAX_BODY_BYTES = 4 << 20
-# The settings after the messages; with the schemas of many tools they take some 50 KB.
-TAIL_BYTES = 64 * 1024
 # Streams are not kept, but a bomb would come out of the decoder in one piece. An event of a
 # token takes 250 bytes, the longest answers have 128,000 tokens.
 MAX_STREAM_BYTES = 64 << 20
@@ -60,6 +59,11 @@ class BodyStore:
     def kept(self) -> int:
         """How many bytes it holds."""
         return self._kept + len(self._tail)
+
+    @property
+    def is_coded(self) -> bool:
+        """Whether its bytes on the wire are others than those it decodes to."""
+        return self._decoder is not None
 
     @property
     def truncated(self) -> bool:

@@ -3,16 +3,14 @@
 Strategy: in HTTP/1 requests wait in order for their responses, so keep-alive and pipelining
 pair rightly; when a gap may have taken responses, those that wait give way to the next
 request. In HTTP/2 the stream's number pairs them, however they interleave. Only a client's
-side is reported; a server's is the mirror of its clients'.
-
-Left out: what the messages of a WebSocket say to one another. Each is judged by itself.
+side is reported; a server's is the mirror of its clients'. After an upgrade, `websocket` reads.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from busted.classifier import requests, websocket
+from busted.classifier import requests
 from busted.classifier.answers import NANOSECONDS
 from busted.classifier.direction import Direction
 from busted.classifier.exchange import Exchange, Observed
@@ -20,12 +18,14 @@ from busted.classifier.framing import Framing, Protocol, Read, Role
 from busted.classifier.interest import Interest, Verdict
 from busted.classifier.mcp_memory import Memory, Pending
 from busted.classifier.options import DEFAULT_OPTIONS, Options
+from busted.classifier.websocket import WebSocketReader
 from busted.protocols.http import (
     HttpBody,
     HttpEnd,
     HttpMessage,
     HttpRequest,
     HttpResponse,
+    header,
 )
 from busted.protocols.websocket import WebSocketMessage
 
@@ -68,6 +68,8 @@ class ConnectionReader:
         self._asking: dict[int, Exchange] = {}
         self._answering: dict[int, Exchange] = {}
         self._in_doubt = False
+        self._upgrade: HttpRequest | None = None
+        self._websocket: WebSocketReader | None = None
         self._pending = Pending(memory)
         self._count = 0
         if sni is not None:
@@ -96,7 +98,9 @@ class ConnectionReader:
     @property
     def is_waiting(self) -> bool:
         """Whether something has begun and not ended: only then does `expire` find anything."""
-        return bool(self._asking or self._answering)
+        socket = self._websocket
+        under_way = socket is not None and socket.is_answering
+        return bool(self._asking or self._answering) or under_way
 
     def name(self, sni: str) -> None:
         """Tell the name of the server, when the TLS library learns it."""
@@ -137,6 +141,8 @@ class ConnectionReader:
         if self._is_muted():
             return []
         observed = self._read(self._framing.close(), time_ns)
+        if self._websocket:
+            observed += self._websocket.close(time_ns)
         self._forget()
         return observed
 
@@ -150,6 +156,8 @@ class ConnectionReader:
         for stream, answering in list(self._answering.items()):
             if answering.last_ns < oldest:
                 observed += self._answering.pop(stream).end_response(True, now_ns)
+        if self._websocket:
+            observed += self._websocket.expire(oldest, now_ns)
         return observed
 
     def _is_muted(self) -> bool:
@@ -159,6 +167,7 @@ class ConnectionReader:
         self._waiting.clear()
         self._asking.clear()
         self._answering.clear()
+        self._websocket = None
 
     def _end_oldest(self, time_ns: int) -> list[Observed]:
         """Report as truncated what began first, while all that is under way takes too much."""
@@ -182,7 +191,7 @@ class ConnectionReader:
             if self.role == "server" or self._is_muted():
                 break
             if isinstance(message, WebSocketMessage):
-                observed += self._websocket(direction, message, time_ns)
+                observed += self._message(direction, message, time_ns)
             elif direction is Direction.WRITE:
                 observed += self._request(message, time_ns)
             else:
@@ -208,6 +217,8 @@ class ConnectionReader:
             # A gap may have taken what the others wait for: this one was sent after that.
             self._waiting.clear()
         self._in_doubt = False
+        if (header(head.headers, "upgrade") or "").lower() == "websocket":
+            self._upgrade = head
         exchange = self._begin(head)
         self._waiting[head.stream_id or self._count] = exchange
         if len(self._waiting) > MAX_WAITING:
@@ -243,28 +254,31 @@ class ConnectionReader:
         key = head.stream_id or next(iter(self._waiting), 0)
         return self._waiting.pop(key, None) or self._begin(head)
 
-    def _websocket(
+    def _message(
         self, direction: Direction, message: WebSocketMessage, time_ns: int
     ) -> list[Observed]:
-        self._count += 1
-        observed = websocket.read(
-            message,
-            direction,
-            sni=self._sni,
-            pending=self._pending,
-            options=self._options,
-            time_ns=time_ns,
-            number=self._count,
-        )
-        if observed:
-            self._interest.ai(self._options.providers.find(self._sni))
+        reader = self._websocket
+        if reader is None:
+            reader = self._websocket = WebSocketReader(
+                self._upgrade,
+                sni=self._sni,
+                pending=self._pending,
+                options=self._options,
+                number=self._next,
+            )
+        observed = reader.read(direction, message, time_ns)
+        if observed or reader.is_ai:
+            self._interest.ai(reader.provider)
         else:
             self._interest.other(len(message.data))
         return observed
 
-    def _begin(self, head: HttpRequest | HttpResponse) -> Exchange:
+    def _next(self) -> int:
         self._count += 1
-        return Exchange(self._count, head, self._sni, self._pending, self._options)
+        return self._count
+
+    def _begin(self, head: HttpRequest | HttpResponse) -> Exchange:
+        return Exchange(self._next(), head, self._sni, self._pending, self._options)
 
     def _judge(self, exchange: Exchange, size: int, *, complete: bool) -> None:
         """Let `size` more bytes of an exchange count for or against the connection."""

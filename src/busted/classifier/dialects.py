@@ -17,6 +17,9 @@ from busted.classifier import (
     bedrock,
     cohere,
     google,
+    google_live,
+    google_predict,
+    grpc_calls,
     ollama,
     openai,
     openai_completions,
@@ -29,7 +32,14 @@ from busted.classifier import (
 )
 from busted.classifier.assembly import Answer
 from busted.classifier.chat import ModelRequest
-from busted.classifier.event_framing import Framing, JsonArray, JsonLines, ServerSentEvents
+from busted.classifier.event_framing import (
+    Framing,
+    GrpcMessages,
+    JsonArray,
+    JsonLines,
+    ServerSentEvents,
+)
+from busted.protocols.http import Headers, HttpRequest
 
 Body = Mapping[str, object]
 
@@ -50,7 +60,8 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     `read_usual_event` is `read_event` for the bytes of events that only add text; it returns False,
     and has read nothing, if this is none of them.
     `is_piece` tells an event that is no answer when it comes alone, as over a WebSocket.
-    `read_bytes` takes an answer that is no JSON: its media type, what was kept of it, its size.
+    `read_bytes` takes an answer that is no JSON: its media type, what was kept of it, its size;
+    `read_end` the fields of its head and of its trailers, when it is over.
     `common_paths` are those that other services have too: alone they say nothing.
     `paths` are empty where the path names the model, see `routes`; `framing` is how its streams
     come where their content type does not say.
@@ -68,6 +79,7 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     is_answer: Callable[[Body], bool] = _never
     is_piece: Callable[[Body], bool] = _never
     read_bytes: Callable[[Answer, str, bytes, int], None] | None = None
+    read_end: Callable[[Answer, Headers], None] | None = None
     common_paths: bool = False
     framing: Callable[[], Framing] = ServerSentEvents
 
@@ -82,6 +94,20 @@ def _media(api: str, operation: str, *paths: str, is_request: Callable[[Body], b
         read_event=openai_media.read_event,
         read_bytes=openai_media.read_bytes,
         is_request=is_request,
+    )
+
+
+def _grpc(api: str) -> Dialect:
+    return Dialect(
+        api=api,
+        operation="",  # the method that is called
+        paths=(),  # see `grpc_calls`
+        read_request=grpc_calls.read_request,
+        read_answer=grpc_calls.read_answer,
+        read_event=grpc_calls.read_event,
+        read_bytes=grpc_calls.read_bytes,
+        read_end=grpc_calls.read_end,
+        is_request=_never,
     )
 
 
@@ -139,6 +165,18 @@ DIALECTS = (
         framing=JsonArray,
     ),
     Dialect(
+        api="google.live",
+        operation="generate_content",
+        paths=(),  # a WebSocket
+        read_request=google_live.read_request,
+        read_answer=google_live.read_answer,
+        read_event=google_live.read_event,
+        is_request=google_live.is_setup,
+        is_distinct=google_live.is_setup,
+        is_answer=google_live.is_answer,
+        is_piece=google_live.is_piece,
+    ),
+    Dialect(
         api="google.count_tokens",
         operation="count_tokens",
         paths=(),
@@ -157,6 +195,17 @@ DIALECTS = (
         is_request=google.is_embedding_request,
     ),
     Dialect(
+        api="google.predict",
+        operation="predict",
+        paths=(),
+        read_request=google_predict.read_request,
+        read_answer=google_predict.read_answer,
+        read_event=google_predict.read_event,
+        is_request=_never,  # TensorFlow Serving has the same paths and bodies
+    ),
+    _grpc("google.grpc"),
+    _grpc("xai.grpc"),
+    Dialect(
         api="bedrock.converse",
         operation="chat",
         paths=(),
@@ -166,6 +215,15 @@ DIALECTS = (
         is_request=bedrock.is_request,
         is_distinct=bedrock.is_distinct_request,
         is_answer=bedrock.is_answer,
+    ),
+    Dialect(
+        api="bedrock.count_tokens",
+        operation="count_tokens",
+        paths=(),
+        read_request=bedrock.read_count_request,
+        read_answer=bedrock.read_count,
+        read_event=bedrock.read_event,
+        is_request=bedrock.is_count_request,
     ),
     Dialect(
         api="bedrock.invoke",
@@ -273,6 +331,7 @@ DIALECTS = (
         is_request=openai_realtime.is_request,
         is_distinct=openai_realtime.is_request,
         is_answer=openai_realtime.is_answer,
+        is_piece=openai_realtime.is_piece,
     ),
     Dialect(
         api="openai.responses.compact",
@@ -416,6 +475,23 @@ def by_path(path: str, spoken: str | None = None) -> Dialect | None:
             family = (spoken or "").partition(".")[0]
             return next((row for row in rows if row.api.startswith(f"{family}.")), rows[0])
     return None
+
+
+def by_fetch(path: str) -> Dialect | None:
+    """Return the dialect of an answer that a GET of `path` fetches, which may not be there yet."""
+    fetched = routes.fetched(path)
+    row = by_name(fetched.api) if fetched else None
+    return row and msgspec.structs.replace(row, is_piece=openai_responses.is_unfinished)
+
+
+def by_call(head: HttpRequest) -> tuple[Dialect, grpc_calls.Call] | None:
+    """Return the dialect of a call by gRPC, its method as the operation, and the call."""
+    call = grpc_calls.find(head)
+    row = by_name(call.api) if call else None
+    if call is None or row is None:
+        return None
+    framing = GrpcMessages if call.stream else row.framing
+    return msgspec.structs.replace(row, operation=call.method, framing=framing), call
 
 
 def by_name(api: str | None) -> Dialect | None:

@@ -21,11 +21,16 @@ from typing import Protocol
 from busted.classifier.foreign import mapping, string, to_json
 from busted.protocols import partial_json
 from busted.protocols.eventstream import EventStreamMessage, EventStreamParser
+from busted.protocols.grpc import GrpcMessage, GrpcParser, is_grpc
 from busted.protocols.sse import MAX_EVENT_BYTES, SseEvent, SseParser
 
 
 class Framing(Protocol):
     """Feed it what a body consists of, its coding undone."""
+
+    @property
+    def unread(self) -> int:
+        """How many bytes of what is being fed come behind the event that was yielded last."""
 
     def feed(self, data: bytes) -> Iterator[SseEvent]:
         """Yield the events that `data` completes; exhaust it before the next."""
@@ -42,6 +47,11 @@ class ServerSentEvents:
 
     def __init__(self) -> None:
         self._parser = SseParser()
+
+    @property
+    def unread(self) -> int:
+        """How many bytes of what is being fed come behind the event that was yielded last."""
+        return self._parser.unread
 
     def feed(self, data: bytes) -> Iterator[SseEvent]:
         """Yield the events that `data` completes."""
@@ -64,13 +74,18 @@ class JsonLines:
 
     def __init__(self, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
         self._unfinished = _Unfinished(max_event_bytes)
+        self.unread = 0
+        """How many bytes of what is being fed come behind the line that was yielded last."""
 
     def feed(self, data: bytes) -> Iterator[SseEvent]:
         """Yield the lines that `data` completes."""
         *lines, rest = data.split(b"\n")
+        self.unread = len(data)
         for line in lines:
+            self.unread -= len(line) + 1
             self._unfinished.add(line)
             yield from self.finish()
+        self.unread = 0
         self._unfinished.add(rest)
 
     def gap(self, missing: int) -> None:
@@ -87,6 +102,9 @@ class JsonArray:
 
     Only objects and arrays are events. What comes before and after the array is nothing.
     """
+
+    unread = 0
+    """No dialect ends its answer before the array does."""
 
     def __init__(self, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
         self._unfinished = _Unfinished(max_event_bytes)
@@ -168,6 +186,9 @@ class AwsEventStream:
     form that most dialects have. A damaged message tells only that something is missing.
     """
 
+    unread = 0
+    """Bedrock sends nothing behind what ends an answer."""
+
     def __init__(self) -> None:
         self._parser = EventStreamParser()
 
@@ -182,6 +203,50 @@ class AwsEventStream:
     def finish(self) -> Iterator[SseEvent]:
         """Yield the unfinished message."""
         return map(_aws_event, self._parser.close())
+
+
+class GrpcMessages:
+    """Messages of gRPC, for which see `protocols.grpc`: an event without data for each."""
+
+    unread = 0
+    """What ends a call is not in its body."""
+
+    def __init__(self) -> None:
+        self._parser = GrpcParser()
+
+    def feed(self, data: bytes) -> Iterator[SseEvent]:
+        """Yield the messages that `data` completes."""
+        return map(_grpc_event, self._parser.feed(data))
+
+    def gap(self, missing: int) -> None:
+        """Drop the message that the gap falls in, and all that follows if it hides its end."""
+        self._parser.gap(missing)
+
+    def finish(self) -> Iterator[SseEvent]:
+        """Yield the unfinished message."""
+        return map(_grpc_event, self._parser.close())
+
+
+def _grpc_event(message: GrpcMessage) -> SseEvent:
+    return SseEvent("", truncated=message.truncated)
+
+
+class Messages:
+    """Messages of a WebSocket: each piece that is fed is an event by itself."""
+
+    unread = 0
+    """Nothing comes behind an event in the same piece."""
+
+    def feed(self, data: bytes) -> Iterator[SseEvent]:
+        """Yield the message."""
+        yield SseEvent(data.strip().decode("utf-8", "replace"))
+
+    def gap(self, missing: int) -> None:
+        """Do nothing: what a message misses is told with it."""
+
+    def finish(self) -> Iterator[SseEvent]:
+        """Yield nothing: each message is whole, or told as far as it was seen."""
+        return iter(())
 
 
 def _aws_event(message: EventStreamMessage) -> SseEvent:
@@ -222,9 +287,16 @@ _TYPES: tuple[tuple[str, Callable[[], Framing]], ...] = (
 _STREAM_TYPES = tuple(start for start, _ in _TYPES)
 
 
-def of_type(content_type: str) -> Callable[[], Framing] | None:
-    """Return what reads a body of this type, None when it does not come in events."""
+def of_type(
+    content_type: str, expected: Callable[[], Framing] = ServerSentEvents
+) -> Callable[[], Framing] | None:
+    """Return what reads a body of this type, None when it does not come in events.
+
+    `expected` is how the dialect that was asked streams; gRPC's type does not say if it does.
+    """
     kind = content_type.strip().lower()
+    if expected is GrpcMessages and is_grpc(kind):
+        return GrpcMessages
     if not kind.startswith(_STREAM_TYPES):
         return None
     return next((framing for start, framing in _TYPES if kind.startswith(start)), None)

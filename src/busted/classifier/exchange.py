@@ -12,6 +12,7 @@ import msgspec
 
 from busted.classifier import pii, requests
 from busted.classifier.answers import AnswerReader
+from busted.classifier.batch_results import BatchReader
 from busted.classifier.collect import BodyStore
 from busted.classifier.direction import Direction
 from busted.classifier.mcp_memory import Pending
@@ -20,6 +21,7 @@ from busted.classifier.providers import Provider
 from busted.classifier.requests import Request
 from busted.events import Action
 from busted.protocols.http import (
+    Headers,
     HttpBody,
     HttpEnd,
     HttpGap,
@@ -67,7 +69,7 @@ class Exchange:
             self._head = None if head.target == UNKNOWN else head
         self._request: Request | None = None
         self._asked_ns: int | None = None
-        self._answer: AnswerReader | None = None
+        self._answer: AnswerReader | BatchReader | None = None
 
     @property
     def is_ai(self) -> bool:
@@ -122,6 +124,12 @@ class Exchange:
         """The response begins, maybe before the request was all sent, as a refusal does."""
         observed = self.end_request(True, time_ns)
         self.last_ns = time_ns
+        asked = self._request
+        if asked and asked.fetches and asked.dialect is None and head.status < 400:
+            self._answer = BatchReader(
+                head, self.provider, pending=self._pending, options=self._options
+            )
+            return observed
         self._answer = AnswerReader(
             head,
             self._request,
@@ -142,14 +150,15 @@ class Exchange:
             case HttpGap() if self._answer:
                 self._answer.gap(message.missing)
             case HttpEnd():
-                return self.end_response(message.truncated, time_ns)
+                return self.end_response(message.truncated, time_ns, message.trailers)
         return []
 
-    def end_response(self, truncated: bool, time_ns: int) -> list[Observed]:
+    def end_response(self, truncated: bool, time_ns: int, trailers: Headers = ()) -> list[Observed]:
         """The response is complete, or no more of it will be seen: report what was not yet."""
         if self._answer is None:
             return []
-        return self._observed(self._answer.end(truncated, time_ns), Direction.READ, time_ns)
+        told = self._answer.end(truncated, time_ns, trailers)
+        return self._observed(told, Direction.READ, time_ns)
 
     def _observed(
         self, actions: Iterable[Action], direction: Direction, time_ns: int

@@ -140,7 +140,7 @@ def _read(answer: Answer, body: Body) -> None:
     told = _told(body)
     answer.model = answer.model or string(told.get("modelVersion"), MAX_NAME_CHARS)
     answer.error = answer.error or error_of(told)
-    answer.usage = _usage(told) or answer.usage
+    answer.usage = usage_of(told) or answer.usage
     feedback = mapping(told.get("promptFeedback"))
     if blocked := string(feedback.get("blockReason"), MAX_NAME_CHARS):
         answer.finish_reason = blocked
@@ -150,11 +150,12 @@ def _read(answer: Answer, body: Body) -> None:
             continue
         reason = string(candidate.get("finishReason"), MAX_NAME_CHARS)
         answer.finish_reason = reason or answer.finish_reason
-        for part in _parts(mapping(candidate.get("content"))):
-            _say(answer, part)
+        for part in parts_of(mapping(candidate.get("content"))):
+            say(answer, part)
 
 
-def _say(answer: Answer, part: Body) -> None:
+def say(answer: Answer, part: Body) -> None:
+    """Read one part of what the model says."""
     call = mapping(part.get("functionCall"))
     if name := string(call.get("name"), MAX_NAME_CHARS):
         index = answer.call_count
@@ -166,7 +167,8 @@ def _say(answer: Answer, part: Body) -> None:
         answer.say(_part(part))
 
 
-def _usage(told: Body) -> Usage | None:
+def usage_of(told: Body) -> Usage | None:
+    """Return the tokens that an answer counts."""
     usage = mapping(told.get("usageMetadata"))
     if not usage:
         total = integer(told.get("totalTokens"))  # countTokens
@@ -177,7 +179,8 @@ def _usage(told: Body) -> Usage | None:
     # the counts do not contain one another, as those of `Usage` do.
     return Usage(
         input=_sum(usage.get("promptTokenCount"), usage.get("toolUsePromptTokenCount")),
-        output=_sum(usage.get("candidatesTokenCount"), thoughts),
+        # Live sessions call it `responseTokenCount`.
+        output=_sum(usage.get("candidatesTokenCount", usage.get("responseTokenCount")), thoughts),
         cached=integer(usage.get("cachedContentTokenCount")),
         reasoning=thoughts,
     )
@@ -203,12 +206,13 @@ def _model(body: Body) -> str | None:
     return model.rpartition("models/")[2] or None if model else None
 
 
-def _parts(content: Body) -> Iterator[Body]:
+def parts_of(content: Body) -> Iterator[Body]:
+    """Yield the parts of a turn."""
     return map(mapping, items(content.get("parts")))
 
 
 def _text(content: Body) -> str:
-    return "\n".join(filter(None, map(_part, _parts(content))))
+    return "\n".join(filter(None, map(_part, parts_of(content))))
 
 
 def _part(part: Body) -> str:
@@ -239,7 +243,7 @@ def _function_response(part: Body) -> Body:
 def _messages(turn: Body) -> Iterator[ChatMessage]:
     """Yield a turn's function results, each as a turn of its own, then what it says."""
     said: list[str] = []
-    for part in _parts(turn):
+    for part in parts_of(turn):
         if result := _function_response(part):
             yield ChatMessage(role="tool", content=_result_text(result))
         else:
@@ -259,7 +263,7 @@ def _last_results(contents: Sequence[object]) -> tuple[ToolResult, ...]:
     for turn in map(mapping, reversed(contents)):
         if turn.get("role") == "model":
             break
-        parts = tuple(_parts(turn))
+        parts = tuple(parts_of(turn))
         results += (found for part in reversed(parts) if (found := _function_response(part)))
     return tuple(
         ToolResult(

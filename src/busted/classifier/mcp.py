@@ -20,6 +20,7 @@ from busted.classifier.chat import MAX_NAME_CHARS
 from busted.classifier.foreign import integer, mapping, string, to_json
 from busted.classifier.mcp_http import Carrier, Sender, mismatches
 from busted.classifier.mcp_memory import Pending
+from busted.classifier.mcp_params import Annotation
 from busted.events import Action, McpImplementation, McpRequest, McpResponse
 from busted.protocols.jsonrpc import JsonRpc
 
@@ -102,8 +103,12 @@ def request(
     size: int,
     sender: Sender,
     carrier: Carrier = Carrier(),  # noqa: B008
+    annotations: Sequence[Annotation] | None = None,
 ) -> McpRequest:
-    """Return the action of a request or notification that took `size` bytes."""
+    """Return the action of a request or notification that took `size` bytes.
+
+    `annotations` are of the tool that it calls, None when that is unknown.
+    """
     params, cut = (None, False)
     if message.params is not None:
         params, cut = to_json(message.params, MAX_VALUE_CHARS)
@@ -124,7 +129,7 @@ def request(
         revision=revision or carrier.revision,
         session=carrier.session,
         client=_implementation(meta.get(_META + "clientInfo") or told.get("clientInfo")),
-        mismatch=mismatches(carrier, message, revision) if sender == "client" else (),
+        mismatch=mismatches(carrier, message, revision, annotations) if sender == "client" else (),
         bytes=size,
         truncated=message.truncated or cut,
     )
@@ -193,7 +198,8 @@ def actions(
         if message.kind in ("request", "notification"):
             if carrier.declared or is_mcp(message) or (pending.spoken and category(message.method)):
                 pending.asked(carrier, sender, message)
-                found.append(request(message, size, sender, carrier))
+                known = pending.memory.annotations(carrier.server, tool_of(message))
+                found.append(request(message, size, sender, carrier, known))
             continue
         method = pending.answered(carrier, sender, message)
         if carrier.declared or method is not None:

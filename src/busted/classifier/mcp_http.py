@@ -3,9 +3,8 @@
 Strategy: one look at a head gives a `Carrier`, which goes along with the messages of the
 body and with those of the answer. It also says which messages belong together: an answer may
 come on another connection than its request, then a session's id or, in the HTTP+SSE transport
-of 2024-11-05, the address that the stream's first event gives, ties them.
-
-Left out: `Mcp-Param-*` headers, which mirror arguments as each tool's schema says.
+of 2024-11-05, the address that the stream's first event gives, ties them. What repeats arguments
+in headers is in `mcp_params`.
 
 Source: https://modelcontextprotocol.io/specification, "Transports" of each revision.
 """
@@ -15,12 +14,20 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
 
 from busted.classifier.chat import MAX_NAME_CHARS
 from busted.classifier.foreign import mapping, string
+from busted.classifier.mcp_params import (
+    MAX_PARAMS,
+    PREFIX,
+    Annotation,
+    Repeated,
+    contradictions,
+)
 from busted.classifier.privacy import path_of
 from busted.protocols.http import HttpRequest, NamedHeaders, header
 from busted.protocols.jsonrpc import JsonRpc
@@ -48,6 +55,7 @@ class Carrier(msgspec.Struct, frozen=True, kw_only=True):
     session: str | None = None
     method: str | None = None
     name: str | None = None
+    params: Repeated = ()
     server: str | None = None
     place: str = ""
     shared: bool = False
@@ -70,6 +78,11 @@ def carrier(head: HttpRequest, sni: str | None) -> Carrier:
         session=_hash(session) if session else None,
         method=told.get("mcp-method"),
         name=told.get("mcp-name"),
+        params=tuple(
+            (name, _decoded(value) or "") for name, value in head.headers if name.startswith(PREFIX)
+        )[:MAX_PARAMS]
+        if told
+        else (),
         server=server if host else None,
         place=_hash(f"{server} {session}" if session else f"{host}{head.target}"),
         shared=session is not None,
@@ -115,10 +128,16 @@ def opened(stream: Carrier, event: SseEvent) -> Carrier | None:
     )
 
 
-def mismatches(carrier: Carrier, message: JsonRpc, revision: str | None) -> tuple[str, ...]:
+def mismatches(
+    carrier: Carrier,
+    message: JsonRpc,
+    revision: str | None,
+    annotations: Sequence[Annotation] | None = None,
+) -> tuple[str, ...]:
     """Return the headers that contradict the message they came with, by name.
 
-    `revision` is the one that the message gives. 2026-07-28: servers "MUST reject requests
+    `revision` is the one that the message gives, `annotations` are of the tool that it calls, None
+    when that is unknown. 2026-07-28: servers "MUST reject requests
     where the values specified in the headers do not match the values in the request body".
     """
     params = mapping(message.params)
@@ -129,12 +148,20 @@ def mismatches(carrier: Carrier, message: JsonRpc, revision: str | None) -> tupl
         ("mcp-method", carrier.method, message.method),
         ("mcp-name", _decoded(carrier.name), named),
     )
-    return tuple(
+    # What was cut off cannot contradict.
+    if message.truncated:
+        return ()
+    wrong = [
         name
         for name, said, meant in pairs
-        # What was cut off cannot contradict.
-        if said is not None and meant is not None and said != meant and not message.truncated
-    )
+        if said is not None and meant is not None and said != meant
+    ]
+    if message.method == "tools/call":
+        # Who sends `Mcp-Method` is of a revision that requires the others too.
+        required = carrier.method is not None
+        arguments = params.get("arguments")
+        wrong += contradictions(carrier.params, arguments, annotations, required=required)
+    return tuple(wrong)
 
 
 def _decoded(value: str | None) -> str | None:

@@ -18,6 +18,7 @@ from typing import Generic, TypeVar
 from busted.classifier.chat import MAX_NAME_CHARS
 from busted.classifier.foreign import items, mapping, string
 from busted.classifier.mcp_http import Carrier, Sender
+from busted.classifier.mcp_params import Annotation, annotated
 from busted.events import McpTool
 from busted.protocols.jsonrpc import JsonRpc
 
@@ -75,6 +76,11 @@ class Memory:
         self.endpoints: _Bounded[str, None] = _Bounded(max_endpoints)
         """Places that streams of the HTTP+SSE transport gave."""
         self._tools: _Bounded[tuple[str, str], str] = _Bounded(max_tools)
+        self._annotations: _Bounded[tuple[str, str], tuple[Annotation, ...]] = _Bounded(max_tools)
+
+    def annotations(self, server: str | None, tool: str | None) -> tuple[Annotation, ...] | None:
+        """Return which arguments of a tool headers repeat, None if it was not listed."""
+        return self._annotations.get((server, tool)) if server and tool else None
 
     def listed(self, server: str | None, message: JsonRpc) -> Iterator[McpTool]:
         """Yield the tools that an answer lists, each told as changed if `server` had another."""
@@ -89,6 +95,8 @@ class Memory:
             before = self._tools.get((server, name)) if server else None
             if server:
                 self._tools.put((server, name), seen)
+                repeated = annotated(tool.get("inputSchema"))
+                self._annotations.put((server, name), repeated)
             yield McpTool(name=name, hash=seen, changed=before not in (None, seen))
 
 

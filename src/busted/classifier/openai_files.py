@@ -1,6 +1,7 @@
 """Files and batches: work that is handed in and fetched later. What is done is named, no more.
 
-Left out: the lines of a file for a batch, each of which is a request, and fetching results.
+Left out: the lines of a file for a batch, each of which is a request. What comes of them, once it
+is fetched, `batch_results` reads.
 Source: https://platform.openai.com/docs/api-reference/files and .../batch
 """
 

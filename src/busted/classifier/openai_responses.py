@@ -3,9 +3,11 @@
 Strategy: an item that ends in `_call` asks for a tool, one that ends in `_call_output` says
 what a client's tool returned; which tools the provider runs itself, a table tells. A streamed
 answer repeats everything whole at the end of an item, of which only what no piece told is taken.
-Over a WebSocket a request is the message `response.create`, and its last event the answer.
-Left out: annotations, log probabilities, and answers fetched later (`background`).
-Source: https://platform.openai.com/docs/api-reference/responses and .../responses-streaming
+Over a WebSocket a request is the message `response.create`, and the events are its messages; a
+`stream_id` tells several under way apart.
+Left out: annotations and log probabilities.
+Source: https://platform.openai.com/docs/api-reference/responses and .../responses-streaming;
+types/responses/responses_client_event.py of openai-python for the WebSocket.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ from busted.classifier.chat import (
     text_of,
     tools_of,
 )
+from busted.classifier.conversation import Asked, Place
 from busted.classifier.foreign import integer, items, mapping, string, to_json
 from busted.events import ChatMessage, ToolResult, Usage
 
@@ -122,7 +125,7 @@ def read_request(body: Body) -> ModelRequest:
         system_prompt="\n".join(filter(None, system)) or None,
         user_message=last_user_text(messages),
         tools=tools_of(body),
-        stream=body.get("stream") is True or body.get("type") == "response.create",
+        stream=body.get("stream") is True or _kind(body) in ("response.create", "response.steer"),
         params=params_of({**body, **settings}),
         results=_last_results(turns),
         truncated=len(turns) > MAX_MESSAGES,
@@ -195,6 +198,11 @@ def is_answer(body: Body) -> bool:
 def is_piece(body: Body) -> bool:
     """Tell an event of which others bring the rest."""
     return body.get("type") in _EVENTS and body.get("type") not in _ENDS
+
+
+def is_unfinished(body: Body) -> bool:
+    """Tell an answer that is made in the background and not yet there."""
+    return body.get("status") in ("queued", "in_progress") or is_piece(body)
 
 
 def read_answer(answer: Answer, body: Body) -> None:
@@ -325,3 +333,33 @@ def _returned(kind: str, value: object) -> str:
         parts = [string(mapping(part).get("logs")) or text_of(part) for part in value]
         return "\n".join(parts)
     return text_of(value) if not isinstance(value, dict) else to_json(value, MAX_TEXT_CHARS)[0]
+
+
+class ResponsesConversation:
+    """Responses over a WebSocket, for which see `conversation`: each request says all it wants."""
+
+    def ask(self, value: Body, size: int) -> Asked | None:
+        """Return the request that a message is: to respond, or to steer what is under way."""
+        if value.get("type") == "response.create":
+            return Asked(
+                body=value, size=size, lane=string(value.get("stream_id"), MAX_NAME_CHARS) or ""
+            )
+        if value.get("type") == "response.steer":
+            return Asked(body=value, size=size, lane=None)
+        return None
+
+    def unasked(self, *, is_over: bool = False) -> Asked | None:
+        """Return nothing: a server only answers what it was asked."""
+        return None
+
+    def answer(self, value: Body) -> Place | None:
+        """Return which answer an event is of; those of steering are of none."""
+        kind = _kind(value)
+        if kind != "error" and (not kind.startswith("response.") or kind.startswith(_STEERING)):
+            return None
+        response = mapping(value.get("response"))
+        lane = string(value.get("stream_id"), MAX_NAME_CHARS) or ""
+        return Place(lane=lane, id=string(response.get("id"), MAX_NAME_CHARS))
+
+
+_STEERING = "response.steer."

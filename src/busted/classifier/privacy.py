@@ -69,10 +69,22 @@ def safe_target(target: str) -> str:
 
 def path_of(target: str) -> str:
     """Return the path of a request's target: no query, no host in the absolute form of a proxy."""
-    # RFC 9112 section 3.2.2: "GET http://www.example.org/pub/WWW/TheProject.html HTTP/1.1"
-    if "://" in target[:16]:
+    if _is_absolute(target):
         target = "/" + target.partition("://")[2].partition("/")[2]
     return target.partition("?")[0].partition("#")[0]
+
+
+def host_of(target: str) -> str | None:
+    """Return the host, with its port, that a request's target names in its absolute form."""
+    if not _is_absolute(target):
+        return None
+    authority = re.split("[/?#]", target.partition("://")[2], maxsplit=1)[0]
+    return authority.rpartition("@")[2] or None
+
+
+def _is_absolute(target: str) -> bool:
+    # RFC 9112 section 3.2.2: "GET http://www.example.org/pub/WWW/TheProject.html HTTP/1.1"
+    return "://" in target[:16] and target[0] != "/"
 
 
 def scheme_of(value: str) -> tuple[str, str]:

@@ -23,7 +23,7 @@ from busted.classifier.foreign import mapping, string
 from busted.classifier.mcp_http import Carrier
 from busted.classifier.mcp_memory import Pending
 from busted.classifier.options import Options
-from busted.classifier.privacy import path_of
+from busted.classifier.privacy import host_of, path_of
 from busted.classifier.providers import Provider
 from busted.events import Action, Prompt, Sdk, ToolResult
 from busted.protocols import jsonrpc, multipart, partial_json
@@ -48,13 +48,17 @@ _LATE_STREAM = re.compile(rb'(?<!\\)"stream"\s{0,8}:\s{0,8}(true|false)')
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
-    """What a request was judged to be. `confidence` is 0 to 1, see `Classification`."""
+    """What a request was judged to be. `confidence` is 0 to 1, see `Classification`.
+
+    `fetches` what it asks for if that is an answer kept for later: then there is no prompt.
+    """
 
     content_class: ContentClass = "none"
     confidence: float = 0.0
     provider: Provider | None = None
     dialect: Dialect | None = None
     model: str | None = None
+    fetches: routes.Fetch | None = None
     asked: ModelRequest | None = None
     sdk: Sdk | None = None
     agent: Sdk | None = None
@@ -71,8 +75,15 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
 
 def serving(head: HttpRequest | None, sni: str | None, options: Options) -> Provider | None:
     """Return who serves a request: the server name that TLS checked goes before the Host header."""
-    host = sni or (header(head.headers, "host") if head else None)
+    headers = by_name(head.headers) if head else {}
+    host = _host(head, headers, sni)
     return options.providers.find(host, path_of(head.target) if head else None)
+
+
+def _host(head: HttpRequest | None, headers: NamedHeaders, sni: str | None) -> str | None:
+    # RFC 9112 section 3.2.2: a server "MUST ignore the received Host header field (if any)" where
+    # the target has a host, as nginx does.
+    return sni or (host_of(head.target) if head else None) or headers.get("host")
 
 
 def body_store(head: HttpRequest) -> BodyStore:
@@ -112,10 +123,10 @@ def read(
 
     Without a head, the body is judged by itself and `sni`; without `pending`, by itself alone.
     """
-    truncated = truncated or body.truncated
+    is_unfinished, truncated = truncated, truncated or body.truncated
     headers = by_name(head.headers) if head else {}
     path = path_of(head.target) if head else ""
-    served_by = options.providers.find(sni or headers.get("host"), path if head else None)
+    served_by = options.providers.find(_host(head, headers, sni), path if head else None)
     # A port of this host is a hint: it names nobody until the body has the shape as well.
     provider = None if served_by and served_by.local_ports else served_by
     raw = body.decoded
@@ -145,10 +156,22 @@ def read(
         truncated=truncated or cut,
     )
     dialect, confidence = _dialect(seen, provider)
+    if dialect is None and head and (called := dialects.by_call(head)):
+        dialect, call = called
+        confidence = _CONFIDENCE[1 + (provider is not None)]
+        seen = msgspec.structs.replace(
+            seen,
+            value={"model": call.model},
+            route=routes.Route(None, call.model, call.stream),
+            truncated=is_unfinished or body.missing > 0,  # its body is only counted
+        )
     if dialect is None:
         kind: ContentClass = "http" if head else "none"
+        fetches = provider and head and head.method == "GET" and routes.fetched(path)
         return Request(
             content_class=kind,
+            dialect=dialects.by_fetch(path) if fetches else None,
+            fetches=fetches or None,
             confidence=float(head is not None),
             provider=provider,
             # Its answer may open a stream of MCP.
@@ -156,6 +179,32 @@ def read(
         )
     who = served_by if value else provider
     return _prompt(seen, who, dialect, confidence, options.credential_key)
+
+
+def told(
+    head: HttpRequest | None,
+    body: BodyStore,
+    value: dialects.Body,
+    dialect: Dialect,
+    *,
+    sni: str | None,
+    truncated: bool,
+    options: Options,
+) -> Request:
+    """Return a request that is known to be of a dialect, `value` what it says; with its actions.
+
+    `head` may be that of another request, which opened the WebSocket that this one went over.
+    """
+    seen = _Seen(
+        head=head,
+        headers=by_name(head.headers) if head else {},
+        path=path_of(head.target) if head else "",
+        route=None,
+        body=body,
+        value=value,
+        truncated=truncated,
+    )
+    return _prompt(seen, serving(head, sni, options), dialect, 1.0, options.credential_key)
 
 
 def _value(headers: NamedHeaders, body: BodyStore, truncated: bool) -> tuple[dialects.Body, bool]:

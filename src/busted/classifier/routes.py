@@ -17,6 +17,12 @@ import msgspec
 from busted.classifier.chat import MAX_NAME_CHARS
 
 
+class Fetch(msgspec.Struct, frozen=True):
+    """What a path fetches that was kept for later: an answer in a dialect, or a batch's results."""
+
+    api: str | None = None
+
+
 class Route(msgspec.Struct, frozen=True):
     """What a path tells; `api` unless its end does, `stream` if the answer comes in pieces."""
 
@@ -39,6 +45,8 @@ _GOOGLE_VERBS = {
     "embedContent": ("google.embed_content", False),
     "batchEmbedContents": ("google.embed_content", False),
 }
+# Of models that users trained themselves, at `endpoints`, nothing is known.
+_PREDICTING = ("predict", "predictLongRunning")
 _RAW_VERBS = {"rawPredict": False, "streamRawPredict": True}
 # Mistral, Meta, AI21 and others are served with chat completions.
 _PUBLISHERS = {"anthropic": "anthropic.messages", None: None, "google": None}
@@ -49,6 +57,7 @@ _BEDROCK_VERBS = {
     "invoke-with-response-stream": (None, True),
     "converse": ("bedrock.converse", False),
     "converse-stream": ("bedrock.converse", True),
+    "count-tokens": ("bedrock.count_tokens", False),
 }
 # By what stands in the identifier of a model, e.g. "us.anthropic.claude-sonnet-4-20250514-v1:0".
 _FAMILIES = (
@@ -69,6 +78,10 @@ _DEPLOYMENT = re.compile(
 )
 
 
+# OpenAI; Azure, where a deployment stands for the model.
+_IN_QUERY = re.compile(r"[?&](?:model|deployment)=([^&#]{1,256})")
+
+
 def find(path: str) -> Route | None:
     """Return what `path` tells of the model asked, None where it tells nothing."""
     if ":" in path and (match := _GOOGLE.search(path) or _CODE_ASSIST.search(path)):
@@ -77,10 +90,29 @@ def find(path: str) -> Route | None:
         before, _, verb = path.rpartition("/")
         _, _, model = before.partition("/model/")
         if model and verb in _BEDROCK_VERBS:
-            return _bedrock(_decoded(model[:2048]), verb)
+            return _bedrock(decoded(model[:2048]), verb)
     if ("/deployments/" in path or "/engines/" in path) and (match := _DEPLOYMENT.search(path)):
         return Route(None, match[1] or match[2])
     return None
+
+
+def fetched(path: str) -> Fetch | None:
+    """Return what a GET of `path` fetches, None where that is no answer of a model."""
+    match = _FETCHED.search(path)
+    return Fetch(_KEPT.get(match[1] or "")) if match else None
+
+
+_FETCHED = re.compile(
+    r"/(?:(responses|chat/completions)/[\w-]{1,256}"
+    r"|messages/batches/[\w-]{1,256}/results|files/[\w-]{1,256}/content)\Z"
+)
+_KEPT = {"responses": "openai.responses", "chat/completions": "openai.chat"}
+
+
+def in_query(target: str) -> str | None:
+    """Return the model that the query of a target names, which opens a WebSocket."""
+    match = _IN_QUERY.search(target)
+    return decoded(match[1]) if match else None
 
 
 def _google(match: re.Match[str]) -> Route | None:
@@ -88,13 +120,15 @@ def _google(match: re.Match[str]) -> Route | None:
     verb, model = match["verb"], named.get("model")
     if verb in _GOOGLE_VERBS:
         api, stream = _GOOGLE_VERBS[verb]
-        return Route(api, model and _decoded(model), stream)
+        return Route(api, model and decoded(model), stream)
+    if verb in _PREDICTING and model and "endpoints/" not in match[0]:
+        return Route("google.predict", decoded(model))
     publisher = named.get("publisher")
     if publisher == "anthropic" and model == "count-tokens":  # its body names the model
         return Route("anthropic.messages.count_tokens")
     raw = _PUBLISHERS.get(publisher, "openai.chat")
     if verb in _RAW_VERBS and raw:
-        return Route(raw, model and _decoded(model), _RAW_VERBS[verb])
+        return Route(raw, model and decoded(model), _RAW_VERBS[verb])
     return None
 
 
@@ -106,7 +140,7 @@ def _bedrock(model: str, verb: str) -> Route:
     return Route(api or family, name, stream)
 
 
-def _decoded(name: str) -> str:
+def decoded(name: str) -> str:
     """Return a name with what is percent-encoded in it decoded (RFC 3986 section 2.1)."""
     return _PERCENT.sub(lambda octet: chr(int(octet[1], 16)), name)
 

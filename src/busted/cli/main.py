@@ -22,6 +22,7 @@ FAILED, USAGE, CANNOT_RUN, INTERRUPTED = 1, 2, 3, 130
 # name: the module that has a command of this name.
 COMMANDS = {
     "classify": "busted.cli.classify",
+    "doctor": "busted.cli.doctor",
     "monitor": "busted.cli.monitor",
     "replay": "busted.cli.replay",
     "version": "busted.cli.version",

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Literal, get_args
 
 import click
 
 from busted.agent.config import (
     MAX_CALL_BYTES,
+    MAX_FILE_BYTES,
     MAX_RING_BYTES,
     MIN_CALL_BYTES,
     MIN_RING_BYTES,
@@ -18,11 +21,15 @@ from busted.agent.config import (
     Settings,
     Tables,
 )
+from busted.agent.file_access import Mode
+from busted.agent.flows import Network
 from busted.agent.monitor import Monitor
 from busted.cli.configuration import config_option
 from busted.cli.output import Output, content_option, format_option
 
 INTERRUPTED = 130
+# Says of each place what is counted there, what it means, and what to do.
+LOSS_PAGE = "docs/events.md, What is lost"
 
 
 def _power_of_two(_: click.Context, __: click.Parameter, value: int) -> int:
@@ -50,6 +57,30 @@ def _power_of_two(_: click.Context, __: click.Parameter, value: int) -> int:
     help="Only processes of this name; repeatable.",
 )
 @click.option(
+    "--file-monitor",
+    "files",
+    type=click.Choice(get_args(Mode)),
+    is_flag=False,
+    flag_value="all",
+    metavar="[MODE]",
+    help="Also tell which files agents use, and who touches sensitive ones; with `sensitive`, "
+    "sensitive files only. It costs every system call of the host a little.",
+)
+@click.option(
+    "--max-file-bytes",
+    type=click.IntRange(0, MAX_FILE_BYTES),
+    default=Settings().max_file_bytes,
+    show_default=True,
+    help="What is told of the content of one open file, with --file-monitor; 0 for nothing.",
+)
+@click.option(
+    "--network",
+    type=click.Choice(["all", "ai", "none"]),
+    default=Settings().network,
+    show_default=True,
+    help="Which connections are told: all, those of AI agents and to AI providers, or none.",
+)
+@click.option(
     "--record",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
@@ -57,12 +88,19 @@ def _power_of_two(_: click.Context, __: click.Parameter, value: int) -> int:
     "in plain text, whatever --content says; only its owner can read it.",
 )
 @click.option(
+    "--buffer",
+    type=click.Choice(["ring", "perf"]),
+    help="Through what the kernel hands over records: a ring buffer (Linux 5.8) or perf buffers, "
+    "one a CPU.  [default: ring where the kernel has it]",
+)
+@click.option(
     "--ring-bytes",
     type=click.IntRange(MIN_RING_BYTES, MAX_RING_BYTES),
     callback=_power_of_two,
     default=Settings().ring_bytes,
     show_default=True,
-    help="Size of the buffer between the kernel and the monitor, a power of two.",
+    help="Size of the buffer between the kernel and the monitor, a power of two; of perf buffers, "
+    "together.",
 )
 @click.option(
     "--max-call-bytes",
@@ -71,6 +109,11 @@ def _power_of_two(_: click.Context, __: click.Parameter, value: int) -> int:
     show_default=True,
     help="What is read of one write or read of the TLS library; more is told as truncated.",
 )
+@click.option(
+    "--no-lockdown",
+    is_flag=True,
+    help="Keep all privileges after the start, to debug the monitor itself.",
+)
 def monitor(
     format: str,
     content: str,
@@ -78,36 +121,52 @@ def monitor(
     duration: float | None,
     pids: tuple[int, ...],
     names: tuple[str, ...],
+    files: Mode | None,
+    max_file_bytes: int,
+    network: Network,
     record: Path | None,
+    buffer: Literal["ring", "perf"] | None,
     ring_bytes: int,
     max_call_bytes: int,
+    no_lockdown: bool,
 ) -> None:
     """Watch this host and print what AI agents say and do, until Ctrl-C.
 
-    Needs root. Exits with 3 where the kernel or the privileges do not allow it.
+    Needs root, or the capabilities in docs/privileges.md. Exits with 3 where the kernel or the
+    privileges do not allow it.
     """
     settings = Settings(
+        buffer=buffer,
         ring_bytes=ring_bytes,
         max_call_bytes=max_call_bytes,
         duration=duration,
         selection=Selection(frozenset(pids), frozenset(names)),
         record=record,
+        network=network,
+        files=files,
+        max_file_bytes=max_file_bytes,
         tables=tables,
     )
     if record:
         click.echo(f"busted: {record} will hold prompts and keys in plain text", err=True)
-    output = Output(format, content)
-    try:
-        interrupted = asyncio.run(_watch(settings, output))
-    finally:
-        output.close()
-    if interrupted:
+    if asyncio.run(_watch(settings, lambda: Output(format, content), lockdown=not no_lockdown)):
         sys.exit(INTERRUPTED)
 
 
-async def _watch(settings: Settings, output: Output) -> bool:
+async def _watch(settings: Settings, open_output: Callable[[], Output], *, lockdown: bool) -> bool:
     """Run until a signal, the duration's end, or nobody reads any more; True on Ctrl-C."""
-    monitor = Monitor(settings, output.write)
+    monitor = Monitor(settings, lambda event: output.write(event))
+    if lockdown:
+        monitor.lock_down()
+    # After that: its thread has the privileges that are left.
+    output = open_output()
+    try:
+        return await _run(monitor, output)
+    finally:
+        output.close()
+
+
+async def _run(monitor: Monitor, output: Output) -> bool:
     monitor.lost_after = output.lost
     interrupted = False
 
@@ -121,4 +180,10 @@ async def _watch(settings: Settings, output: Output) -> bool:
     loop.add_signal_handler(signal.SIGTERM, monitor.stop)
     output.when_closed(lambda: loop.call_soon_threadsafe(monitor.stop))
     await monitor.run()
+    if lost := monitor.lost():
+        click.echo(f"busted: lost {_told(lost)} ({LOSS_PAGE})", err=True)
     return interrupted
+
+
+def _told(lost: dict[str, int]) -> str:
+    return ", ".join(f"{count:,} {place}" for place, count in sorted(lost.items()))

@@ -1,8 +1,8 @@
 """Which files are sensitive, and which are of no interest at all, by their paths.
 
 A row has patterns of paths: `.env` is any file of that name, `.aws/credentials` one in a directory
-of that name, `.ssh/` all below such a directory, `/etc/shadow` that very file. A star stands for any
-characters within a part.
+of that name, `.ssh/` all below such a directory, `/etc/shadow` that very file. A star stands for
+any characters within a part.
 
 Pure: a path in, a category out. What is told of a file, its content too, is not looked at here.
 """

@@ -22,14 +22,19 @@ SENSITIVE: tuple[Sensitive, ...] = (
     ),
     Sensitive("gpg", (".gnupg/", "secring.gpg")),
     Sensitive(
-        "key", ("*.key", "*-key.pem", "privkey*.pem", "key.pem", "*.p12", "*.pfx", "*.jks", "*.kdbx")
+        "key",
+        ("*.key", "*-key.pem", "privkey*.pem", "key.pem", "*.p12", "*.pfx", "*.jks", "*.kdbx"),
     ),
     Sensitive(
         "cloud",
         (
             *(".aws/credentials", ".aws/config", ".aws/sso/cache/", ".boto", ".s3cfg"),
             *("application_default_credentials.json", "credentials.db", "access_tokens.db"),
-            *(".azure/accessTokens.json", "msal_token_cache.json", "service_principal_entries.json"),
+            *(
+                ".azure/accessTokens.json",
+                "msal_token_cache.json",
+                "service_principal_entries.json",
+            ),
             *(".kube/config", "kubeconfig", "terraform.tfstate", ".terraformrc", "*.tfvars"),
             *(".config/doctl/", ".oci/config", ".vault-token", "serviceaccount/token"),
         ),
@@ -41,7 +46,14 @@ SENSITIVE: tuple[Sensitive, ...] = (
             *(".docker/config.json", ".config/gh/hosts.yml", ".cargo/credentials.toml"),
             *("credentials", "credentials.json", "secrets.yaml", "secrets.yml", "secrets.json"),
             *("secrets.toml", ".htpasswd", ".rclone.conf", "rclone.conf", ".gem/credentials"),
-            *("/etc/shadow", "/etc/gshadow", "/etc/sudoers", "Login Data", "logins.json", "key4.db"),
+            *(
+                "/etc/shadow",
+                "/etc/gshadow",
+                "/etc/sudoers",
+                "Login Data",
+                "logins.json",
+                "key4.db",
+            ),
         ),
     ),
     Sensitive(

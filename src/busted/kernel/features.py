@@ -15,12 +15,11 @@ from typing import Literal
 import msgspec
 
 from busted.kernel.libbpf import BpfObject
+from busted.kernel.names import MOUNTS, open_root
+from busted.kernel.privileges import PRIVILEGES, capabilities, held
 from busted.kernel.shared import object_path
 
 BTF = Path("/sys/kernel/btf/vmlinux")
-
-# linux/capability.h
-_CAPABILITIES = {"CAP_SYS_ADMIN": 21, "CAP_PERFMON": 38, "CAP_BPF": 39}
 
 
 class CannotRun(Exception):
@@ -38,8 +37,18 @@ class Feature(msgspec.Struct, frozen=True):
 
 # feature: (name in the kernel's type information, since)
 _KERNEL_FEATURES = {
+    "socket storage": ("BPF_MAP_TYPE_SK_STORAGE", "5.2"),
+    "reading user memory": ("BPF_FUNC_probe_read_user", "5.5"),
     "ring buffer": ("BPF_MAP_TYPE_RINGBUF", "5.8"),
+    "task iterator": ("bpf_iter__task", "5.8"),
+    "file iterator": ("bpf_iter__task_file", "5.8"),
+    "tcp iterator": ("bpf_iter__tcp", "5.9"),
+    "raw tracepoint run": ("bpf_prog_test_run_raw_tp", "5.10"),
+    "current task": ("BPF_FUNC_get_current_task_btf", "5.11"),
+    "socket cookie": ("bpf_get_socket_ptr_cookie", "5.12"),
     "attach cookie": ("BPF_FUNC_get_attach_cookie", "5.15"),
+    "bpf_loop": ("BPF_FUNC_loop", "5.17"),
+    "sent length": ("btf_trace_sock_send_length", "6.3"),
     "multi uprobe": ("BPF_TRACE_UPROBE_MULTI", "6.6"),
     "session uprobe": ("BPF_TRACE_UPROBE_SESSION", "6.13"),
 }
@@ -55,9 +64,13 @@ class Features(msgspec.Struct, frozen=True):
         return self.answers[name].answer == "yes"
 
 
-def probe(btf: Path = BTF, status: Path = Path("/proc/self/status")) -> Features:
+def probe(
+    btf: Path = BTF,
+    status: Path = Path("/proc/self/status"),
+    mounts: Path = MOUNTS,
+) -> Features:
     """Ask every question; never raises."""
-    answers = [_btf(btf), *_kernel_features(btf), _privilege(status)]
+    answers = [_btf(btf), *_kernel_features(btf), _cgroups(mounts), _privilege(status)]
     return Features({answer.name: answer for answer in answers})
 
 
@@ -81,16 +94,24 @@ def _kernel_features(path: Path) -> list[Feature]:
     ]
 
 
+def _cgroups(mounts: Path) -> Feature:
+    """Programs that see packets are attached to the root of the second kind of cgroups."""
+    try:
+        os.close(open_root(mounts))
+    except OSError as error:
+        return Feature("cgroups", "no", "4.5", error.strerror or "")
+    return Feature("cgroups", "yes", "4.5")
+
+
 def _privilege(status: Path) -> Feature:
     try:
-        lines = status.read_text().splitlines()
-        effective = int(next(x for x in lines if x.startswith("CapEff:")).split()[1], 16)
-    except (OSError, StopIteration, ValueError, IndexError) as error:
+        effective = capabilities(status=status)
+    except (OSError, ValueError) as error:
         return Feature("privilege", "unknown", detail=str(error))
-    missing = {name for name, bit in _CAPABILITIES.items() if not effective >> bit & 1}
-    if "CAP_SYS_ADMIN" not in missing or missing == {"CAP_SYS_ADMIN"}:
+    missing = [row.name for row in PRIVILEGES if row.required and not held(effective, row.name)]
+    if not missing:
         return Feature("privilege", "yes")
-    return Feature("privilege", "no", detail="missing " + ", ".join(sorted(missing)))
+    return Feature("privilege", "no", detail="missing " + ", ".join(missing))
 
 
 # program of bpf/trial.bpf.c: (the feature, since)
@@ -127,9 +148,9 @@ def _try(program: str) -> None:
 def require(features: Features) -> None:
     """Raise CannotRun when the monitor cannot work, with what to do about it."""
     needs = {
-        "privilege": "Run it as root, for example with sudo.",
+        "privilege": "Run it as root, for example with sudo, or with these capabilities.",
         "BTF": "It needs a kernel with CONFIG_DEBUG_INFO_BTF=y, as distributions build theirs.",
-        "ring buffer": "It needs Linux 5.8 or later; this is " + platform.release() + ".",
+        "reading user memory": "It needs Linux 5.5 or later; this is " + platform.release() + ".",
     }
     for name, remedy in needs.items():
         feature = features.answers[name]

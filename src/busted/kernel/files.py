@@ -13,8 +13,8 @@ from collections.abc import Iterable
 import msgspec
 
 from busted import records
-from busted.kernel.libbpf import BpfObject, Link
-from busted.kernel.shared import SharedMaps, object_path
+from busted.kernel.libbpf import Link
+from busted.kernel.shared import SharedMaps
 
 _PROGRAMS = ("file_closed", "file_named", "file_moved", "files_ended")
 
@@ -38,10 +38,9 @@ class FilePrograms:
     def __init__(self, shared: SharedMaps, settings: FileSettings) -> None:
         """Load and attach."""
         self._links: list[Link] = []
-        self._object = BpfObject(object_path("file"))
+        self._object = shared.open("file")
         for program in _PROGRAMS:
             self._object.autoload(program, True)
-        shared.lend(self._object)
         self._object.settings(
             records.FILE_SETTINGS.pack(settings.max_file_bytes, settings.all, os.getpid())
         )

@@ -22,6 +22,7 @@ LIBRARY = "libbpf.so.1"
 # enum bpf_attach_type and enum bpf_cmd in linux/bpf.h.
 TRACE_UPROBE_MULTI = 48
 TRACE_UPROBE_SESSION = 57
+_PROG_TEST_RUN = 10
 _LINK_CREATE = 28
 _UPROBE_MULTI_RETURN = 1
 _SYSCALL_BPF = {"x86_64": 321, "aarch64": 280}
@@ -40,8 +41,11 @@ _SIGNATURES: dict[str, tuple[object, list[object]]] = {
     "bpf_object__next_map": (_pointer, [_pointer, _pointer]),
     "bpf_program__set_autoload": (_int, [_pointer, ctypes.c_bool]),
     "bpf_program__set_expected_attach_type": (_int, [_pointer, _int]),
+    "bpf_object__next_program": (_pointer, [_pointer, _pointer]),
+    "bpf_program__name": (_string, [_pointer]),
     "bpf_program__fd": (_int, [_pointer]),
     "bpf_program__attach": (_pointer, [_pointer]),
+    "bpf_program__attach_cgroup": (_pointer, [_pointer, _int]),
     "bpf_program__attach_iter": (_pointer, [_pointer, _pointer]),
     "bpf_program__attach_uprobe_opts": (_pointer, [_pointer, _int, _string, _size, _pointer]),
     "bpf_map__name": (_string, [_pointer]),
@@ -58,6 +62,8 @@ _SIGNATURES: dict[str, tuple[object, list[object]]] = {
     "bpf_link__destroy": (_int, [_pointer]),
     "bpf_iter_create": (_int, [_int]),
     "libbpf_num_possible_cpus": (_int, []),
+    "libbpf_major_version": (ctypes.c_uint32, []),
+    "libbpf_minor_version": (ctypes.c_uint32, []),
     "libbpf_set_print": (_pointer, [_pointer]),
     "ring_buffer__new": (_pointer, [_int, _pointer, _pointer, _pointer]),
     "ring_buffer__consume": (_int, [_pointer]),
@@ -103,6 +109,25 @@ class _UprobeMulti(ctypes.Structure):
     )
 
 
+class _TestRun(ctypes.Structure):
+    """The `test` part of union bpf_attr."""
+
+    _fields_ = (
+        ("prog_fd", ctypes.c_uint32),
+        ("retval", ctypes.c_uint32),
+        ("data_size_in", ctypes.c_uint32),
+        ("data_size_out", ctypes.c_uint32),
+        ("data_in", ctypes.c_uint64),
+        ("data_out", ctypes.c_uint64),
+        ("repeat", ctypes.c_uint32),
+        ("duration", ctypes.c_uint32),
+        ("ctx_size_in", ctypes.c_uint32),
+        ("ctx_size_out", ctypes.c_uint32),
+        ("ctx_in", ctypes.c_void_p),
+        ("ctx_out", ctypes.c_uint64),
+    )
+
+
 class _Log:
     """Collects what libbpf prints, to quote from it when something fails."""
 
@@ -112,12 +137,15 @@ class _Log:
     def __init__(self) -> None:
         self.lines: list[str] = []
         libc = ctypes.CDLL(None)
-        buffer = ctypes.create_string_buffer(4096)
+        libc.free.argtypes = [_pointer]
 
         def write(level: int, text: bytes, arguments: int) -> int:
             if level < 2:  # warnings and information, not debugging
-                libc.vsnprintf(buffer, len(buffer), text, _pointer(arguments))
-                self.lines += buffer.value.decode("utf-8", "replace").splitlines()
+                # A verifier's log comes in one piece, of megabytes sometimes.
+                piece = ctypes.c_char_p()
+                if libc.vasprintf(ctypes.byref(piece), text, _pointer(arguments)) >= 0:
+                    self.lines += (piece.value or b"").decode("utf-8", "replace").splitlines()
+                    libc.free(ctypes.cast(piece, _pointer))
                 del self.lines[: -self.MAX_LINES]
             return 0
 
@@ -137,6 +165,12 @@ def load_library() -> ctypes.CDLL:
         function = getattr(library, name)
         function.restype, function.argtypes = result, arguments
     return library
+
+
+def possible_cpus() -> int:
+    """Return how many CPUs this host may ever have."""
+    count: int = load_library().libbpf_num_possible_cpus()
+    return count
 
 
 class Link:
@@ -174,10 +208,14 @@ class Map:
         """Remove `key`, if it is there."""
         self._library.bpf_map__delete_elem(self._pointer, key, len(key), 0)
 
+    def lookup(self, key: bytes) -> bytes | None:
+        """Return the value at `key`, or None. Raises BpfError when the kernel refuses."""
+        return self._lookup(key, self._value_size)
+
     def lookup_per_cpu(self, key: bytes) -> list[bytes]:
         """Return one value for each possible CPU."""
         size = (self._value_size + 7) & ~7
-        values = self._lookup(key, size * int(self._library.libbpf_num_possible_cpus()))
+        values = self._lookup(key, size * possible_cpus())
         return [] if values is None else [values[i : i + size] for i in range(0, len(values), size)]
 
     def _lookup(self, key: bytes, size: int) -> bytes | None:
@@ -201,6 +239,15 @@ class BpfObject:
         self._object = self._library.bpf_object__open_file(str(path).encode(), None)
         if not self._object:
             raise BpfError(f"opening {path.name}", ctypes.get_errno(), self._log.last_word())
+
+    def programs(self) -> list[str]:
+        """Return the names of the programs, in their order in the file."""
+        names, pointer = [], None
+        while (
+            pointer := self._library.bpf_object__next_program(self._object, pointer)
+        ) is not None:
+            names.append(self._library.bpf_program__name(pointer).decode())
+        return names
 
     def autoload(self, program: str, wanted: bool) -> None:
         """Choose whether load() loads the program."""
@@ -249,9 +296,14 @@ class BpfObject:
         return Map(self._library, self._map(name))
 
     def attach(self, program: str) -> Link:
-        """Attach to what the program's section names (a tracepoint)."""
+        """Attach to what the program's section names (a tracepoint, a kernel function)."""
         link = self._library.bpf_program__attach(self._program(program))
         return self._link(link, program)
+
+    def attach_cgroup(self, program: str, cgroup_fd: int) -> Link:
+        """Attach to a cgroup and all below it, beside what others attached there."""
+        link = self._library.bpf_program__attach_cgroup(self._program(program), cgroup_fd)
+        return self._link(link, f"{program} to the cgroups")
 
     def read_iterator(self, program: str) -> bytes:
         """Run an iterator program over all that it iterates, and return what it wrote."""
@@ -266,16 +318,46 @@ class BpfObject:
         finally:
             link.close()
 
+    def run(self, program: str, argument: int) -> int:
+        """Run a raw tracepoint program here and now, and return its result (Linux 5.10)."""
+        context = ctypes.c_uint64(argument)
+        attributes = _TestRun(
+            prog_fd=self.program_fd(program),
+            ctx_size_in=ctypes.sizeof(context),
+            ctx_in=ctypes.addressof(context),
+        )
+        bpf_system_call(_PROG_TEST_RUN, attributes)
+        result: int = attributes.retval
+        return result
+
     def attach_uprobe(
-        self, program: str, path: str, offset: int, *, at_return: bool = False, cookie: int = 0
+        self,
+        program: str,
+        path: str,
+        offset: int,
+        *,
+        at_return: bool = False,
+        cookie: int = 0,
+        pid: int = -1,
     ) -> Link:
-        """Attach through a perf event, in every process that maps the file; one offset."""
+        """Attach through a perf event at one offset, in each process with the file, or in `pid`.
+
+        Before Linux 5.15 the cookie is left out, and the program finds none.
+        """
         options = _UprobeOptions(
             size=ctypes.sizeof(_UprobeOptions), bpf_cookie=cookie, retprobe=at_return
         )
-        link = self._library.bpf_program__attach_uprobe_opts(
-            self._program(program), -1, path.encode(), offset, ctypes.byref(options)
-        )
+
+        def attach() -> int | None:
+            link: int | None = self._library.bpf_program__attach_uprobe_opts(
+                self._program(program), pid, path.encode(), offset, ctypes.byref(options)
+            )
+            return link
+
+        link = attach()
+        if not link and cookie and ctypes.get_errno() == errno.EOPNOTSUPP:
+            options.bpf_cookie = 0
+            link = attach()
         return self._link(link, f"{program} to {path}")
 
     def attach_uprobe_multi(

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from busted import records
-from busted.kernel.libbpf import BpfObject, Link
-from busted.kernel.shared import SharedMaps, object_path
+from busted.kernel.libbpf import Link
+from busted.kernel.shared import SharedMaps
 from busted.records import RunningProcess
 
 _PROGRAMS = ("process_exec", "process_fork", "process_exit")
@@ -23,10 +23,9 @@ class ProcessPrograms:
     def __init__(self, shared: SharedMaps, words: Iterable[str]) -> None:
         """Load and attach; `words` are parts of paths that may mean an agent."""
         self._links: list[Link] = []
-        self._object = BpfObject(object_path("process"))
+        self._object = shared.open("process")
         for program in (*_PROGRAMS, _ITERATOR):
             self._object.autoload(program, True)
-        shared.lend(self._object)
         self._object.load()
         table = self._object.map("agent_words")
         for word in words:

@@ -1,4 +1,4 @@
-"""The TLS programs, loaded: attach them to targets, tell them what to mute.
+"""The TLS programs, loaded: attach them to targets, tell them what to mute and what is wanted.
 
 There are three ways to attach a uprobe, best first: a session (entry and return in one, and
 no return probe for a muted call), a multi link (quick to attach and detach, and content with
@@ -9,28 +9,38 @@ differ in how the programs are loaded, so the choice is made once.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
-from pathlib import Path
+import struct
 from typing import Literal
 
 from busted import records
+from busted.kernel.client_random import RandomPath
 from busted.kernel.features import Features
 from busted.kernel.libbpf import (
     TRACE_UPROBE_MULTI,
     TRACE_UPROBE_SESSION,
     BpfError,
-    BpfObject,
     Link,
 )
 from busted.kernel.places import FUNCTIONS, Place
-from busted.kernel.shared import SharedMaps, object_path
+from busted.kernel.shared import Buffer, SharedMaps
 from busted.kernel.targets import Target
 from busted.records import ConnectionKey, Verdict
 
 Way = Literal["session", "multi", "perf"]
 
+# What an undecided connection may report while the ring is half full, in bytes of each direction:
+# twice an agent's usual request of 90 KB. What one call moves is never cut by it.
+UNDECIDED_BYTES = 256 << 10
+
+KILLS_FILTERED = (
+    "left alone, since this kernel kills programs under seccomp when a probed function returns; "
+    "Linux 6.14 has that repaired"
+)
+
 _RETURN_PROGRAM = "tls_return"
-_SESSION_SUFFIX = "_session"
+SESSION_SUFFIX = "_session"
 
 
 def best_way(features: Features) -> Way:
@@ -40,30 +50,57 @@ def best_way(features: Features) -> Way:
     return "multi" if features.has("multi uprobe") else "perf"
 
 
+def best_buffer(features: Features) -> Buffer:
+    """Return the better kind of buffer that the kernel offers."""
+    return "ring" if features.has("ring buffer") else "perf"
+
+
+def left_out(features: Features) -> dict[str, str]:
+    """Return what the TLS programs cannot do on this kernel, and why."""
+    if features.has("attach cookie"):
+        return {}
+    # One program serves all libraries, and each keeps the random elsewhere.
+    return {"tls_random": "it takes attach cookies, which came with Linux 5.15"}
+
+
 class TlsPrograms:
     """The loaded object and its links. Raises BpfError when the kernel refuses."""
 
     def __init__(
-        self, way: Way, shared: SharedMaps, *, max_call_bytes: int, object_file: Path | None = None
+        self,
+        way: Way,
+        shared: SharedMaps,
+        *,
+        max_call_bytes: int,
+        undecided_bytes: int = UNDECIDED_BYTES,
+        spare_filtered: bool = False,
     ) -> None:
-        """Load; `max_call_bytes` bounds what one call reports."""
+        """Load; `max_call_bytes` bounds what one call reports.
+
+        `undecided_bytes` of each direction of a connection are reported before anybody called
+        it wanted, even though the ring buffer is half full. `spare_filtered`: return probes kill
+        processes under seccomp here (see kernel.filtered), so those are left alone.
+        """
+        self._refuses = spare_filtered and way != "session"
         self.shared, self._way = shared, way
         self._links: dict[int, list[Link]] = {}
-        self._object = BpfObject(object_file or object_path("tls"))
+        self._object = shared.open("tls")
         for program, at_return in FUNCTIONS.values():
             self._choose(program, at_return)
         if way != "session":
             self._choose(_RETURN_PROGRAM, False)
-        shared.lend(self._object)
-        self._object.settings(records.SETTINGS.pack(max_call_bytes, os.getpid()))
+        self._object.settings(
+            records.SETTINGS.pack(max_call_bytes, undecided_bytes, os.getpid(), spare_filtered)
+        )
         self._object.load()
         self._verdicts = self._object.map("verdicts")
+        self._random_paths = self._object.map("random_paths")
         self._exits = self._object.attach("thread_exit")
 
     def _choose(self, program: str, at_return: bool) -> None:
         if self._way == "session" and at_return:
-            self._object.autoload(program + _SESSION_SUFFIX, True)
-            self._object.attach_type(program + _SESSION_SUFFIX, TRACE_UPROBE_SESSION)
+            self._object.autoload(program + SESSION_SUFFIX, True)
+            self._object.attach_type(program + SESSION_SUFFIX, TRACE_UPROBE_SESSION)
             return
         self._object.autoload(program, True)
         if self._way != "perf":
@@ -74,8 +111,14 @@ class TlsPrograms:
 
         A cookie is used once. All or nothing. Raises BpfError.
         """
+        if self._refuses:
+            # Without sessions the kernel prepares the return before a program could object.
+            raise BpfError(KILLS_FILTERED, errno.EOPNOTSUPP)
         path = f"/proc/self/fd/{target.fd}"
         with contextlib.ExitStack() as undo:
+            if target.random_path is not None:
+                self._random_paths.update(_cookie_key(cookie), _packed(target.random_path))
+                undo.callback(self._random_paths.delete, _cookie_key(cookie))
             links = []
             for place in target.places:
                 for link in self._attach(path, place, cookie):
@@ -89,6 +132,7 @@ class TlsPrograms:
         for link in self._links.pop(cookie, []):
             with contextlib.suppress(BpfError, OSError):
                 link.close()
+        self._random_paths.delete(_cookie_key(cookie))
 
     def _attach(self, path: str, place: Place, cookie: int) -> list[Link]:
         attach = self._object.attach_uprobe_multi
@@ -105,7 +149,7 @@ class TlsPrograms:
         if not place.at_return:
             return [attach(program, path, [offset], cookie=cookie)]
         if self._way == "session":
-            name = program + _SESSION_SUFFIX
+            name = program + SESSION_SUFFIX
             kind = TRACE_UPROBE_SESSION
             return [attach(name, path, [offset], attach_type=kind, cookie=cookie)]
         # The return probe first: an entry without its return would leave a call remembered.
@@ -116,9 +160,16 @@ class TlsPrograms:
 
     def mute(self, key: ConnectionKey) -> None:
         """Tell the kernel that a connection is of no interest. Raises BpfError."""
+        self._judge(key, Verdict.MUTED)
+
+    def want(self, key: ConnectionKey) -> None:
+        """Tell the kernel that all of a connection is of interest. Raises BpfError."""
+        self._judge(key, Verdict.WANTED)
+
+    def _judge(self, key: ConnectionKey, verdict: Verdict) -> None:
         self._verdicts.update(
             records.CONNECTION_ID.pack(key.connection, key.pid),
-            records.JUDGEMENT.pack(key.since_ns, Verdict.MUTED),
+            records.JUDGEMENT.pack(key.since_ns, verdict),
         )
 
     def detach(self) -> None:
@@ -131,3 +182,12 @@ class TlsPrograms:
         """Detach and unload everything."""
         self.detach()
         self._object.close()
+
+
+def _cookie_key(cookie: int) -> bytes:
+    return struct.pack("<Q", cookie)
+
+
+def _packed(path: RandomPath) -> bytes:
+    zero, pointer = (records.NO_OFFSET if n is None else n for n in (path.zero, path.pointer))
+    return records.RANDOM_PATH.pack(zero, pointer, path.offset)

@@ -1,4 +1,4 @@
-"""What all programs share: the ring buffer, the counters of loss, the processes of AI agents.
+"""What all programs share: the buffer of records, the counters of loss, the processes of AI agents.
 
 The maps are made once, from an object without programs, and lent to each object before it is
 loaded. So records of all kinds come in one order, and one reader takes them.
@@ -6,25 +6,35 @@ loaded. So records of all kinds come in one order, and one reader takes them.
 
 from __future__ import annotations
 
+import contextlib
 import platform
 import struct
 from pathlib import Path
+from typing import Literal
 
 from busted import records
-from busted.kernel.libbpf import BpfObject, Map
+from busted.kernel.libbpf import BpfObject, Map, possible_cpus
 from busted.kernel.libbpf_ring import LibbpfRing
+from busted.kernel.perf_ring import PerfRing
 from busted.kernel.ring import Ring
 from busted.records import LostPlace, ProcessKey
 
 OBJECTS = Path(__file__).parent / "objects"
 
-# The maps of bpf/common.h.
-_NAMES = ("records", "lost", "reader", "agents", "told_processes")
+Buffer = Literal["ring", "perf"]
+RingReader = Ring | LibbpfRing | PerfRing
+
+# The maps of bpf/common.h, and of the header for each kind of buffer.
+_COMMON = ("records", "lost", "reader", "agents", "told_processes")
+_NAMES = {"ring": _COMMON, "perf": (*_COMMON, "waking_records", "scratches", "claims")}
+# Programs that may be half-way on one CPU: SCRATCH_EACH of bpf/perf_buffer.h.
+_SCRATCH_EACH = 4
 
 
-def object_path(name: str) -> Path:
+def object_path(name: str, buffer: Buffer = "ring") -> Path:
     """Return the compiled object for this machine. Raises FileNotFoundError with what to do."""
-    path = OBJECTS / f"{name}.{platform.machine()}.bpf.o"
+    variant = "" if buffer == "ring" else f".{buffer}"
+    path = OBJECTS / f"{name}{variant}.{platform.machine()}.bpf.o"
     if not path.exists():
         raise FileNotFoundError(
             f"{path.name} is missing: build it with `python -m xtask build-ebpf`, "
@@ -40,21 +50,42 @@ def open_ring(ring: Map, reader: Map, size: int) -> Ring | LibbpfRing:
     return LibbpfRing(ring.fd, reader.fd)
 
 
+def _perf_entries(cpus: int) -> dict[str, int]:
+    scratches = cpus * _SCRATCH_EACH
+    return {"records": cpus, "waking_records": cpus, "scratches": scratches, "claims": scratches}
+
+
 class SharedMaps:
-    """The maps, and what user space reads from them and writes to them. Raises BpfError."""
+    """The maps, and what user space reads from them and writes to them. Raises OSError."""
 
-    def __init__(self, ring_bytes: int) -> None:
+    def __init__(self, ring_bytes: int, buffer: Buffer = "ring") -> None:
         """Make the maps; `ring_bytes` is a power of two."""
-        self._object = BpfObject(object_path("shared"))
-        self._object.max_entries("records", ring_bytes)
-        self._object.load()
-        self._maps = {name: self._object.map(name) for name in _NAMES}
-        self.ring = open_ring(self._maps["records"], self._maps["reader"], ring_bytes)
+        self._buffer: Buffer = buffer
+        self._object = BpfObject(object_path("shared", buffer))
+        with contextlib.ExitStack() as opened:
+            opened.callback(self._object.close)
+            if buffer == "ring":
+                self._object.max_entries("records", ring_bytes)
+            else:
+                for name, entries in _perf_entries(possible_cpus()).items():
+                    self._object.max_entries(name, entries)
+            self._object.load()
+            self._maps = {name: self._object.map(name) for name in _NAMES[buffer]}
+            self.ring = self._open_buffer(ring_bytes)
+            opened.pop_all()
 
-    def lend(self, borrower: BpfObject) -> None:
-        """Let an object use these maps; to be called before it is loaded."""
-        for name, shared in self._maps.items():
-            borrower.borrow(name, shared)
+    def _open_buffer(self, size: int) -> RingReader:
+        records, reader = self._maps["records"], self._maps["reader"]
+        if self._buffer == "ring":
+            return open_ring(records, reader, size)
+        return PerfRing(records, self._maps["waking_records"], reader.fd, size)
+
+    def open(self, name: str) -> BpfObject:
+        """Open the object of that name, to be configured and loaded, which uses these maps."""
+        borrower = BpfObject(object_path(name, self._buffer))
+        for borrowed, shared in self._maps.items():
+            borrower.borrow(borrowed, shared)
+        return borrower
 
     def name_agent(self, process: ProcessKey, agent_pid: int | None = None) -> None:
         """Tell the kernel side that a process is an AI agent, or belongs to the agent `agent_pid`.

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import msgspec
 
+from busted.kernel.client_random import RandomPath, random_path
 from busted.kernel.elf import ElfFile
 from busted.kernel.places import Place, places
 
@@ -52,6 +53,7 @@ class Target(msgspec.Struct, frozen=True):
     path: str
     kind: str
     places: tuple[Place, ...]
+    random_path: RandomPath | None = None
 
     def close(self) -> None:
         """Close the file; probes on it stay."""
@@ -158,7 +160,9 @@ class Targets:
         if len(self._seen) > self.MAX_SEEN:
             del self._seen[next(iter(self._seen))]
         try:
-            found = places(ElfFile(fd), self._machine)
+            elf = ElfFile(fd)
+            found = places(elf, self._machine)
+            random = random_path(elf, self._machine) if found else None
         except ValueError:
             return None
         if not found:
@@ -167,7 +171,7 @@ class Targets:
         if identity in self._probed:
             return None
         self._probed.add(identity)
-        return Target(fd, path, "openssl", found)
+        return Target(fd, path, "openssl", found, random)
 
 
 def file_identity(fd: int) -> Identity:

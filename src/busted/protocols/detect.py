@@ -34,10 +34,11 @@ Protocol = Literal[
 LOOK_BYTES = 512
 
 _METHODS = "|".join(METHODS).encode()
-# A start line may be cut; then its target must look like one, for "GET ready" is prose.
+# A start line may be cut; then its target must look like one, for "GET ready" is prose. Which
+# spellings some server takes, and empty lines before it, `http1` says.
 _REQUEST = re.compile(
-    rb"(?:%s) (?:[^ \r\n]+ HTTP/1\.[01]\r?\n|(?:/|\*|https?://)[^ \r\n]*(?: [HTP/1.0\r]*)?\Z)"
-    % _METHODS
+    rb"[\r\n]{0,64}(?i:%s)[ \t]+(?:[^ \t\r\n]+[ \t]+HTTP/1\.[0-9]{1,2}[ \t]*\r?\n"
+    rb"|(?:/|\*|https?://)[^ \t\r\n]*(?:[ \t]+[HTP/0-9.\r]*)?\Z)" % _METHODS
 )
 _RESPONSE = re.compile(rb"HTTP/1\.[01] [1-5][0-9][0-9][ \r\n]")
 

@@ -20,7 +20,9 @@ from uuid import UUID
 
 import msgspec
 
-# Bedrock sends a token or a few in a message, base64 in JSON; past this the payload is cut.
+from busted.protocols.bounded import TAIL_BYTES, Bounded
+
+# Bedrock sends a token or a few in a message, base64 in JSON; past this the middle is lost.
 MAX_MESSAGE_BYTES = 1 << 20
 
 # https://github.com/boto/botocore/blob/develop/botocore/eventstream.py: its bounds for a payload
@@ -43,25 +45,30 @@ class EventStreamMessage(msgspec.Struct, frozen=True):
     """One message. `damaged` when its checksum is wrong, or bytes of it are missing.
 
     Then `headers` may be wrong or empty, and the payload wrong or only its beginning.
-    `truncated` tells that the payload is cut because it is too long.
+    `truncated` tells that `payload` is cut because it is too long; `tail` is its end then.
     """
 
     headers: dict[str, HeaderValue]
     payload: bytes
     damaged: bool = False
     truncated: bool = False
+    tail: bytes = b""
 
 
 class EventStreamParser:
     """Feed it body bytes; it returns the messages they complete. It never raises.
 
-    `max_message_bytes` bounds headers and payload together; `skipped` counts the bytes that
-    were thrown away while looking for a message.
+    `max_message_bytes` bounds headers and payload together, `max_tail_bytes` what is kept of the
+    end of longer ones; `skipped` counts the bytes that were thrown away while looking for a
+    message.
     """
 
-    def __init__(self, max_message_bytes: int = MAX_MESSAGE_BYTES) -> None:
+    def __init__(
+        self, max_message_bytes: int = MAX_MESSAGE_BYTES, max_tail_bytes: int = TAIL_BYTES
+    ) -> None:
         self.skipped = 0
         self._max = max_message_bytes
+        self._max_tail = max_tail_bytes
         self._held = bytearray()  # an unfinished prelude
         self._left = 0  # of the message that is being read, its checksum included
         self._begin(0, 0, 0)
@@ -69,11 +76,10 @@ class EventStreamParser:
     def _begin(self, length: int, headers_length: int, checksum: int) -> None:
         self._left = length
         self._headers_length = headers_length
-        self._body = bytearray()
+        self._body = Bounded(self._max, self._max_tail)
         self._ending = bytearray()  # the last bytes of the message: its checksum
         self._checksum = checksum
         self._is_damaged = False
-        self._is_cut = False
 
     def feed(self, data: bytes) -> list[EventStreamMessage]:
         """Consume `data` and return the messages that it completes."""
@@ -140,8 +146,7 @@ class EventStreamParser:
         # Headers and payload come first, and then four bytes that are neither.
         size = min(len(piece), max(self._left - _CHECKSUM_BYTES, 0))
         self._checksum = zlib.crc32(memoryview(piece)[:size], self._checksum)
-        self._is_cut |= size > self._max - len(self._body)
-        self._body += piece[: min(size, self._max - len(self._body))]
+        self._body.add(piece[:size])
         self._ending += piece[size:]
 
     def _advance(self, count: int, messages: list[EventStreamMessage]) -> None:
@@ -151,11 +156,11 @@ class EventStreamParser:
             return
         # The CRC-32 of the whole message up to here.
         damaged = self._is_damaged or int.from_bytes(self._ending, "big") != self._checksum
-        headers = _read_headers(bytes(self._body[: self._headers_length]))
-        payload = bytes(self._body[self._headers_length :])
-        messages.append(
-            EventStreamMessage(headers or {}, payload, damaged or headers is None, self._is_cut)
-        )
+        body = self._body
+        headers = _read_headers(bytes(body.head[: self._headers_length]))
+        payload = bytes(body.head[self._headers_length :])
+        damaged = damaged or headers is None
+        messages.append(EventStreamMessage(headers or {}, payload, damaged, body.is_cut, body.tail))
         self._begin(0, 0, 0)
 
 

@@ -54,10 +54,14 @@ class HttpGap(msgspec.Struct, frozen=True):
 
 
 class HttpEnd(msgspec.Struct, frozen=True):
-    """The message is over; `truncated` when its end was not seen or part of it is missing."""
+    """The message is over; `truncated` when its end was not seen or part of it is missing.
+
+    `trailers` are the fields behind the body, of HTTP/2 only.
+    """
 
     truncated: bool = False
     stream_id: int = 0
+    trailers: Headers = ()
 
 
 class HttpUpgrade(msgspec.Struct, frozen=True):

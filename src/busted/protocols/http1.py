@@ -1,22 +1,20 @@
 """HTTP/1 as a witness sees it: one direction of a connection that we may join at any byte.
 
-Strategy: we find the start line and the end of the head ourselves, then let llhttp (through
-httptools) read the fields of the whole head at once and take the chunks apart. Everything that
-needs a byte's exact place is ours, because llhttp does not tell where it failed, gives heads
-in fragments when they are cut, and is dead after an error:
+Strategy: a start line is looked for, the head after it is read when it is complete, and its fields
+(see `http1_fields`) say how the body ends:
 
 - a body of known length, or one that ends with the connection, is counted, not parsed, so a gap
-  of any size inside it costs nothing and the end stays exact;
-- a chunked body is read by two llhttp parsers in step. The second one reports nothing; when the
-  first fails, the second is still where this piece began and walks to the byte at fault;
+  of any size inside it costs nothing and the end stays exact; so it is inside a chunk;
 - where the framing is lost (a gap in a head or among chunks, junk, a start line in the middle)
-  the message ends truncated and we search for the next start line.
+  the message ends truncated and we search for the next start line, from the line at fault on.
+
+A witness reads what the two ends may have agreed on, so it must be no stricter than any server:
+each leniency names the software that was seen to have it.
 
 The same messages come out however the input is cut, except for where one `HttpBody` ends and
 the next begins.
 
-Left out: trailers (dropped), HTTP/0.9, and heads that llhttp refuses even when lenient (a space
-in a field's name, two Content-Length fields), which count as junk.
+Left out: trailers (dropped), HTTP/0.9, other methods than those below, and spaces in a target.
 
 References: RFC 9110 (semantics), RFC 9112 (HTTP/1.1).
 """
@@ -27,8 +25,6 @@ import re
 from collections import deque
 from collections.abc import Callable
 from typing import Literal
-
-import httptools
 
 from busted.protocols.http import (
     Headers,
@@ -41,6 +37,7 @@ from busted.protocols.http import (
     HttpUpgrade,
     header,
 )
+from busted.protocols.http1_fields import body_length, read_fields
 
 Side = Literal["request", "response"]
 
@@ -49,7 +46,8 @@ Side = Literal["request", "response"]
 MAX_HEAD_BYTES = 64 * 1024
 
 # RFC 9112 section 3: "It is RECOMMENDED that all HTTP senders and recipients support, at a
-# minimum, request-line lengths of 8000 octets."
+# minimum, request-line lengths of 8000 octets." Lines among chunks have the same limit: "A server
+# MUST limit the total length of chunk extensions" (section 7.1.1).
 MAX_START_LINE_BYTES = 8192
 
 # Requests whose response has not come. Clients pipeline a handful; a response side that we do
@@ -73,9 +71,12 @@ METHODS = (
 
 # RFC 9112 section 2.2: "a recipient MAY recognize a single LF as a line terminator".
 _START_LINES: dict[Side, re.Pattern[bytes]] = {
-    # The target may hold any byte but space and line ends: nginx and Go accept raw UTF-8.
+    # The target may hold any byte but space and line ends: nginx and Go accept raw UTF-8. h11 and
+    # http.server take methods in lower case, nginx and Node several spaces, http.server tabs,
+    # nginx any minor version of up to two digits and spaces behind it.
     "request": re.compile(
-        rb"(%s) ([^ \r\n]+) HTTP/(1\.[01])\r?\n" % "|".join(METHODS).encode(),
+        rb"((?i:%s))[ \t]+([^ \t\r\n]+)[ \t]+HTTP/(1\.[0-9]{1,2})[ \t]*\r?\n"
+        % "|".join(METHODS).encode(),
     ),
     "response": re.compile(rb"HTTP/(1\.[01]) ([1-5][0-9][0-9])(?: [^\n]*)?\r?\n"),
 }
@@ -84,109 +85,32 @@ _OPENINGS: dict[Side, tuple[bytes, ...]] = {
     "request": tuple(f"{method} ".encode() for method in METHODS),
     "response": (b"HTTP/1.",),
 }
+_OPENING_BYTES = 8
 
 _HEAD_END = re.compile(rb"\n\r?\n")
-_LINE_END = re.compile(rb"\n")
 
-# We know the start line already, so llhttp gets one that it never refuses.
-_ANY_START_LINE = b"GET / HTTP/1.1\r\n"
-
-_CHUNKED_HEAD = b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"
-
-# A witness reads what the two ends may have agreed on; Node's strictness would blind us.
-_LENIENCIES = {
-    "lenient_headers": True,  # control characters in values, obsolete line folding
-    "lenient_chunked_length": True,  # Content-Length beside chunked: which wins, we decide
-    "lenient_transfer_encoding": True,
-    "lenient_optional_cr_before_lf": True,
-    "lenient_spaces_after_chunk_size": True,  # padded sizes, as Apache 1.3 sends
-}
+# RFC 9112 section 7.1, maybe not all of it yet. nginx takes any extension and a single LF, Apache
+# 1.3 pads sizes with spaces; more digits, zeros aside, are no size.
+_CHUNK_LINE = re.compile(rb"(?=[0-9a-fA-F])0*([0-9a-fA-F]{0,15})[ \t]*(?:[;\r][^\n]*)?")
+# As nearly everybody writes it, for speed.
+_USUAL_CHUNK_LINE = re.compile(rb"([0-9a-fA-F]{1,8})\r\n")
 
 
 _State = Literal[
     "seek",  # between messages, or lost: the next start line decides
     "head",  # a start line was found, its head is not complete
     "length",  # in a body whose remaining length is known
-    "chunked",
+    "chunk_line",
+    "chunk_data",
+    "chunk_end",  # behind the data of a chunk
+    "trailers",
     "until_close",  # in a body that only the end of the connection ends
     "raw",  # upgraded: no longer HTTP
 ]
 
 
-class _Fields:
-    """Collects the fields of one head from llhttp."""
-
-    def __init__(self) -> None:
-        self.fields: list[tuple[bytes, bytes]] = []
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self.fields.append((name, value))
-
-
-class _Follower:
-    """Stops llhttp at the end of a chunked body: an exception here becomes its error."""
-
-    complete = False
-
-    def on_message_complete(self) -> None:
-        self.complete = True
-        raise EOFError
-
-
-class _Chunks(_Follower):
-    """Also collects the data of the chunks; `list.append` keeps that at C speed."""
-
-    def __init__(self) -> None:
-        self.pieces: list[bytes] = []
-        self.on_body = self.pieces.append
-
-
-class _ChunkedBody:
-    """Takes a chunked body apart and knows the exact place where it ends or breaks.
-
-    llhttp does not say where it stopped. So a second parser follows, which reports nothing and
-    costs next to nothing; when the first stops, the second still stands where this piece
-    began, and walks to the place.
-    """
-
-    def __init__(self) -> None:
-        self._chunks = _Chunks()
-        self._reader = _llhttp(self._chunks, _CHUNKED_HEAD)
-        self._follower = _llhttp(_Follower(), _CHUNKED_HEAD)
-
-    def feed(self, data: bytes | memoryview) -> tuple[bytes, int, bool]:
-        """Return the data of the chunks, how many bytes belong to the body, if it is broken.
-
-        Fewer bytes than `data` has, or `complete`, mean that the body is over.
-        """
-        used, broken = len(data), False
-        try:
-            self._reader.feed_data(data)
-            self._follower.feed_data(data)
-        except httptools.HttpParserError:
-            used, broken = self._walk(data), not self.complete
-        pieces = self._chunks.pieces
-        body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-        pieces.clear()
-        return body, used, broken
-
-    @property
-    def complete(self) -> bool:
-        """Whether the last chunk and the trailers were seen to their end."""
-        return self._chunks.complete
-
-    def _walk(self, data: bytes | memoryview) -> int:
-        """Return where the reader stopped: after a line's end if complete, else at a byte."""
-        places = range(1, len(data) + 1)
-        ends = (match.end() for match in _LINE_END.finditer(data)) if self.complete else places
-        begin = 0
-        for end in ends:
-            try:
-                self._follower.feed_data(data[begin:end])
-            except httptools.HttpParserError:
-                return end if self.complete else begin
-            begin = end
-        return len(data)
+_AMONG_CHUNKS: tuple[_State, ...] = ("chunk_line", "chunk_end", "trailers")
+_IN_CHUNKS: tuple[_State, ...] = ("chunk_data", *_AMONG_CHUNKS)
 
 
 class Http1Parser:
@@ -214,9 +138,9 @@ class Http1Parser:
         self._start_length = 0
         self._answers = ""  # the method that the current response answers, when known
         self._left = 0
-        self._damaged = False  # part of the body is missing
+        self._instead: int | None = None  # the length of a body that turns out not to be chunked
+        self._damaged = False  # part of the body is missing, or its end disputed
         self._upgrade = ""  # asked for, or granted but not yet seen to be used
-        self._chunked: _ChunkedBody | None = None
 
     def expect(self, method: str) -> None:
         """Tell the method of a request whose response is to come; in the order of requests."""
@@ -239,19 +163,17 @@ class Http1Parser:
         messages: list[HttpMessage] = []
         if missing <= 0:
             return messages
-        if self._state == "length":
+        if self._state in ("length", "chunk_data"):
             in_body = min(missing, self._left)
             messages.append(HttpGap(in_body))
             self._damaged = True
-            self._left -= in_body
+            self._took(in_body, messages)
             missing -= in_body
-            if not self._left:
-                self._end(messages)
         elif self._state in ("until_close", "raw"):
             messages.append(HttpGap(missing))
             self._damaged = True
             missing = 0
-        elif self._state == "chunked":
+        if missing and self._state in _AMONG_CHUNKS:
             self._end(messages, truncated=True)
         if missing and self._state in ("seek", "head"):
             self._lose_place(missing, messages)
@@ -263,7 +185,7 @@ class Http1Parser:
         self._give_up_held(messages)
         if self._state == "until_close":
             self._end(messages)
-        elif self._state in ("length", "chunked"):
+        elif self._state == "length" or self._state in _IN_CHUNKS:
             self._end(messages, truncated=True)
         self._expected.clear()
         self._reset()
@@ -315,7 +237,7 @@ class Http1Parser:
 
     def _seek(self, data: bytes, position: int, messages: list[HttpMessage]) -> int:
         if self._upgrade:
-            opening = data[position : position + 8]
+            opening = data[position : position + _OPENING_BYTES].upper()
             if any(opening.startswith(known) for known in _OPENINGS[self._side]):
                 # Refused or ignored (a 426, a 407, a server that does not know h2c), or
                 # plain HTTP in a tunnel: either way we can go on reading.
@@ -363,7 +285,7 @@ class Http1Parser:
         if unfinished:
             return self._hold(data, position)
         lines = memoryview(data)[position + self._start_length : self._blank_line]
-        headers = _read_fields(lines)
+        headers = read_fields(lines)
         if headers is None:
             return self._skip_start_line(position)
         self._state = "seek"
@@ -376,7 +298,7 @@ class Http1Parser:
         """Report a head that is too long, or will never be complete, as far as it goes."""
         lines_end = data.rfind(b"\n", position, position + self._max_head) + 1
         lines = memoryview(data)[position + self._start_length : lines_end]
-        headers = _read_fields(lines, missing_end=b"\r\n")
+        headers = read_fields(lines)
         if headers is None:
             return self._skip_start_line(position)
         self._state = "seek"
@@ -390,27 +312,89 @@ class Http1Parser:
         self.skipped += self._start_length
         return position + self._start_length
 
-    def _length(self, data: bytes, position: int, messages: list[HttpMessage]) -> int:
+    def _counted(self, data: bytes, position: int, messages: list[HttpMessage]) -> int:
         piece = data[position : position + self._left]
         messages.append(HttpBody(piece))
-        self._left -= len(piece)
-        if not self._left:
-            self._end(messages)
+        self._took(len(piece), messages)
         return position + len(piece)
+
+    def _took(self, count: int, messages: list[HttpMessage]) -> None:
+        """`count` bytes of the body, or of a chunk of it, are done with."""
+        self._left -= count
+        if self._left:
+            return
+        if self._state == "chunk_data":
+            self._state = "chunk_end"
+        else:
+            self._end(messages)
 
     def _until_close(self, data: bytes, position: int, messages: list[HttpMessage]) -> int:
         messages.append(HttpBody(data[position:]))
         return len(data)
 
-    def _chunks(self, data: bytes, position: int, messages: list[HttpMessage]) -> int:
-        if self._chunked is None:
-            self._chunked = _ChunkedBody()
-        body, used, broken = self._chunked.feed(memoryview(data)[position:] if position else data)
-        if body:
-            messages.append(HttpBody(body))
-        if broken or self._chunked.complete:
-            self._end(messages, truncated=broken)
-        return position + used
+    def _chunk_line(self, data: bytes, position: int, messages: list[HttpMessage]) -> int:
+        if taken := self._whole_chunks(data, position, messages):
+            return taken
+        end, is_whole = self._line_end(data, position)
+        line = _CHUNK_LINE.fullmatch(data, position, end)
+        if line is None or end - position >= self._max_start_line:
+            return self._break_chunks(position, messages)
+        if not is_whole:
+            return self._hold(data, position)
+        self._instead = None
+        self._left = int(line[1] or b"0", 16)
+        self._state = "chunk_data" if self._left else "trailers"
+        return end + 1
+
+    def _whole_chunks(self, data: bytes, position: int, messages: list[HttpMessage]) -> int:
+        """Read the chunks that are whole and as everybody writes them, at once; 0 if none is."""
+        pieces: list[bytes] = []
+        while line := _USUAL_CHUNK_LINE.match(data, position):
+            begin = line.end()
+            end = begin + int(line[1], 16)
+            if end == begin or not data.startswith(b"\r\n", end):
+                break
+            pieces.append(data[begin:end])
+            position = end + 2
+        if not pieces:
+            return 0
+        self._instead = None
+        messages.append(HttpBody(b"".join(pieces)))
+        return position
+
+    def _chunk_end(self, data: bytes, position: int, messages: list[HttpMessage]) -> int:
+        if data.startswith((b"\r\n", b"\n"), position):
+            self._state = "chunk_line"
+            return data.index(b"\n", position) + 1
+        if data[position:] == b"\r":
+            return self._hold(data, position)
+        return self._break_chunks(position, messages)
+
+    def _trailers(self, data: bytes, position: int, messages: list[HttpMessage]) -> int:
+        """Pass over a line, whatever it is: nginx does."""
+        end, is_whole = self._line_end(data, position)
+        if end - position >= self._max_start_line:
+            return self._break_chunks(position, messages)
+        if not is_whole:
+            return self._hold(data, position)
+        if data[position:end] in (b"", b"\r"):
+            self._end(messages)
+        return end + 1
+
+    def _line_end(self, data: bytes, position: int) -> tuple[int, bool]:
+        """Return where a line among chunks ends, as far as the limit, and whether it ends there."""
+        limit = position + self._max_start_line
+        end = data.find(b"\n", position, limit)
+        return (min(len(data), limit), False) if end < 0 else (end, True)
+
+    def _break_chunks(self, position: int, messages: list[HttpMessage]) -> int:
+        """What stands at `position` is not of a chunked body."""
+        if self._instead is None:
+            self._end(messages, truncated=True)
+        else:
+            # http.server knows no chunks: the body is as it stands, of the length that is given.
+            self._begin_length(self._instead, messages)
+        return position
 
     # Messages
 
@@ -418,7 +402,7 @@ class Http1Parser:
         """Return the message that a head opens; None for an interim response."""
         if self._side == "request":
             method, target, version = self._start_line
-            return HttpRequest(method, target, headers, version)
+            return HttpRequest(method.upper(), target, headers, version)
         version, status = self._start_line
         # RFC 9110 section 15.2: a 1xx response is "an interim response [...] prior to completing
         # the requested action and sending a final response". 101 is the last in HTTP/1.
@@ -439,32 +423,37 @@ class Http1Parser:
             if self._answers == "CONNECT" and 200 <= status < 300:
                 self._upgrade, bodiless = "connect", True
 
-        codings = ",".join([v for name, v in message.headers if name == "transfer-encoding"])
-        length = header(message.headers, "content-length")
+        told = body_length(message.headers)
         if bodiless:
             self._end(messages)
             if status == 101:
                 self._upgrade = (header(message.headers, "upgrade") or "unknown").lower()
                 self._go_raw(messages)
-        elif codings.rpartition(",")[2].strip().lower() == "chunked":
+        elif told.chunked:
             # "If a message is received with both a Transfer-Encoding and a Content-Length header
             # field, the Transfer-Encoding overrides the Content-Length."
-            self._state = "chunked"
-        elif length and not codings:
-            self._left = int(length)
-            self._state = "length"
-            if not self._left:
-                self._end(messages)
+            self._state = "chunk_line"
+            self._instead = told.length
+        elif told.length is not None:
+            self._damaged = told.disputed
+            self._begin_length(told.length, messages)
         elif isinstance(message, HttpResponse):
             self._state = "until_close"
         else:
+            self._end(messages)
+
+    def _begin_length(self, length: int, messages: list[HttpMessage]) -> None:
+        self._instead = None
+        self._left = length
+        self._state = "length"
+        if not length:
             self._end(messages)
 
     def _end(self, messages: list[HttpMessage], truncated: bool = False) -> None:
         messages.append(HttpEnd(truncated=truncated or self._damaged))
         self._damaged = False
         self._left = 0
-        self._chunked = None
+        self._instead = None
         self._state = "seek"
 
     def _go_raw(self, messages: list[HttpMessage]) -> None:
@@ -476,8 +465,11 @@ class Http1Parser:
 _READERS: dict[_State, Callable[[Http1Parser, bytes, int, list[HttpMessage]], int]] = {
     "seek": Http1Parser._seek,
     "head": Http1Parser._head,
-    "length": Http1Parser._length,
-    "chunked": Http1Parser._chunks,
+    "length": Http1Parser._counted,
+    "chunk_line": Http1Parser._chunk_line,
+    "chunk_data": Http1Parser._counted,
+    "chunk_end": Http1Parser._chunk_end,
+    "trailers": Http1Parser._trailers,
     "until_close": Http1Parser._until_close,
     "raw": Http1Parser._until_close,
 }
@@ -500,30 +492,3 @@ def _asked_upgrade(request: HttpRequest) -> str:
     if "upgrade" not in connection.lower():
         return ""
     return (header(request.headers, "upgrade") or "").lower()
-
-
-def _read_fields(lines: memoryview, missing_end: bytes = b"") -> Headers | None:
-    """Return the fields of a head without its start line, None when llhttp refuses them."""
-    collected = _Fields()
-    try:
-        parser = _llhttp(collected, _ANY_START_LINE)
-        parser.feed_data(lines)
-        if missing_end:
-            parser.feed_data(missing_end)
-    except httptools.HttpParserUpgrade:
-        pass  # raised after a complete head
-    except httptools.HttpParserError:
-        return None
-    return tuple(
-        [
-            (name.decode("latin-1").lower(), value.decode("latin-1").strip())
-            for name, value in collected.fields
-        ]
-    )
-
-
-def _llhttp(protocol: object, opening: bytes) -> httptools.HttpRequestParser:
-    parser = httptools.HttpRequestParser(protocol)
-    parser.set_dangerous_leniencies(**_LENIENCIES)
-    parser.feed_data(opening)
-    return parser

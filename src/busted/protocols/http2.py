@@ -14,7 +14,7 @@ where one may be lost the table is emptied (see `http2_headers`).
 - Out of step, messages under way may have lost anything or nothing. All of them get an
   `HttpGap` of what the connection lost, which is the most they can have lost.
 
-Left out: trailers (dropped, as in HTTP/1), server push (no message of a pushed stream is reported),
+Left out: server push (no message of a pushed stream is reported),
 priorities, flow control, and GOAWAY, after which the streams under way go on as they did
 (RFC 9113 section 6.8). Extended CONNECT (RFC 8441) is reported as the request it is.
 
@@ -31,6 +31,7 @@ import msgspec
 
 from busted.protocols import http2_frames as frames
 from busted.protocols.http import (
+    Headers,
     HttpBody,
     HttpEnd,
     HttpGap,
@@ -467,12 +468,13 @@ class Http2Parser:
         if block.is_promise or not self._is_followed(block.stream):
             return
         # On an open stream these are trailers.
+        trailers = fields if block.stream in self._open else None
         if block.stream not in self._open:
             if self._side == "response" and fields and _is_interim(fields) and not block.is_last:
                 return
             self._begin_message(block, fields, messages)
         if block.is_last:
-            self._end(block.stream, messages)
+            self._end(block.stream, messages, trailers=tuple(trailers or ()))
 
     def _begin_message(
         self, block: _Block, fields: Fields | None, messages: list[HttpMessage]
@@ -525,9 +527,16 @@ class Http2Parser:
         if stream in self._open:
             self._open[stream] = True
 
-    def _end(self, stream: int, messages: list[HttpMessage], *, truncated: bool = False) -> None:
+    def _end(
+        self,
+        stream: int,
+        messages: list[HttpMessage],
+        *,
+        truncated: bool = False,
+        trailers: Headers = (),
+    ) -> None:
         is_damaged = self._open.pop(stream)
-        messages.append(HttpEnd(truncated or is_damaged, stream))
+        messages.append(HttpEnd(truncated or is_damaged, stream, trailers))
         self._remember_closed(stream)
 
     def _remember_closed(self, stream: int) -> None:

@@ -3,6 +3,10 @@
 Strategy: read the body as far as it goes, then decide by the members that are there. A cut
 message counts as soon as its kind is certain; what was cut off is told by `truncated`.
 
+Several messages may follow one another, each on a line of its own: so MCP has it over pipes
+(https://modelcontextprotocol.io/specification, "stdio": "Messages are delimited by newlines, and
+MUST NOT contain embedded newlines").
+
 Left out: JSON-RPC 1.0, and which method belongs to which protocol (the classifier knows).
 
 Reference: https://www.jsonrpc.org/specification (quoted below)
@@ -32,7 +36,16 @@ class JsonRpc(msgspec.Struct, frozen=True):
 
 
 def read(data: bytes) -> tuple[JsonRpc, ...]:
-    """Return the message, or the messages of a batch, in `data`; () when it is not JSON-RPC."""
+    """Return the messages in `data`: one, a batch, or lines of them; () when it is no JSON-RPC."""
+    first, _, rest = data.lstrip().partition(b"\n")
+    # Only a value that ends with its line can be followed by another one.
+    if rest and first.rstrip().endswith((b"}", b"]")) and rest.lstrip()[:1] in (b"{", b"["):
+        return tuple(message for line in data.splitlines() for message in _value(line))
+    return _value(data)
+
+
+def _value(data: bytes) -> tuple[JsonRpc, ...]:
+    """Return the message, or the messages of a batch, that one value is."""
     parsed = partial_json.parse(data)
     batch = parsed.value if isinstance(parsed.value, list) else [parsed.value]
     # Only the last message can be the one that was cut.

@@ -49,6 +49,7 @@ class SseParser:
         self._first = True  # whether the unfinished line is the stream's first
         self._after_cr = False
         self._id: str | None = None
+        self._fed, self._lines_read = b"", 0
         self._begin_event()
 
     def _begin_event(self) -> None:
@@ -62,6 +63,11 @@ class SseParser:
         """Whether bytes were seen that belong to an event not dispatched yet."""
         return bool(self._line or self._data or self._event or self._truncated)
 
+    @property
+    def unread(self) -> int:
+        """How many bytes of what is being fed come behind the event that was yielded last."""
+        return sum(map(len, self._fed.splitlines(keepends=True)[self._lines_read :]))
+
     def feed(self, data: bytes) -> Iterator[SseEvent]:
         """Consume `data`, yielding every event that it completes; exhaust it before the next."""
         # "Lines must be separated by either a U+000D CARRIAGE RETURN U+000A LINE FEED (CRLF)
@@ -72,6 +78,7 @@ class SseParser:
             self._after_cr = False
         if not data:
             return
+        self._fed = data
         if b"\r" in data:
             self._after_cr = data.endswith(b"\r")
             data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
@@ -79,7 +86,7 @@ class SseParser:
         rest = lines.pop()
         if lines and (self._line or self._first):
             lines[0] = self._unfinished_with(lines[0])
-        for line in lines:
+        for self._lines_read, line in enumerate(lines, 1):
             if line:
                 self._field(line)
             # "If the line is empty (a blank line): Dispatch the event"; and, dispatching, "If the
@@ -90,6 +97,7 @@ class SseParser:
                     text = b"\n".join(self._data).decode("utf-8", "replace")
                     yield SseEvent(text, self._event or "message", self._id, self._truncated)
                 self._begin_event()
+        self._fed = b""
         if rest:
             self._line += rest[: self._max_held - len(self._line)]
 

@@ -22,10 +22,15 @@ from typing import Literal
 
 import msgspec
 
+from busted.protocols.bounded import TAIL_BYTES, Bounded
 from busted.protocols.http1 import Side
 
-# A request to a model with its whole context fits, as in HTTP. Longer ones are cut.
+# A request to a model with its whole context fits, as in HTTP. Of longer ones the middle is lost.
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024
+
+# How many times as much is inflated to get at the tail of a longer message: a bomb costs some 0.2
+# seconds, and then that connection's messages are no longer read.
+MAX_INFLATED = 4
 
 # What the inflater may put out before we look at the limit again.
 STEP_BYTES = 64 * 1024
@@ -57,29 +62,25 @@ class WebSocketMessage(msgspec.Struct, frozen=True):
     """A whole message, or a control frame, unmasked and inflated.
 
     `truncated` when `data` is only its beginning: the rest is missing, too long, or cannot be
-    inflated. The kind is "unknown" when the frame that tells it was not seen.
+    inflated. Then `tail` is the end of it, as far as that was seen, and `missing` how many bytes
+    were not. The kind is "unknown" when the frame that tells it was not seen.
     """
 
     kind: Kind
     data: bytes
     truncated: bool = False
+    tail: bytes = b""
+    missing: int = 0
 
 
 class _Message:
-    """What has come of the payload of a message, at most `limit` bytes."""
+    """What has come of the payload of a message."""
 
-    def __init__(self, kind: Kind, limit: int, *, is_compressed: bool = False) -> None:
+    def __init__(self, kind: Kind, payload: Bounded, *, is_compressed: bool = False) -> None:
         self.kind = kind
+        self.payload = payload
         self.is_compressed = is_compressed
         self.is_truncated = False
-        self.payload = bytearray()
-        self._limit = limit
-
-    def add(self, data: bytes) -> None:
-        """Add what follows, unless something before it is missing."""
-        if not self.is_truncated:
-            self.is_truncated = len(self.payload) + len(data) > self._limit
-            self.payload += data[: self._limit - len(self.payload)]
 
 
 class WebSocketParser:
@@ -95,10 +96,12 @@ class WebSocketParser:
         extensions: str | None = None,
         *,
         max_message_bytes: int = MAX_MESSAGE_BYTES,
+        max_tail_bytes: int = TAIL_BYTES,
     ) -> None:
         self.is_lost = False
         self.skipped = 0
         self._limit = max_message_bytes
+        self._tail_limit = max_tail_bytes
         parameters = _deflate_parameters(extensions)
         self._may_compress = parameters is not None
         own = "client_no_context_takeover" if side == "request" else "server_no_context_takeover"
@@ -138,8 +141,8 @@ class WebSocketParser:
         if missing <= 0 or self.is_lost:
             return messages
         if self._left is not None:
-            self._current().is_truncated = True
             missed = min(missing, self._left)
+            self._current().payload.gap(missed)
             self._mask = _rotated(self._mask, missed)
             self._advance(missed, messages)
             missing -= missed
@@ -181,17 +184,17 @@ class WebSocketParser:
         self._mask = head[size - 4 : size] if head[1] & _MASKED else b""
         is_compressed = bool(head[0] & _COMPRESSED)
         if self._is_control:
-            self._control = _Message(_KINDS[opcode], self._limit)
+            self._control = _Message(_KINDS[opcode], self._bounded())
         elif opcode != _CONTINUATION or self._message is None:
             if self._message is not None:
                 # RFC 6455 section 5.4: messages do not interleave. Its end will not come.
                 self._message.is_truncated = True
                 messages.append(self._told(self._message))
             self._message = _Message(
-                _KINDS.get(opcode, "unknown"), self._limit, is_compressed=is_compressed
+                _KINDS.get(opcode, "unknown"), self._bounded(), is_compressed=is_compressed
             )
             # A continuation without a beginning: what it continues is missing.
-            self._message.is_truncated = opcode == _CONTINUATION
+            self._message.payload.is_cut = opcode == _CONTINUATION
         self._left = length
         self._advance(0, messages)
         return position + size
@@ -208,13 +211,16 @@ class WebSocketParser:
 
     def _current(self) -> _Message:
         message = self._control if self._is_control else self._message
-        return message or _Message("unknown", 0)
+        return message or _Message("unknown", Bounded(0))
+
+    def _bounded(self) -> Bounded:
+        return Bounded(self._limit, self._tail_limit)
 
     def _payload(self, piece: bytes) -> None:
         if self._mask:
             piece = _unmasked(piece, self._mask)
             self._mask = _rotated(self._mask, len(piece))
-        self._current().add(piece)
+        self._current().payload.add(piece)
 
     def _advance(self, count: int, messages: list[WebSocketMessage]) -> None:
         """`count` bytes of the payload are done with."""
@@ -232,32 +238,38 @@ class WebSocketParser:
             self._message = None
 
     def _told(self, message: _Message) -> WebSocketMessage:
-        data, is_truncated = bytes(message.payload), message.is_truncated
+        payload = message.payload
+        data, tail, missing = payload.head, payload.tail, payload.missing
+        is_truncated = message.is_truncated or payload.is_cut
         if message.is_compressed:
-            data, is_whole = self._inflated(data if is_truncated else data + _DEFLATE_END)
-            is_truncated = is_truncated or not is_whole
-            if is_truncated or not self._keeps_window:
+            inflated, is_whole = self._inflated(data, not is_truncated)
+            data, tail = inflated.head, inflated.tail if is_whole else b""
+            is_truncated = inflated.is_cut or not is_whole
+            if not (is_whole and self._keeps_window):
                 self._inflate = None
-        return WebSocketMessage(message.kind, data, is_truncated)
+        return WebSocketMessage(message.kind, bytes(data), is_truncated, tail, missing)
 
-    def _inflated(self, data: bytes) -> tuple[bytes, bool]:
+    def _inflated(self, data: bytearray, is_whole: bool) -> tuple[Bounded, bool]:
         """Return what the payload is inflated to, and whether that is all."""
         if self._inflate is None or self._inflate.eof:
             self._inflate = zlib.decompressobj(-zlib.MAX_WBITS)
-        decoded = bytearray()
+        decoded, left = self._bounded(), MAX_INFLATED * self._limit
+        if is_whole:
+            data += _DEFLATE_END
         for begin in range(0, len(data), SLICE_BYTES):
-            piece = data[begin : begin + SLICE_BYTES]
+            piece: bytes | bytearray = data[begin : begin + SLICE_BYTES]
             step = b"-"
             while step and not self._inflate.eof:
                 try:
                     step = self._inflate.decompress(piece, STEP_BYTES)
                 except zlib.error:
-                    return bytes(decoded), False
-                decoded += step
-                if len(decoded) > self._limit:
-                    return bytes(decoded[: self._limit]), False
+                    return decoded, False
+                decoded.add(step)
+                left -= len(step)
+                if left < 0:
+                    return decoded, False
                 piece = self._inflate.unconsumed_tail
-        return bytes(decoded), True
+        return decoded, is_whole
 
 
 def _header_size(head: bytes) -> tuple[int, int]:

@@ -13,6 +13,7 @@ twice the columns and is wrapped by the terminal.
 
 from __future__ import annotations
 
+import errno
 import shlex
 import textwrap
 from collections.abc import Iterator
@@ -23,10 +24,14 @@ import msgspec
 
 from busted.events import (
     Action,
+    Connection,
     Coverage,
     Event,
+    FileAccess,
+    FileData,
     McpRequest,
     McpResponse,
+    Network,
     PiiDetected,
     ProcessExec,
     Prompt,
@@ -60,7 +65,10 @@ _COLOURS: dict[type[Action], str] = {
     McpRequest: "\x1b[35m",
     McpResponse: "\x1b[35m",
     PiiDetected: "\x1b[31m",
+    Network: "\x1b[2m",
     ProcessExec: "\x1b[34m",
+    FileAccess: "\x1b[34m",
+    FileData: "\x1b[34m",
     Coverage: "\x1b[2m",
 }
 
@@ -103,6 +111,8 @@ def head(event: Event, zone: tzinfo | None = None) -> str:
     words = [_clock(event.time, zone)]
     if not isinstance(event.action, Coverage):  # which tells of Busted itself
         words.append(f"{word(event.process.name)}({event.process.pid})")
+    if isinstance(event.action, Network):
+        return " ".join(filter(None, (*words, *_flow(event.action, event.connection))))
     return " ".join(filter(None, (*words, *_what(event.action))))
 
 
@@ -121,10 +131,14 @@ def said(action: Action) -> str:
             return action.params or ""
         case McpResponse():
             return action.error or action.result or ""
-        case PiiDetected():
+        case PiiDetected() | Network():
             return ""
         case ProcessExec():
             return shlex.join(action.argv)
+        case FileAccess():
+            return ""
+        case FileData():
+            return action.content or ""
         case Coverage():
             lines = [f"{library.path} ({library.processes})" for library in action.libraries]
             lines += [f"not watched: {path}: {why}" for path, why in action.unreadable.items()]
@@ -216,12 +230,43 @@ def _what(action: Action) -> Iterator[str]:
             way = "sent" if action.direction == "write" else "received"
             kinds = ", ".join(word(kind) for kind in action.kinds)
             yield f"!! PII {way} in {word(action.where)}: {kinds} ({action.count})"
+        case FileAccess():
+            yield f"[o] {action.operation} {visible(action.path)}"
+            yield f"-> {visible(action.new_path)}" if action.new_path else ""
+            yield action.mode or ""
+            yield action.category or ""
+            yield from _moved(action)
+            yield f"error {errno.errorcode.get(action.error, action.error)}" if action.error else ""
+        case FileData():
+            arrow = "<-" if action.direction == "read" else "->"
+            yield f"{arrow} {visible(action.path)} {action.bytes:,} bytes"
+            yield action.category or ""
         case ProcessExec():
             yield f"[x] {visible(action.exe)} for {word(action.agent)}({action.agent_pid})"
         case Coverage():
             yield f"--- {_coverage(action)}"
     if getattr(action, "truncated", False):
         yield "truncated"
+
+
+def _flow(action: Network, connection: Connection | None) -> Iterator[str]:
+    yield "<--" if action.operation == "accept" else "-->"
+    yield action.operation
+    yield word(action.provider or "")
+    yield word(action.name or "")
+    if connection and connection.dst_ip:
+        host = connection.dst_ip
+        yield f"[{host}]:{connection.dst_port}" if ":" in host else f"{host}:{connection.dst_port}"
+        yield connection.transport if connection.transport != "tcp" else ""
+    yield word(action.error or "")
+    if action.operation in ("close", "update"):
+        yield f"{action.bytes_sent:,} bytes sent, {action.bytes_received:,} received"
+        yield f"{action.duration:.2f} s" if action.duration is not None else ""
+
+
+def _moved(action: FileAccess) -> Iterator[str]:
+    for count, way in ((action.bytes_read, "read"), (action.bytes_written, "written")):
+        yield f"{count:,} bytes {way}" if count else ""
 
 
 def _failure(action: McpResponse) -> str:

@@ -117,7 +117,7 @@ def test_files_that_cannot_be_read_are_told(
         read_tables(tmp_path / "none")
     with pytest.raises(ConfigError, match=r"cannot read .*: Is a directory"):
         read_tables(tmp_path)
-    monkeypatch.setattr(config, "MAX_FILE_BYTES", 10)
+    monkeypatch.setattr(config, "MAX_CONFIG_BYTES", 10)
     with pytest.raises(ConfigError, match="more than 10 bytes"):
         read_tables(written(tmp_path, "#" * 11))
 

@@ -12,14 +12,19 @@ import pytest
 from busted import events
 from busted.agent import pipeline as pipeline_module
 from busted.agent.clock import Clock
+from busted.agent.flows import Asks, Network
 from busted.agent.pipeline import Origin, Outside, Pipeline, event_id
 from busted.agent.replay import connection_events
 from busted.classifier.connection import ConnectionReader, Observed
 from busted.classifier.direction import Direction as ClassifierDirection
 from busted.events import Coverage, Credential, Event, Library, Process, Prompt, Response
 from busted.records import (
+    ClientHello,
     ConnectionKey,
     Direction,
+    FileAccess,
+    Flow,
+    FlowOperation,
     ProcessExec,
     ProcessExit,
     ProcessFork,
@@ -29,8 +34,11 @@ from busted.records import (
     TlsData,
     TlsName,
     TlsOpen,
+    TlsRandom,
 )
 from busted.streams import Connections
+from tests import hello_wire
+from tests.unit.agent.test_flows import FLOW
 
 SECOND = 1_000_000_000
 CLOCK = Clock(monotonic_offset_ns=1_700_000_000 * SECOND, boot_offset_ns=1_600_000_000 * SECOND)
@@ -55,11 +63,12 @@ class Host:
     def __init__(
         self,
         enrichers: dict[str, Callable[[Event], Event]] | None = None,
-        wanted: Callable[[TlsOpen | ProcessExec], bool] = lambda record: True,
+        wanted: Callable[[TlsOpen | ProcessExec | Flow | FileAccess], bool] = lambda record: True,
         max_connections: int = 100,
     ) -> None:
         self.muted: list[ConnectionKey] = []
         self.started: list[tuple[ProcessKey, str]] = []
+        self.wanted: list[ConnectionKey] = []
         self.ended: list[tuple[ProcessKey, str]] = []
         self.agents: list[ProcessKey] = []
         self.no_agents: list[ProcessKey] = []
@@ -68,6 +77,7 @@ class Host:
             wanted,
             lambda *process: self.started.append(process),
             "lib{}".format,
+            self.wanted.append,
             ended=lambda *process: self.ended.append(process),
             agent=self.agents.append,
             no_agent=self.no_agents.append,
@@ -468,6 +478,85 @@ def test_coverage_is_an_event_of_the_monitor() -> None:
     assert (event.action, event.process) == (coverage, own)
     assert event.time == "2023-11-14T22:13:20.000000000Z"
     assert event.connection is None
+
+
+# What the kernel is told of connections that are AI
+
+
+def test_a_connection_is_wanted_once_and_as_soon_as_it_is_known_to_be_ai() -> None:
+    host = Host()
+    host.open(host.key())
+    assert host.wanted == []
+    host.name(host.key(), "api.openai.com")
+    assert host.wanted == [host.key()]
+    host.write(host.key(), REQUEST)
+    host.read(host.key(), RESPONSE)
+    assert host.wanted == [host.key()]
+
+
+def test_a_connection_without_a_name_is_wanted_from_the_head_of_its_request() -> None:
+    host = Host()
+    host.open(host.key())
+    host.write(host.key(), REQUEST[:-1])
+    assert host.wanted == [host.key()]
+
+
+def test_a_connection_that_is_not_ai_is_never_wanted() -> None:
+    host = Host()
+    host.open(host.key())
+    host.write(host.key(), b"\x00\x01" * 40_000)
+    assert (host.muted, host.wanted) == ([host.key()], [])
+
+
+def test_a_random_gives_no_event_and_is_kept_with_its_connection() -> None:
+    host = Host()
+    connections = Connections()
+    host.pipeline = Pipeline(ORIGIN, {}, connections=connections)
+    assert host.feed(TlsRandom(host.key(), 5, bytes(32))) == []
+    (connection,) = connections
+    assert connection.random == bytes(32)
+
+
+def with_flow(order: str, network: Network = "ai") -> list[Event]:
+    """The events of an exchange whose hello was on the wire; `order` says what the kernel tells.
+
+    In a recording the answer (a) stands before the record whose event (e) made somebody ask.
+    """
+    host, key = Host(), ConnectionKey(7, 70, 1, 700)
+    answer = msgspec.structs.replace(FLOW, operation=FlowOperation.LOOK, bytes_sent=99)
+    known = {} if order == "ae" else {FLOW.cookie: answer}
+    outside = Outside(network=network, flows=Asks(look=known.get))
+    host.pipeline = Pipeline(ORIGIN, {}, outside)
+    hello = hello_wire.records(hello_wire.message(hello_wire.server_name(b"gateway.example")))
+    events = host.feed(ClientHello(key.process, 1, FLOW.cookie, 1, 0, len(hello), hello))
+    events += host.open(key)
+    events += host.feed(TlsRandom(key, host.now(), hello_wire.RANDOM))
+    if order == "ae":
+        events += host.feed(answer)
+    return events + host.write(key, REQUEST)
+
+
+def test_what_is_said_carries_the_socket_that_its_hello_was_seen_on() -> None:
+    prompt, network = with_flow("e")
+    assert isinstance(prompt.action, Prompt)
+    assert prompt.connection is not None
+    assert (prompt.connection.dst_ip, prompt.connection.dst_port) == ("203.0.113.1", 443)
+    assert (prompt.connection.socket, prompt.connection.bytes_sent) == ("5", 99)
+    # The library's name was not seen; the wire's stands for it.
+    assert prompt.connection.sni == "gateway.example"
+    assert isinstance(network.action, events.Network)
+    assert network.connection is not None
+    assert network.connection.socket == prompt.connection.socket
+
+
+def test_a_replay_where_nobody_can_be_asked_gives_the_same_events() -> None:
+    assert with_flow("ae") == with_flow("e") != []
+
+
+def test_without_flows_what_is_said_is_told_all_the_same() -> None:
+    (prompt,) = with_flow("", network="none")
+    assert prompt.connection is not None
+    assert prompt.connection.sni == "gateway.example"
 
 
 # Processes

@@ -75,6 +75,30 @@ def test_what_is_written_is_read_back_in_order(path: Path) -> None:
     assert not frames.cut
 
 
+def test_an_answer_stands_before_what_was_taken_in_when_it_was_asked_for(path: Path) -> None:
+    facts, library = FRAMES[0], FRAMES[1]
+    assert isinstance(facts, ProcessFacts)
+    assert isinstance(library, LibraryFacts)
+    writer = RecordingWriter(path, HEADER)
+    writer.add(library)
+    writer.record(b"asks")
+    writer.add(facts)
+    writer.answer(b"first")
+    writer.answer(b"second")
+    writer.record(b"does not")
+    writer.add(Tick(99))
+    writer.answer(b"third")
+    writer.flush()
+    writer.record(b"later")
+    writer.answer(b"fourth")
+    writer.close()
+
+    _, frames = read(path)
+    asked = [frame.raw if isinstance(frame, RawRecord) else frame for frame in frames]
+    before = [library, b"first", b"second", b"asks", facts, b"does not"]
+    assert asked == [*before, b"third", Tick(99), b"fourth", b"later"]
+
+
 def test_only_its_owner_can_read_it(path: Path) -> None:
     write(path)
 
@@ -201,7 +225,7 @@ def test_a_frame_over_the_limit_is_counted_as_lost(path: Path) -> None:
     assert list(read(path)[1]) == [RawRecord(b"next")]
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full, a Linux device")
+@pytest.mark.needs("full device")
 def test_a_full_disk_is_logged_once_and_never_stops_the_monitor(
     path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

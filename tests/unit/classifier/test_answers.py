@@ -1,3 +1,5 @@
+import gzip
+
 import pytest
 
 from busted.classifier.answers import AnswerReader
@@ -11,6 +13,7 @@ from tests.unit.classifier.wire import CHUNKS, COMPLETION, as_json, sse
 
 PROVIDER = DEFAULT_OPTIONS.providers.find("api.openai.com")
 ASKED = Request(content_class="llm_request", dialect=by_name("openai.chat"))
+OLLAMA = Request(content_class="llm_request", dialect=by_name("ollama.chat"))
 STREAM = (("content-type", "text/event-stream"),)
 JSON = (("content-type", "application/json"),)
 
@@ -42,6 +45,22 @@ def test_after_the_semantic_end_nothing_more_is_told() -> None:
     assert response(first).text == "Hello"
     assert answer.feed(sse(CHUNKS), 6) == []
     assert answer.end(False, 7) == []
+
+
+def test_what_comes_behind_the_semantic_end_is_not_counted() -> None:
+    whole = reader(headers=STREAM).feed(sse(CHUNKS) + b": bye\n\ndata: x", 5)
+    lines = reader(headers=(("content-type", "application/x-ndjson"),), asked=OLLAMA)
+    last = b'{"message":{"content":"hi"},"done":true}\n'
+
+    assert response(whole).bytes == len(sse(CHUNKS))
+    assert response(lines.feed(last + b"{}\n{", 5)).bytes == len(last)
+
+
+def test_of_a_coded_stream_all_that_came_is_counted() -> None:
+    coded = gzip.compress(sse(CHUNKS) + b": bye\n\n")
+    answer = reader(headers=(*STREAM, ("content-encoding", "gzip")))
+
+    assert response(answer.feed(coded, 5)).bytes == len(coded)
 
 
 def test_a_stream_longer_than_any_body_is_read_to_its_end() -> None:

@@ -364,3 +364,33 @@ def test_a_stream_of_text_ends_with_bedrocks_counts(key: str) -> None:
 
     assert (answer.text, answer.finish_reason, answer.finished) == ("Hello", "stop", True)
     assert answer.usage == Usage(input=3, output=2)
+
+
+@pytest.mark.parametrize(
+    ("asked", "text"),
+    [
+        ({"converse": CONVERSE}, "weather?"),
+        ({"invokeModel": {"messages": [{"role": "user", "content": "hi"}], "max_tokens": 1}}, "hi"),
+        ({"invokeModel": {"inputText": "count me"}}, "count me"),
+        ({"invokeModel": b"\xff"}, None),
+    ],
+)
+def test_a_count_of_tokens_is_told(asked: dict[str, object], text: str | None) -> None:
+    body = dict(asked)
+    if "invokeModel" in body:
+        given = body["invokeModel"]
+        raw = given if isinstance(given, bytes) else json.dumps(given).encode()
+        body["invokeModel"] = {"body": base64.b64encode(raw).decode()}
+    reader = ConnectionReader(HOST)
+    wire = request({"input": body}, path=CLAUDE + "/count-tokens", host=HOST)
+    seen = reader.feed(Direction.WRITE, wire, 0)
+    seen += reader.feed(Direction.READ, response({"inputTokens": 12}), 1)
+    prompt, answer = (observed.action for observed in seen)
+
+    assert isinstance(prompt, Prompt)
+    assert isinstance(answer, Response)
+    assert (prompt.api, prompt.operation) == ("bedrock.count_tokens", "count_tokens")
+    assert prompt.model == "us.anthropic.claude-sonnet-4-20250514-v1:0"
+    assert (prompt.user_message or "").startswith(text or "")
+    assert (prompt.user_message is None) == (text is None)
+    assert (answer.usage, answer.cost, answer.text) == (Usage(input=12), None, None)

@@ -364,3 +364,20 @@ def test_the_signature_is_of_the_shape_only() -> None:
     assert signature(tools=[{"function": {"name": "a"}}]) != signature(
         tools=[{"function": {"name": "b"}}]
     )
+
+
+def test_the_host_of_an_absolute_target_tells_the_provider() -> None:
+    target = "http://api.openai.com/v1/chat/completions"
+    found = classify(request(CHAT, path=target, host="a.example"), Direction.WRITE)
+    assert (found.provider, found.endpoint) == ("openai", "/v1/chat/completions")
+
+
+def test_lines_of_mcp_over_a_pipe_are_read() -> None:
+    call = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "sum"}}
+    listed = {"jsonrpc": "2.0", "id": 2, "method": "tools/list"}
+    one = classify(as_json(call) + b"\n", Direction.WRITE)
+    two = classify(as_json(call) + b"\n" + as_json(listed) + b"\n", Direction.WRITE)
+
+    assert (one.content_class, one.mcp and one.mcp.tool) == ("mcp", "sum")
+    methods = [action.method for action in two.actions if isinstance(action, McpRequest)]
+    assert methods == ["tools/call", "tools/list"]

@@ -405,18 +405,16 @@ def test_a_websocket_is_named_and_a_known_host_stays() -> None:
     assert reader.close(0) == []
 
 
-def test_messages_of_a_websocket_are_judged_one_by_one() -> None:
+def test_messages_of_mcp_over_a_websocket_are_paired() -> None:
     asked = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "f"}}
     seen = run(
         (WRITE, request(None, method="GET", headers=UPGRADE, path="/v1/responses")),
         (READ, SWITCHING),
         (WRITE, websocket_wire.frame(1, as_json(asked), mask=b"abcd")),
-        (WRITE, websocket_wire.frame(1, as_json({"type": "response.create"}), mask=b"abcd")),
-        (READ, websocket_wire.frame(1, as_json({"type": "response.created"}))),
         (READ, websocket_wire.frame(1, as_json({"jsonrpc": "2.0", "id": 1, "result": {}}))),
     )
     assert [type(action) for action in actions(seen)] == [McpRequest, McpResponse]
-    assert [observed.time_ns for observed in seen] == [3 * SECOND, 6 * SECOND]
+    assert [observed.time_ns for observed in seen] == [3 * SECOND, 4 * SECOND]
 
 
 def test_a_response_of_openai_over_a_websocket_is_read() -> None:
@@ -435,7 +433,7 @@ def test_a_response_of_openai_over_a_websocket_is_read() -> None:
             "output": [answer],
         },
     }
-    delta = {"type": "response.output_text.delta", "delta": "Hel"}
+    delta = {"type": "response.output_text.delta", "delta": "Hello"}
     seen = run(
         (WRITE, request(None, method="GET", headers=UPGRADE, path="/v1/responses")),
         (READ, SWITCHING),
@@ -446,6 +444,22 @@ def test_a_response_of_openai_over_a_websocket_is_read() -> None:
     prompt, response_ = prompt_of(seen), response_of(seen)
     assert (prompt.api, prompt.user_message) == ("openai.responses", "hi")
     assert (response_.api, response_.text) == ("openai.responses", "Hello")
+    assert (response_.latency, response_.time_to_first_token) == (2.0, 1.0)
+
+
+def test_a_connection_that_dies_truncates_the_answer_over_a_websocket() -> None:
+    asked = {"type": "response.create", "model": "gpt-5", "input": "hi"}
+    delta = {"type": "response.output_text.delta", "delta": "Hel"}
+    reader = ConnectionReader(SNI)
+    opening = request(None, method="GET", headers=UPGRADE, path="/v1/responses")
+    reader.feed(WRITE, opening + websocket_wire.frame(1, as_json(asked), mask=b"abcd"), 0)
+    reader.feed(READ, SWITCHING + websocket_wire.frame(1, as_json(delta)), SECOND)
+
+    assert reader.is_waiting
+    assert reader.expire(IDLE_SECONDS * SECOND) == []
+    assert response_of(reader.expire((IDLE_SECONDS + 2) * SECOND)).truncated
+    assert not reader.is_waiting
+    assert reader.close(0) == []
 
 
 def test_a_websocket_of_an_unknown_host_is_muted_in_the_end() -> None:

@@ -59,6 +59,28 @@ CLIENTS: list[tuple[str, tuple[str, str] | None, tuple[str, str] | None]] = [
     ("GitHubCopilotChat/0.30.0", None, ("copilot-chat", "0.30.0")),
     ("Boto3/1.44.0 md/Botocore#1.44.0", ("boto3", "1.44.0"), None),
     ("Botocore/1.44.0 ua/2.1", ("botocore", "1.44.0"), None),
+    (
+        "Boto3/1.44.5 md/Botocore#1.44.5 ua/2.1 os/linux#6.1 md/arch#x86_64 lang/python#3.11.7 "
+        "md/pyimpl#CPython m/E,Z,g,b cfg/retry-mode#standard Botocore/1.44.5",
+        ("boto3", "1.44.5"),
+        None,
+    ),
+    ("google-genai-sdk/2.32.0 gl-node/v20.20.2", ("google-genai", "2.32.0"), None),
+    (
+        "ai-sdk/openai/3.0.141 ai-sdk/provider-utils/4.0.66 runtime/node.js/v20.20.2",
+        ("vercel-ai", "3.0.141"),
+        None,
+    ),
+    ("cohere/7.3.1", ("cohere", "7.3.1"), None),
+    ("langchain-anthropic/1.7.7", ("langchain-anthropic", "1.7.7"), None),
+    ("mistral-client-python/3.7.0", ("mistral-client-python", "3.7.0"), None),
+    (
+        "ollama-python/0.6.3 (x86_64 linux) Python/3.11.7",
+        ("ollama-python", "0.6.3"),
+        None,
+    ),
+    ("python-httpx2/2.16.2", ("python-httpx2", "2.16.2"), None),
+    ("Python-urllib/3.11", ("python-urllib", "3.11"), None),
     ("curl/7.88.1", ("curl", "7.88.1"), None),
     ("python-requests/2.32.3", ("python-requests", "2.32.3"), None),
 ]

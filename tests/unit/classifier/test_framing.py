@@ -96,7 +96,8 @@ def test_messages_of_a_websocket_come_from_the_byte_after_the_upgrade() -> None:
 def test_a_gap_in_a_websocket_is_told_by_its_message() -> None:
     framing = Framing()
     framing.feed(READ, SWITCHING + websocket_wire.frame(websocket_wire.TEXT, b"hello")[:4])
-    assert framing.gap(READ, 3) == [(READ, WebSocketMessage("text", b"he", truncated=True))]
+    message = WebSocketMessage("text", b"he", truncated=True, missing=3)
+    assert framing.gap(READ, 3) == [(READ, message)]
 
 
 def test_an_upgrade_to_h2c_is_read_as_http2() -> None:

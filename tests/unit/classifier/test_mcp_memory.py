@@ -244,3 +244,29 @@ def test_the_session_is_told_from_its_first_answer_on() -> None:
     assert isinstance(later.action, McpRequest)
     assert begun.action.method == "initialize"
     assert begun.action.session == later.action.session is not None
+
+
+def test_a_header_that_contradicts_an_argument_is_told_once_the_tool_is_known() -> None:
+    schema = {"properties": {"region": {"type": "string", "x-mcp-header": "Region"}}}
+    tool = {**TOOL, "inputSchema": schema}
+    reader = ConnectionReader(HOST)
+
+    def exchange(method: str, params: object, result: object, **headers: str) -> McpRequest:
+        told = {"Mcp-Method": method, **{k.replace("_", "-"): v for k, v in headers.items()}}
+        body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+        seen = reader.feed(WRITE, request(body, path="/mcp", host=HOST, headers=told), 0)
+        reader.feed(READ, response({"jsonrpc": "2.0", "id": 1, "result": result}), 0)
+        (found,) = (o.action for o in seen if isinstance(o.action, McpRequest))
+        return found
+
+    def call(region: str, **headers: str) -> tuple[str, ...]:
+        params = {"name": "read", "arguments": {"region": region, "note": "eu"}}
+        return exchange("tools/call", params, {}, **headers).mismatch
+
+    # Before the tool was listed, some argument with that value must do.
+    assert call("us", Mcp_Param_Region="eu") == ()
+    exchange("tools/list", {}, {"tools": [tool]})
+    assert call("us", Mcp_Param_Region="us") == ()
+    assert call("us", Mcp_Param_Region="=?base64?dXM=?=") == ()
+    assert call("us", Mcp_Param_Region="eu") == ("mcp-param-region",)
+    assert call("us") == ("mcp-param-region",)

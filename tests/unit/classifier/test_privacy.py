@@ -1,6 +1,6 @@
 import pytest
 
-from busted.classifier.privacy import SECRET_HEADERS, path_of, safe_headers, safe_target
+from busted.classifier.privacy import SECRET_HEADERS, host_of, path_of, safe_headers, safe_target
 
 
 @pytest.mark.parametrize("name", sorted(SECRET_HEADERS))
@@ -47,3 +47,20 @@ def test_credentials_are_taken_out_of_a_query(target: str, shown: str) -> None:
 )
 def test_path_of(target: str, path: str) -> None:
     assert path_of(target) == path
+
+
+@pytest.mark.parametrize(
+    ("target", "host", "path"),
+    [
+        ("http://a.example/b?c", "a.example", "/b"),
+        ("HTTPS://u:p@a.example:8080?c", "a.example:8080", "/"),
+        ("http://a.example", "a.example", "/"),
+        ("http:///b", None, "/b"),
+        ("/b?u=http://a.example", None, "/b"),
+        ("/a://b", None, "/a://b"),
+        ("*", None, "*"),
+        ("", None, ""),
+    ],
+)
+def test_a_target_names_a_path_and_maybe_a_host(target: str, host: str | None, path: str) -> None:
+    assert (host_of(target), path_of(target)) == (host, path)

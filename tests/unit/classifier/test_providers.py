@@ -42,6 +42,121 @@ def test_each_row_is_found_by_its_hosts_and_only_on_label_boundaries(
     assert find(host.replace(".", "-")) is None
 
 
+# Who is asked at which host, and where: a survey of November 2026, written down apart from the
+# table that is to know them.
+SURVEYED = {
+    "openai": "api.openai.com/v1/chat/completions eu.api.openai.com/v1/responses "
+    "us.api.openai.com/v1/embeddings chatgpt.com/backend-api/codex/responses",
+    "azure.ai.openai": "mine.openai.azure.com/openai/deployments/d/chat/completions "
+    "mine.cognitiveservices.azure.com/openai/v1/responses",
+    "azure.ai.inference": "mine.services.ai.azure.com/anthropic/v1/messages "
+    "models.inference.ai.azure.com/models/chat/completions",
+    "github.models": "models.github.ai/inference/chat/completions",
+    "github.copilot": "api.githubcopilot.com/chat/completions "
+    "api.individual.githubcopilot.com/responses api.business.githubcopilot.com/v1/messages "
+    "api.enterprise.githubcopilot.com/chat/completions "
+    "copilot-proxy.githubusercontent.com/v1/engines/e/completions",
+    "anthropic": "api.anthropic.com/v1/messages",
+    "gcp.gemini": "generativelanguage.googleapis.com/v1beta/models/m:generateContent",
+    "gcp.vertex_ai": "us-central1-aiplatform.googleapis.com/v1/projects/p/locations/l/publishers/"
+    "google/models/m:generateContent aiplatform.googleapis.com/v1/x:rawPredict",
+    "gcp.code_assist": "cloudcode-pa.googleapis.com/v1internal:generateContent "
+    "daily-cloudcode-pa.googleapis.com/v1internal:streamGenerateContent "
+    "antigravity-pa.googleapis.com/v1internal:generateContent",
+    "aws.bedrock": "bedrock-runtime.us-east-1.amazonaws.com/model/m/converse "
+    "bedrock-mantle.us-east-1.api.aws/openai/v1/responses "
+    "bedrock-agent-runtime.us-east-1.amazonaws.com/retrieveAndGenerate",
+    "mistral_ai": "api.mistral.ai/v1/chat/completions codestral.mistral.ai/v1/fim/completions",
+    "cohere": "api.cohere.com/v2/chat api.cohere.ai/v1/chat",
+    "groq": "api.groq.com/openai/v1/chat/completions",
+    "x_ai": "api.x.ai/v1/responses",
+    "deepseek": "api.deepseek.com/chat/completions",
+    "perplexity": "api.perplexity.ai/chat/completions",
+    "openrouter": "openrouter.ai/api/v1/chat/completions",
+    "together": "api.together.xyz/v1/x api.together.ai/v1/x",
+    "fireworks": "api.fireworks.ai/inference/v1/x",
+    "cerebras": "api.cerebras.ai/v1/x",
+    "nvidia_nim": "integrate.api.nvidia.com/v1/x ai.api.nvidia.com/v1/x",
+    "sambanova": "api.sambanova.ai/v1/x",
+    "moonshot_ai": "api.moonshot.ai/v1/x api.moonshot.cn/anthropic/v1/messages api.kimi.com/v1/x",
+    "zhipu_ai": "open.bigmodel.cn/api/paas/v4/x",
+    "z_ai": "api.z.ai/api/anthropic/v1/messages",
+    "dashscope": "dashscope.aliyuncs.com/compatible-mode/v1/x "
+    "dashscope-intl.aliyuncs.com/api/v1/services/aigc/x dashscope-us.aliyuncs.com/apps/anthropic",
+    "minimax": "api.minimax.io/v1/text/chatcompletion_v2 api.minimaxi.com/v1/x",
+    "siliconflow": "api.siliconflow.cn/v1/x api.siliconflow.com/v1/x",
+    "volcengine": "ark.cn-beijing.volces.com/api/v3/x",
+    "qianfan": "qianfan.baidubce.com/v2/chat/completions aip.baidubce.com/rpc/2.0/ai_custom/v1/x",
+    "hunyuan": "api.hunyuan.cloud.tencent.com/v1/x",
+    "stepfun": "api.stepfun.com/v1/x",
+    "01_ai": "api.lingyiwanwu.com/v1/x",
+    "ai21": "api.ai21.com/studio/v1/chat/completions",
+    "replicate": "api.replicate.com/v1/predictions",
+    "huggingface": "router.huggingface.co/v1/x api-inference.huggingface.co/models/x "
+    "mine.endpoints.huggingface.cloud/v1/x",
+    "deepinfra": "api.deepinfra.com/v1/openai/x",
+    "novita": "api.novita.ai/v1/x",
+    "hyperbolic": "api.hyperbolic.xyz/v1/x",
+    "lambda": "api.lambda.ai/v1/x",
+    "nebius": "api.studio.nebius.ai/v1/x api.tokenfactory.nebius.com/v1/x",
+    "baseten": "inference.baseten.co/v1/x",
+    "friendli": "api.friendli.ai/v1/x",
+    "featherless": "api.featherless.ai/v1/x",
+    "nscale": "inference.api.nscale.com/v1/x",
+    "chutes": "llm.chutes.ai/v1/x",
+    "wandb": "api.inference.wandb.ai/v1/x",
+    "ibm.watsonx.ai": "us-south.ml.cloud.ibm.com/ml/v1/text/chat_stream",
+    "databricks": "mine.databricks.com/serving-endpoints/e/invocations "
+    "mine.azuredatabricks.net/serving-endpoints/e/invocations",
+    "snowflake": "mine.snowflakecomputing.com/api/v2/cortex/inference:complete",
+    "meta_llama": "api.llama.com/compat/v1/x",
+    "upstage": "api.upstage.ai/v1/x",
+    "voyage": "api.voyageai.com/v1/embeddings",
+    "jina": "api.jina.ai/v1/embeddings",
+    "morph": "api.morphllm.com/v1/x",
+    "poe": "api.poe.com/v1/x",
+    "vercel": "ai-gateway.vercel.sh/v1/x",
+    "cloudflare": "gateway.ai.cloudflare.com/v1/acct/gw/openai/chat/completions",
+    "helicone": "ai-gateway.helicone.ai/v1/x oai.helicone.ai/v1/x",
+    "portkey": "api.portkey.ai/v1/x",
+    "cursor": "api2.cursor.sh/aiserver.v1.ChatService/x",
+    "windsurf": "server.codeium.com/x mine.windsurf.com/x",
+    "kiro": "q.us-east-1.amazonaws.com/x codewhisperer.us-east-1.amazonaws.com/x",
+    "jetbrains": "api.jetbrains.ai/x",
+    "ollama": "ollama.com/api/chat localhost:11434/api/generate localhost:11434/v1/messages",
+    "vllm": "localhost:8000/v1/chat/completions localhost:8000/tokenize",
+    "sglang": "localhost:30000/generate",
+    "llama.cpp": "localhost:8080/completion localhost:8080/slots localhost:8080/props",
+    "lm_studio": "localhost:1234/api/v0/x localhost:1234/api/v1/x",
+    "tgi": "localhost:3000/generate localhost:3000/generate_stream",
+    "litellm": "localhost:4000/v1/x",
+    "jan": "localhost:1337/v1/x",
+    "koboldcpp": "localhost:5001/api/v1/generate",
+    "text_generation_webui": "localhost:5000/v1/x",
+    "docker_model_runner": "localhost:12434/engines/v1/x",
+    "xinference": "localhost:9997/v1/x",
+    "gpt4all": "localhost:4891/v1/x",
+}
+ADDRESSES = [(url, id) for id, urls in SURVEYED.items() for url in urls.split()]
+
+
+@pytest.mark.parametrize(("url", "id"), ADDRESSES, ids=[url for url, _ in ADDRESSES])
+def test_every_surveyed_address_is_its_providers_and_no_neighbours(url: str, id: str) -> None:
+    host, slash, path = url.partition("/")
+
+    found = find(host, slash + path)
+
+    assert found is not None
+    assert found.id == id
+    name, colon, port = host.partition(":")
+    assert find(f"{name}.evil.example{colon}{port}", slash + path) is None
+    assert find(f"evil-{name.replace('.', '-')}.example{colon}{port}", slash + path) is None
+
+
+def test_every_provider_of_the_table_was_surveyed() -> None:
+    assert {row.id for row in PROVIDERS} == SURVEYED.keys()
+
+
 @pytest.mark.parametrize(("row", "path"), PATHS, ids=[f"{r.hosts[0]}{p}" for r, p in PATHS])
 def test_a_host_that_serves_more_needs_the_path(row: Provider, path: str) -> None:
     host = example(row.hosts[0])

@@ -87,3 +87,10 @@ def test_the_last_model_of_the_tail_is_the_requests_own() -> None:
     assert isinstance(prompt, Prompt)
     assert prompt.model == "mine"
     assert prompt.truncated
+
+
+def test_the_host_in_a_target_goes_before_the_host_field() -> None:
+    told = HttpRequest("POST", "http://api.openai.com/v1/x", (("host", "a.example"),))
+
+    assert (found := serving(told, None, DEFAULT_OPTIONS)) and found.id == "openai"
+    assert serving(told, "a.example", DEFAULT_OPTIONS) is None

@@ -1,7 +1,7 @@
 import pytest
 
 from busted.classifier import dialects, routes
-from busted.classifier.routes import Route
+from busted.classifier.routes import Fetch, Route, in_query
 
 VERTEX = "/v1/projects/p/locations/us-east5/publishers"
 CLAUDE = "us.anthropic.claude-sonnet-4-20250514-v1:0"
@@ -50,7 +50,7 @@ PROFILE = "arn:aws:bedrock:us-east-1:123456789012:inference-profile%2Fus.anthrop
             f"{VERTEX}/mistralai/models/mistral-large:rawPredict",
             Route("openai.chat", "mistral-large"),
         ),
-        (f"{VERTEX}/google/models/imagen-4:predict", None),
+        (f"{VERTEX}/google/models/imagen-4:predict", Route("google.predict", "imagen-4")),
         ("/v1/projects/p/locations/l/endpoints/77:rawPredict", None),
         ("/v1internal:generateContent", Route("google.generate_content")),
         (
@@ -72,6 +72,8 @@ PROFILE = "arn:aws:bedrock:us-east-1:123456789012:inference-profile%2Fus.anthrop
         ("/model/meta.llama3-8b-v1:0/invoke", Route("bedrock.invoke", "meta.llama3-8b-v1:0")),
         ("/model/x/invoke/more", None),
         ("/model//invoke", None),
+        ("/v1/projects/p/locations/l/endpoints/7:predict", None),
+        (f"/model/{CLAUDE}/count-tokens", Route("bedrock.count_tokens", CLAUDE)),
         ("/models/x:generateContentOrNot", None),
         ("/openai/deployments/gpt-4o/chat/completions", Route(None, "gpt-4o")),
         ("/v1/engines/copilot-codex/completions", Route(None, "copilot-codex")),
@@ -119,3 +121,37 @@ def test_where_the_model_has_a_name_of_its_owner_the_body_tells_the_dialect(
 
     assert dialect is not None
     assert dialect.api == api
+
+
+@pytest.mark.parametrize(
+    ("target", "model"),
+    [
+        ("/v1/realtime?model=gpt-realtime", "gpt-realtime"),
+        ("/openai/realtime?api-version=1&deployment=my%20own#x", "my own"),
+        ("/v1/realtime?call_id=model", None),
+        ("/v1/realtime?remodel=x", None),
+        ("/v1/model=x", None),
+        ("/v1/realtime?model=", None),
+    ],
+)
+def test_a_query_may_name_the_model(target: str, model: str | None) -> None:
+    assert in_query(target) == model
+
+
+@pytest.mark.parametrize(
+    ("path", "fetched"),
+    [
+        ("/v1/responses/resp_1", Fetch("openai.responses")),
+        ("/openai/v1/responses/resp-1", Fetch("openai.responses")),
+        ("/v1/chat/completions/chatcmpl-1", Fetch("openai.chat")),
+        ("/v1/messages/batches/msgbatch_1/results", Fetch()),
+        ("/v1/files/file-1/content", Fetch()),
+        ("/v1/responses", None),
+        ("/v1/responses/r/cancel", None),
+        ("/v1/files", None),
+        ("/v1/containers/c/files/f/content/x", None),
+        ("", None),
+    ],
+)
+def test_a_path_tells_what_is_fetched(path: str, fetched: Fetch | None) -> None:
+    assert routes.fetched(path) == fetched

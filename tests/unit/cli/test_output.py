@@ -86,7 +86,7 @@ def test_an_owner_that_ended_first_is_no_trouble(pipe: Pipe) -> None:
     sink.close()
 
 
-@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full, a Linux device")
+@pytest.mark.needs("full device")
 def test_output_that_fails_is_an_error_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     with open("/dev/full", "w") as full:
         monkeypatch.setattr(sys, "stdout", full)

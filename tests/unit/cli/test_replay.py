@@ -1,4 +1,3 @@
-import os
 from pathlib import Path
 
 import pytest
@@ -138,7 +137,7 @@ def test_a_slow_reader_gets_everything(tmp_path: Path) -> None:
     assert len(printed.splitlines()) == 5000
 
 
-@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full, a Linux device")
+@pytest.mark.needs("full device")
 def test_a_full_disk_is_one_line_and_exit_code_1(recording: Path) -> None:
     with open("/dev/full", "wb") as full:
         result = run("replay", recording, stdout=full)

@@ -6,15 +6,19 @@ from pathlib import Path
 
 import pytest
 
+from busted.kernel import features
 from busted.kernel.features import CannotRun, Features, probe, require
-from busted.kernel.programs import Way, best_way
+from busted.kernel.programs import Way, best_buffer, best_way
 
-ALL = ["RINGBUF", "get_attach_cookie", "UPROBE_MULTI", "UPROBE_SESSION"]
-NAMES = {
-    "RINGBUF": "BPF_MAP_TYPE_RINGBUF",
-    "get_attach_cookie": "BPF_FUNC_get_attach_cookie",
-    "UPROBE_MULTI": "BPF_TRACE_UPROBE_MULTI",
-    "UPROBE_SESSION": "BPF_TRACE_UPROBE_SESSION",
+
+def older(since: str, version: str) -> bool:
+    return [*map(int, since.split("."))] < [*map(int, version.split("."))]
+
+
+ALL = [name for name, _ in features._KERNEL_FEATURES.values()]
+BEFORE = {
+    version: [name for name, since in features._KERNEL_FEATURES.values() if older(since, version)]
+    for version in ("5.8", "5.9", "5.15", "6.6", "6.13")
 }
 ROOT = 0x1FFFFFFFFFF
 SYS_ADMIN, PERFMON, BPF = 1 << 21, 1 << 38, 1 << 39
@@ -27,16 +31,18 @@ class Host:
         self.btf, self.status = directory / "vmlinux", directory / "status"
         self.built_with(ALL)
         self.may(ROOT)
+        self.mounts = directory / "mounts"
+        self.mounts.write_text("none /proc cgroup2 rw 0 0\n")
 
     def built_with(self, names: list[str]) -> None:
-        words = ["", "unsigned int", *(NAMES[name] for name in names), "task_struct", ""]
+        words = ["", "unsigned int", *names, "task_struct", ""]
         self.btf.write_bytes(b"\x9f\xeb\1\0" + "\0".join(words).encode())
 
     def may(self, capabilities: int) -> None:
         self.status.write_text(f"Name:\tbusted\nCapPrm:\t0\nCapEff:\t{capabilities:016x}\n")
 
     def probe(self) -> Features:
-        return probe(self.btf, self.status)
+        return probe(self.btf, self.status, self.mounts)
 
 
 @pytest.fixture
@@ -53,16 +59,21 @@ def refusal(host: Host) -> str:
 
 
 def test_a_host_with_everything_can_run(host: Host) -> None:
-    features = host.probe()
-    require(features)
-    assert {answer.answer for answer in features.answers.values()} == {"yes"}
-    assert best_way(features) == "session"
+    found = host.probe()
+    require(found)
+    assert {answer.answer for answer in found.answers.values()} == {"yes"}
+    assert best_way(found) == "session"
 
 
 @pytest.mark.parametrize(
     ("names", "way"),
-    [(ALL, "session"), (ALL[:3], "multi"), (ALL[:2], "perf"), (ALL[:1], "perf")],
-    ids=["6.13", "6.6", "5.15", "5.8"],
+    [
+        (ALL, "session"),
+        (BEFORE["6.13"], "multi"),
+        (BEFORE["6.6"], "perf"),
+        (BEFORE["5.15"], "perf"),
+    ],
+    ids=["6.13", "6.12", "6.5", "5.14"],
 )
 def test_the_best_way_to_attach_that_the_kernel_has_is_taken(
     host: Host, names: list[str], way: Way
@@ -74,9 +85,9 @@ def test_the_best_way_to_attach_that_the_kernel_has_is_taken(
 
 def test_a_longer_name_does_not_count_as_the_feature(host: Host) -> None:
     host.btf.write_bytes(b"\0BPF_MAP_TYPE_RINGBUF_OTHER\0x_BPF_TRACE_UPROBE_MULTI\0")
-    features = host.probe()
-    assert not features.has("ring buffer")
-    assert not features.has("multi uprobe")
+    found = host.probe()
+    assert not found.has("ring buffer")
+    assert not found.has("multi uprobe")
 
 
 def test_no_btf_is_one_clear_message(host: Host) -> None:
@@ -96,15 +107,15 @@ def test_without_btf_the_rest_is_unknown_not_no(host: Host) -> None:
 def test_an_old_kernel_is_one_clear_message(host: Host) -> None:
     host.built_with([])
     message = refusal(host)
-    assert message.startswith("cannot load eBPF programs: no ring buffer")
-    assert "5.8" in message
+    assert message.startswith("cannot load eBPF programs: no reading user memory")
+    assert "5.5" in message
 
 
 def test_no_privilege_is_one_clear_message_that_names_what_is_missing(host: Host) -> None:
     host.may(0)
     assert refusal(host) == (
-        "cannot load eBPF programs: no privilege (missing CAP_BPF, CAP_PERFMON, CAP_SYS_ADMIN). "
-        "Run it as root, for example with sudo."
+        "cannot load eBPF programs: no privilege (missing CAP_BPF, CAP_PERFMON). "
+        "Run it as root, for example with sudo, or with these capabilities."
     )
 
 
@@ -141,3 +152,24 @@ def test_a_status_that_cannot_be_read_is_unknown_and_no_reason_to_refuse(
 def test_a_missing_status_is_unknown(host: Host) -> None:
     host.status.unlink()
     assert host.probe().answers["privilege"].answer == "unknown"
+
+
+def test_without_a_ring_buffer_perf_buffers_are_taken(host: Host) -> None:
+    assert best_buffer(host.probe()) == "ring"
+    host.built_with(BEFORE["5.8"])
+    require(host.probe())
+    assert best_buffer(host.probe()) == "perf"
+
+
+@pytest.mark.parametrize(
+    ("mounts", "answer"),
+    [
+        # The root of /proc has the same inode number as that of the cgroups: 1.
+        ("none /proc cgroup2 rw 0 0\n", "yes"),
+        ("none /proc/self cgroup2 rw 0 0\n", "no"),
+        ("tmpfs /proc tmpfs rw 0 0\ncgroup /proc cgroup rw,memory 0 0\n", "no"),
+    ],
+)
+def test_cgroups_are_found_where_they_are_mounted(host: Host, mounts: str, answer: str) -> None:
+    host.mounts.write_text(mounts)
+    assert host.probe().answers["cgroups"].answer == answer

@@ -2,41 +2,22 @@
 
 from __future__ import annotations
 
-import mmap
 import os
 import struct
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from busted.kernel import mappings
 from busted.kernel.mappings import MappingWatch
 from busted.kernel.targets import Mapping
+from tests.unit.kernel.perf_bytes import SIZE, Buffer
 
-SIZE = 1 << 14
 LOST, COMM, MMAP2 = 2, 3, 10
 
 
-class Buffer:
-    """One CPU's buffer as the kernel fills it."""
-
-    def __init__(self) -> None:
-        self.fd = os.memfd_create("perf")
-        os.ftruncate(self.fd, mmap.PAGESIZE + SIZE)
-        self.head = 0
-
-    def start_at(self, position: int) -> None:
-        self.head = position
-        os.pwrite(self.fd, struct.pack("<QQ", position, position), 1024)
-
-    def add(self, kind: int, record: bytes) -> None:
-        record = struct.pack("<IHH", kind, 0, 8 + len(record)) + record
-        for number, byte in enumerate(record):
-            os.pwrite(self.fd, bytes([byte]), mmap.PAGESIZE + (self.head + number) % SIZE)
-        self.head += len(record)
-        os.pwrite(self.fd, struct.pack("<Q", self.head), 1024)
+class Mappings(Buffer):
+    """One that tells of mappings."""
 
     def map(self, path: bytes, *, pid: int = 7, inode: int = 12) -> None:
         record = struct.pack(
@@ -44,22 +25,17 @@ class Buffer:
         )  # fmt: skip
         self.add(MMAP2, record + path + bytes(8 - len(path) % 8))
 
-    @property
-    def tail(self) -> int:
-        (tail,) = struct.unpack("<Q", os.pread(self.fd, 8, 1032))
-        return int(tail)
-
 
 @pytest.fixture
-def buffers(monkeypatch: pytest.MonkeyPatch) -> list[Buffer]:
-    made = [Buffer(), Buffer()]
-    monkeypatch.setattr(mappings, "_online_cpus", lambda: range(2))
-    monkeypatch.setattr(mappings, "_open", lambda cpu: made[cpu].fd)
+def buffers(monkeypatch: pytest.MonkeyPatch) -> list[Mappings]:
+    made = [Mappings(), Mappings()]
+    monkeypatch.setattr(mappings, "online_cpus", lambda: range(2))
+    monkeypatch.setattr(mappings, "open_event", lambda cpu, *_, **__: made[cpu].fd)
     return made
 
 
 @pytest.fixture
-def watch(buffers: list[Buffer]) -> Iterator[MappingWatch]:
+def watch(buffers: list[Mappings]) -> Iterator[MappingWatch]:
     watch = MappingWatch(SIZE)
     yield watch
     watch.close()
@@ -69,7 +45,7 @@ def mapped(path: str) -> Mapping:
     return Mapping(7, "7f0000001000-7f0000003000", "fe:01", 12, path)
 
 
-def test_mappings_of_all_processors_come_once(watch: MappingWatch, buffers: list[Buffer]) -> None:
+def test_mappings_of_all_processors_come_once(watch: MappingWatch, buffers: list[Mappings]) -> None:
     buffers[0].map(b"/usr/bin/curl")
     buffers[0].map(b"/usr/lib/libssl.so.3")
     buffers[1].map(b"/opt/node")
@@ -80,7 +56,7 @@ def test_mappings_of_all_processors_come_once(watch: MappingWatch, buffers: list
     assert not watch.missed
 
 
-def test_the_kernel_is_told_what_was_taken(watch: MappingWatch, buffers: list[Buffer]) -> None:
+def test_the_kernel_is_told_what_was_taken(watch: MappingWatch, buffers: list[Mappings]) -> None:
     buffers[0].map(b"/a")
     watch.read()
     assert buffers[0].tail == buffers[0].head
@@ -88,7 +64,7 @@ def test_the_kernel_is_told_what_was_taken(watch: MappingWatch, buffers: list[Bu
 
 @pytest.mark.parametrize("before_the_end", range(0, 120, 8))
 def test_a_record_that_wraps_around_reads_as_one(
-    watch: MappingWatch, buffers: list[Buffer], before_the_end: int
+    watch: MappingWatch, buffers: list[Mappings], before_the_end: int
 ) -> None:
     buffers[0].start_at(3 * SIZE - before_the_end)
     buffers[0].map(b"/usr/lib/libssl.so.3")
@@ -98,28 +74,28 @@ def test_a_record_that_wraps_around_reads_as_one(
 
 @pytest.mark.parametrize("path", [b"//anon", b"[vdso]", b"anon_inode:[perf_event]", b""])
 def test_memory_without_a_file_is_left_out(
-    watch: MappingWatch, buffers: list[Buffer], path: bytes
+    watch: MappingWatch, buffers: list[Mappings], path: bytes
 ) -> None:
     buffers[0].map(path, inode=0)
     assert watch.read() == []
 
 
 def test_paths_of_odd_bytes_come_back_as_those_bytes(
-    watch: MappingWatch, buffers: list[Buffer]
+    watch: MappingWatch, buffers: list[Mappings]
 ) -> None:
     buffers[0].map(b"/tmp/a b\n\xff (deleted)")
     (mapping,) = watch.read()
     assert os.fsencode(mapping.path) == b"/tmp/a b\n\xff (deleted)"
 
 
-def test_records_of_other_kinds_are_skipped(watch: MappingWatch, buffers: list[Buffer]) -> None:
+def test_records_of_other_kinds_are_skipped(watch: MappingWatch, buffers: list[Mappings]) -> None:
     buffers[0].add(COMM, struct.pack("<II8s", 7, 7, b"curl"))
     buffers[0].map(b"/a")
     assert watch.read() == [mapped("/a")]
 
 
 def test_what_the_kernel_lost_is_counted_and_asks_for_a_look_at_all_processes(
-    watch: MappingWatch, buffers: list[Buffer]
+    watch: MappingWatch, buffers: list[Mappings]
 ) -> None:
     buffers[1].add(LOST, struct.pack("<QQ", 1, 5))
     buffers[1].map(b"/a")
@@ -131,7 +107,7 @@ def test_what_the_kernel_lost_is_counted_and_asks_for_a_look_at_all_processes(
 
 
 def test_a_full_buffer_asks_for_it_before_the_kernel_tells_of_a_loss(
-    watch: MappingWatch, buffers: list[Buffer]
+    watch: MappingWatch, buffers: list[Mappings]
 ) -> None:
     path = b"/" + b"d" * 1000
     while buffers[0].head < SIZE - 4000:
@@ -144,7 +120,7 @@ def test_a_full_buffer_asks_for_it_before_the_kernel_tells_of_a_loss(
     assert not watch.missed
 
 
-def test_a_watch_that_is_closed_reads_nothing(buffers: list[Buffer]) -> None:
+def test_a_watch_that_is_closed_reads_nothing(buffers: list[Mappings]) -> None:
     watch = MappingWatch(SIZE)
     buffers[0].map(b"/a")
     watch.close()
@@ -153,30 +129,16 @@ def test_a_watch_that_is_closed_reads_nothing(buffers: list[Buffer]) -> None:
 
 
 def test_a_refusal_by_one_processor_leaves_nothing_open(
-    buffers: list[Buffer], monkeypatch: pytest.MonkeyPatch
+    buffers: list[Mappings], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(cpu: int) -> int:
+    def refuse(cpu: int, *_: int, **__: int) -> int:
         if cpu == 1:
             raise PermissionError(1, "watching for new mappings")
         return buffers[cpu].fd
 
-    monkeypatch.setattr(mappings, "_open", refuse)
+    monkeypatch.setattr(mappings, "open_event", refuse)
     with pytest.raises(PermissionError):
         MappingWatch(SIZE)
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(buffers[0].fd)
     os.close(buffers[1].fd)
-
-
-@given(head=st.integers(0, 2 * SIZE), content=st.binary(max_size=300))
-def test_a_damaged_buffer_is_read_to_an_end(head: int, content: bytes) -> None:
-    buffer = Buffer()
-    os.pwrite(buffer.fd, content, mmap.PAGESIZE)
-    os.pwrite(buffer.fd, struct.pack("<Q", min(head, SIZE)), 1024)
-    reader = mappings._Buffer(buffer.fd, SIZE)
-    try:
-        assert sum(len(record) + 8 for _, record in reader.read()) <= SIZE
-        assert list(reader.read()) == []
-    finally:
-        reader.close()
-        os.close(buffer.fd)

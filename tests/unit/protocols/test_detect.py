@@ -21,6 +21,7 @@ SETTINGS = http2_frame(4, 0, 0, b"\0\3\0\0\0\x64")
         (b" \r\n", "unknown"),
         (b"POST /v1/messages HTTP/1.1\r\nHost: a\r\n", "http1_request"),
         (b"POST /v1/mess", "http1_request"),
+        (b"\r\n\npost\t/v1  HTTP/1.10 \r\n", "http1_request"),
         (b"GET /" + b"a" * 5000, "http1_request"),
         (b"CONNECT a.example:443 HTTP/1.1\r\n", "http1_request"),
         (b"GET ready", "text"),

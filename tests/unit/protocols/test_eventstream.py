@@ -135,13 +135,13 @@ def test_a_body_that_ends_too_early_damages_its_last_message() -> None:
 
 
 def test_a_message_beyond_the_limit_is_cut_told_and_still_checked() -> None:
-    parser = EventStreamParser(max_message_bytes=10)
+    parser = EventStreamParser(max_message_bytes=10, max_tail_bytes=2)
     long = message(b"0123456789abc")
     damaged = bytearray(long)
     damaged[-6] ^= 1
     assert parser.feed(long + bytes(damaged)) == [
-        Message({}, b"0123456789", truncated=True),
-        Message({}, b"0123456789", damaged=True, truncated=True),
+        Message({}, b"0123456789", truncated=True, tail=b"bc"),
+        Message({}, b"0123456789", damaged=True, truncated=True, tail=b"cc"),
     ]
 
 

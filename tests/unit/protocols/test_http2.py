@@ -124,11 +124,15 @@ def test_interim_responses_are_not_reported() -> None:
     assert parse("response", wire) == [response(1)]
 
 
-def test_trailers_are_dropped_and_end_the_message() -> None:
+def test_trailers_are_told_with_the_end_of_the_message() -> None:
     sender = Sender()
     wire = sender.headers(1, RESPONSE) + data(1, b"a")
     wire += sender.headers(1, (("grpc-status", "0"),), last=True)
-    assert parse("response", wire) == [response(1), HttpBody(b"a", 1), HttpEnd(stream_id=1)]
+    assert parse("response", wire) == [
+        response(1),
+        HttpBody(b"a", 1),
+        HttpEnd(False, 1, (("grpc-status", "0"),)),
+    ]
 
 
 def test_a_status_that_is_no_status_is_zero() -> None:

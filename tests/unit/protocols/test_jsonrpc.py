@@ -64,3 +64,20 @@ def test_anything_else_is_no_json_rpc(data: bytes) -> None:
 
 def test_a_boolean_is_no_id() -> None:
     assert read(b'{"jsonrpc":"2.0","id":true,"result":1}') == (JsonRpc("response", result=1),)
+
+
+def test_messages_on_lines_of_their_own_are_all_read() -> None:
+    first = b'{"jsonrpc":"2.0","id":1,"method":"tools/list"}'
+    second = b'[{"jsonrpc":"2.0","method":"a"},{"jsonrpc":"2.0","method":"b"}]'
+    third = b'{"jsonrpc":"2.0","id":2,"result":{"a":"b'
+    assert read(b"\n".join([first, second, b"", third])) == (
+        JsonRpc("request", "1", "tools/list"),
+        JsonRpc("notification", None, "a"),
+        JsonRpc("notification", None, "b"),
+        JsonRpc("response", "2", result={"a": "b"}, truncated=True),
+    )
+
+
+def test_a_message_may_be_spread_over_lines() -> None:
+    data = b'{\n  "jsonrpc": "2.0",\n  "id": 1,\n  "params": {}\n,\n  "method": "m"\n}\n'
+    assert read(data) == (JsonRpc("request", "1", "m", params={}),)

@@ -64,3 +64,14 @@ def test_bytes_without_a_blank_line_are_not_kept(endless: bytes) -> None:
     for _ in range(100):
         assert list(parser.feed(endless * 10)) == []
     assert len(parser._line) + sum(len(line) + 1 for line in parser._data) <= 210
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
+@pytest.mark.parametrize("before", [b"", b": c", b"\xef\xbb\xbfid: 7"])
+def test_it_tells_how_much_comes_behind_an_event(before: bytes, end: bytes) -> None:
+    parser = SseParser()
+    list(parser.feed(b"data: fir"))
+    behind = end.join([before, b"data: x", b"da"])
+    events = parser.feed(end.join([b"st", b"", behind]))
+    assert (next(events), parser.unread) == (SseEvent("first"), len(behind))
+    assert (list(events), parser.unread) == ([], 0)

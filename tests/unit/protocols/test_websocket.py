@@ -114,9 +114,20 @@ def test_a_message_beyond_the_limit_is_cut_and_told() -> None:
     parser = WebSocketParser("request", max_message_bytes=4)
     wire = frame(BINARY, b"abc", final=False, mask=MASK) + frame(CONTINUATION, b"def", mask=MASK)
     assert parser.feed(wire + frame(TEXT, b"abcd")) == [
-        Message("binary", b"abcd", truncated=True),
+        Message("binary", b"abcd", truncated=True, tail=b"ef"),
         Message("text", b"abcd"),
     ]
+
+
+def test_of_what_is_beyond_the_limit_the_end_is_kept() -> None:
+    parser = WebSocketParser("request", DEFLATE, max_message_bytes=100, max_tail_bytes=3)
+    text, deflate = b"ab" * 60 + b"cde", Deflater()
+    wire = frame(TEXT, text, mask=MASK) + frame(TEXT, deflate(text), compressed=True)
+    cut = Message("text", text[:100], truncated=True, tail=text[-3:])
+    assert parser.feed(wire) == [cut, cut]
+    assert parser.feed(frame(TEXT, deflate(PROSE[:90]), compressed=True)) == [
+        Message("text", PROSE[:90])
+    ], "the window is whole"
 
 
 def test_a_small_message_that_inflates_beyond_the_limit_is_cut_and_told() -> None:
@@ -133,7 +144,7 @@ def test_a_gap_inside_a_frame_costs_only_its_message(mask: bytes) -> None:
     wire = frame(TEXT, b"abcdefgh", mask=mask)
     following = frame(TEXT, b"next", mask=mask)
     assert parse(wire[:-6], 5, wire[-1:] + following) == [
-        Message("text", b"ab", truncated=True),
+        Message("text", b"ab", truncated=True, tail=b"h", missing=5),
         Message("text", b"next"),
     ]
     assert parse(wire[:-6], 6, following)[1:] == [Message("text", b"next")]
@@ -142,7 +153,7 @@ def test_a_gap_inside_a_frame_costs_only_its_message(mask: bytes) -> None:
 def test_after_a_gap_in_a_control_frame_the_message_around_it_is_whole() -> None:
     opening, ping = frame(TEXT, b"a", final=False), frame(PING, b"pp")
     assert parse(opening + ping[:-2], 1, ping[-1:] + frame(CONTINUATION, b"b")) == [
-        Message("ping", b"", truncated=True),
+        Message("ping", b"", truncated=True, tail=b"p", missing=1),
         Message("text", b"ab"),
     ]
 
@@ -216,14 +227,15 @@ def test_a_message_whose_end_does_not_come_is_truncated(opcode: int, kind: Kind)
 
 
 def test_a_message_whose_beginning_was_not_seen_is_unknown() -> None:
-    assert parse(frame(CONTINUATION, b"b")) == [Message("unknown", b"", truncated=True)]
+    assert parse(frame(CONTINUATION, b"b")) == [Message("unknown", b"", truncated=True, tail=b"b")]
 
 
 def test_bytes_of_a_message_without_end_are_not_kept() -> None:
-    parser = WebSocketParser("request", max_message_bytes=100)
+    parser = WebSocketParser("request", max_message_bytes=100, max_tail_bytes=60)
     for _ in range(100):
         parser.feed(
             frame(BINARY if parser._message is None else CONTINUATION, b"a" * 50, final=False)
         )
         assert parser._message is not None
-        assert len(parser._message.payload) <= 100
+        payload = parser._message.payload
+        assert len(payload.head) + len(payload._tail) <= 100 + 2 * 60

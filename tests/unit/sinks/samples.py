@@ -4,11 +4,13 @@ from busted.events import (
     SCHEMA,
     Action,
     ChatMessage,
+    Connection,
     Coverage,
     Event,
     Library,
     McpRequest,
     McpResponse,
+    Network,
     PiiDetected,
     Process,
     ProcessExec,
@@ -66,6 +68,16 @@ MCP_RESPONSE = McpResponse(
     method="tools/call", category="tools", id="7", result='{"ok":1}', bytes=9, truncated=False
 )
 PII = PiiDetected(direction="write", kinds=("email", "api_key"), where="Prompt", count=3)
+NETWORK = Network(
+    operation="close",
+    provider="openai",
+    name="api.openai.com",
+    name_source="client_hello",
+    bytes_sent=2048,
+    bytes_received=4096,
+    duration=1.25,
+    attribution="opener",
+)
 PROCESS_EXEC = ProcessExec(
     exe="/usr/bin/git",
     argv=("git", "commit", "-m", "It works."),
@@ -82,6 +94,9 @@ COVERAGE = Coverage(
     unreadable={"/opt/agent": "its symbols are stripped"},
     lost={"ring_full": 4096, "call_table": 0},
 )
+SOCKET = Connection(
+    id="7", socket="7", src_ip="192.0.2.9", src_port=40000, dst_ip="203.0.113.1", dst_port=443
+)
 ACTIONS: tuple[Action, ...] = (
     PROMPT,
     RESPONSE,
@@ -90,6 +105,7 @@ ACTIONS: tuple[Action, ...] = (
     MCP_REQUEST,
     MCP_RESPONSE,
     PII,
+    NETWORK,
     PROCESS_EXEC,
     COVERAGE,
 )
@@ -103,5 +119,6 @@ def event(action: Action, name: str = "python3") -> Event:
         time="2026-11-22T14:03:22.117456789Z",
         host="host",
         process=Process(pid=41213, name=name),
+        connection=SOCKET if isinstance(action, Network) else None,
         action=action,
     )

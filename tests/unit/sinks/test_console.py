@@ -13,6 +13,7 @@ from tests.unit.sinks.samples import (
     COVERAGE,
     MCP_REQUEST,
     MCP_RESPONSE,
+    NETWORK,
     PII,
     PROCESS_EXEC,
     PROMPT,
@@ -65,6 +66,24 @@ def prompt(said: str) -> Prompt:
         ),
         (MCP_RESPONSE, ["14:03:22.117 python3(41213) <<< MCP tools/call", '    {"ok":1}']),
         (PII, ["14:03:22.117 python3(41213) !! PII sent in Prompt: email, api_key (3)"]),
+        (
+            NETWORK,
+            [
+                "14:03:22.117 python3(41213) --> close openai api.openai.com 203.0.113.1:443",
+                "             2,048 bytes sent, 4,096 received 1.25 s",
+            ],
+        ),
+        (
+            msgspec.structs.replace(NETWORK, operation="accept", provider=None, name=None),
+            ["14:03:22.117 python3(41213) <-- accept 203.0.113.1:443"],
+        ),
+        (
+            msgspec.structs.replace(NETWORK, operation="connect", error="ECONNREFUSED"),
+            [
+                "14:03:22.117 python3(41213) --> connect openai api.openai.com 203.0.113.1:443",
+                "             ECONNREFUSED",
+            ],
+        ),
         (
             PROCESS_EXEC,
             [

@@ -111,7 +111,7 @@ def test_a_reader_that_left_ends_it_quietly(pipe: tuple[BinaryIO, BinaryIO]) -> 
     assert (sink.delivered, sink.lost) == (0, 2)
 
 
-@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full, a Linux device")
+@pytest.mark.needs("full device")
 def test_a_failing_output_is_told_with_its_reason() -> None:
     with open("/dev/full", "wb", buffering=0) as full:
         sink = Writer(full, line)

@@ -1,0 +1,22 @@
+"""Invariant: a configuration file is read, or refused with a reason that names it."""
+
+from pathlib import Path
+
+from busted.agent.config import ConfigError, read_tables
+from tests.unit.kernel.elf_bytes import opened
+
+SEEDS = [
+    b'[[providers]]\nid = "mine"\nname = "Mine"\nhosts = ["*.corp"]\napi = "openai.chat"\n',
+    b'[[providers]]\nid = "l"\nname = "L"\nlocal_ports = [1]\npaths = ["/v1/"]\n',
+    b'[[prices]]\nprovider = "openai"\nmodels = ["gpt-4o"]\ninput = 1\noutput = 2.5\nabove = 3\n',
+    b'prices = 1\n"\\uD800" = []',
+]
+
+
+def one_input(data: bytes) -> None:
+    with opened(data) as fd:
+        path = Path(f"/proc/self/fd/{fd}")
+        try:
+            read_tables(path)
+        except ConfigError as error:
+            assert str(path) in str(error)
