@@ -25,11 +25,14 @@ char LICENSE[] SEC("license") = "GPL";
 const volatile struct file_settings settings = { .max_file_bytes = 64 << 10 };
 
 #define MAX_PARTS 32
+/* Longer names of directories are told. */
+#define MAX_QUIET_NAME 32
 /* Descriptors that are looked at when a process ends or closes a range of them. */
 #define MAX_DESCRIPTORS 256
 
 /* fcntl.h */
 #define AT_FDCWD -100
+#define O_ACCMODE 3
 #define O_CREAT_WRONLY_TRUNC 01101
 /* stat.h */
 #define S_IFMT 0170000
@@ -57,13 +60,21 @@ struct directory {
 	__u32 unused;
 };
 
-/* Directories whose files are of no interest, as libraries are. */
+/* Directories whose files are of no interest to read, as libraries are. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 1024);
 	__type(key, struct directory);
 	__type(value, __u8);
 } quiet_directories SEC(".maps");
+
+/* Hashes of names of such directories, wherever they are. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1024);
+	__type(key, __u64);
+	__type(value, __u8);
+} quiet_names SEC(".maps");
 
 struct open_file {
 	__u64 since_ns;
@@ -108,13 +119,20 @@ static __always_inline struct file *file_of(struct task_struct *task, __u32 desc
 	return file;
 }
 
+/* Whether a directory is quiet, by itself or by its name. */
 __noinline int is_quiet(__u64 dentry)
 {
 	struct inode *inode = BPF_CORE_READ((struct dentry *)dentry, d_inode);
 	struct directory directory = { .inode = BPF_CORE_READ(inode, i_ino),
 				       .device = BPF_CORE_READ(inode, i_sb, s_dev) };
+	char name[MAX_QUIET_NAME];
+	long length;
 
-	return bpf_map_lookup_elem(&quiet_directories, &directory) != 0;
+	if (bpf_map_lookup_elem(&quiet_directories, &directory))
+		return true;
+	length = bpf_probe_read_kernel_str(name, sizeof(name),
+					   BPF_CORE_READ((struct dentry *)dentry, d_name.name));
+	return length > 1 && has_word(&quiet_names, name, length - 1, false);
 }
 
 /* Writes the parts of a path, the last one first; returns whether one of them is quiet. */
@@ -241,7 +259,8 @@ static __noinline int report(void *ctx, struct task_struct *task, const struct a
 	if (!access->file &&
 	    bpf_probe_read_user_str(record->name, sizeof(record->name), (void *)access->name) < 0)
 		count_lost(LOST_UNREADABLE, 1);
-	quiet = put_parts(record, path_of(task, access)) && !access->sensitive;
+	quiet = put_parts(record, path_of(task, access)) && !access->sensitive &&
+		!(access->flags & O_ACCMODE);
 	if (access->file && access->agent)
 		remember(access->file, since_ns, quiet);
 	if (quiet)

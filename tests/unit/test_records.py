@@ -13,15 +13,15 @@ from busted.records import (
     ConnectionKey,
     Direction,
     DnsMessage,
-    Flow,
-    FlowOperation,
-    FlowOwner,
-    Layout,
     FileAccess,
     FileBytes,
     FileData,
     FileKey,
     FileOperation,
+    Flow,
+    FlowOperation,
+    FlowOwner,
+    Layout,
     ProcessExec,
     ProcessExit,
     ProcessFork,
@@ -281,8 +281,8 @@ def encode_file(record: FileAccess | FileData | FileBytes) -> bytes:
     r, version = record, records.VERSION
     head = (version, r.key.pid, r.time_ns, r.key.start_ns, *r.file)
     if isinstance(r, FileBytes):
-        counts = r.written.to_bytes(8, "little") + r.read.to_bytes(8, "little")
-        return records.FILE_BYTES.pack(Type.FILE_BYTES, *head, counts, r.comm)
+        totals = r.written.to_bytes(8, "little") + r.read.to_bytes(8, "little")
+        return records.FILE_BYTES.pack(Type.FILE_BYTES, *head, totals, r.comm)
     if isinstance(r, FileData):
         counts = (r.offset, r.call_bytes, len(r.data), r.direction)
         return records.FILE_DATA.pack(Type.FILE_DATA, *head, *counts, r.comm) + r.data

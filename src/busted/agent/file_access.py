@@ -67,9 +67,10 @@ class _Moved:
         self.content = bytearray()
         self.begins: int | None = None  # where in the file the content begins
         self.ended = False  # a gap follows the content
-        self.told = 0  # bytes that an event has told
+        self.seen = 0  # bytes that calls moved, of which pieces came
 
     def take(self, record: FileData) -> None:
+        self.seen += record.call_bytes
         if self.begins is None:
             self.begins = record.offset
             # Reading may begin anywhere; what is written is whole wherever it goes.
@@ -164,7 +165,8 @@ class Files:
         path = text(record.path)
         category = self._sensitive.category(path)
         agent = self._is_agent(record.key)
-        if category is None and (not agent or self._mode == "sensitive" or is_quiet(path)):
+        quiet = not record.flags & _O_ACCMODE and is_quiet(path)
+        if category is None and (not agent or self._mode == "sensitive" or quiet):
             return
         process = _process(record, self._clock)
         yield self._told(
@@ -195,7 +197,7 @@ class Files:
         if category is None and new is not None:
             category = self._sensitive.category(new)
         agent = self._is_agent(record.key)
-        if category is None and (not agent or self._mode == "sensitive" or is_quiet(path)):
+        if category is None and (not agent or self._mode == "sensitive"):
             return
         yield self._told(
             record,
@@ -214,31 +216,33 @@ class Files:
     def _forget(self, file: FileKey, now_ns: int) -> Iterator[Told]:
         known = self._open.pop(file)
         for direction, moved in known.moved.items():
-            yield from self._content(known, direction, moved.told + len(moved.content), now_ns)
+            yield from self._content(known, direction, moved.seen, now_ns)
 
     def _content(
         self, known: _Open, direction: Direction, count: int, time_ns: int
     ) -> Iterator[Told]:
         moved = known.moved[direction]
-        if count <= moved.told or moved.begins is None:
-            return
         content, moved.content = bytes(moved.content), bytearray()
-        # What has no bytes that text has not is text; it may be cut within a character.
-        said = None if b"\0" in content or not content else text(content)
-        action = events.FileData(
-            path=known.path,
-            direction=_DIRECTIONS[direction],
-            offset=moved.begins,
-            content=said,
-            category=known.category,
-            bytes=count - moved.told,
-            truncated=len(content) < count - moved.told,
-            pii=pii.find(said) if said else (),
-        )
-        moved.told = count
         # More may be moved after this: it has no beginning of its own.
         moved.ended = True
-        yield self._told(known.opened, time_ns, known.process, action)
+        if not content or b"\0" in content or moved.begins is None:
+            return  # no text; how much it was is told beside
+        said = text(content)
+        yield self._told(
+            known.opened,
+            time_ns,
+            known.process,
+            events.FileData(
+                path=known.path,
+                direction=_DIRECTIONS[direction],
+                offset=moved.begins,
+                content=said,
+                category=known.category,
+                bytes=count,
+                truncated=len(content) < count,
+                pii=pii.find(said),
+            ),
+        )
 
     def _told(
         self, record: FileAccess, time_ns: int, process: events.Process, action: events.Action

@@ -16,17 +16,22 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-# Libraries, their tables and caches: a program opens hundreds as it starts.
+# What nobody wants to know was read: libraries, their tables and caches, of which a program opens
+# hundreds as it starts. Absolute, or the name of any directory.
 QUIET_DIRECTORIES = (
     *("/usr/lib", "/usr/lib32", "/usr/lib64", "/lib", "/lib64", "/usr/local/lib", "/usr/share"),
     *("/usr/libexec", "/usr/include", "/etc/ssl/certs", "/etc/alternatives", "/etc/ld.so.conf.d"),
-    *("/usr/lib/locale", "/var/cache/ldconfig", "/run/systemd", "/var/lib/sss"),
-    *("/proc", "/sys", "/dev"),
+    *("/var/cache/ldconfig", "/var/lib/sss", "/proc", "/sys", "/dev"),
+    *("node_modules", "site-packages", "dist-packages", "lib-dynload", "__pycache__"),
 )
 _QUIET_FILES = frozenset(
-    {"/etc/ld.so.cache", "/etc/ld.so.preload", "/etc/localtime", "/etc/nsswitch.conf"}
+    {
+        *("/etc/ld.so.cache", "/etc/ld.so.preload", "/etc/localtime", "/etc/locale.alias"),
+        *("/etc/nsswitch.conf", "/etc/inputrc"),
+    }
 )
-_QUIET = tuple(f"{directory}/" for directory in QUIET_DIRECTORIES)
+_QUIET = tuple(f"{name}/" for name in QUIET_DIRECTORIES if name.startswith("/"))
+_QUIET_PARTS = frozenset(QUIET_DIRECTORIES)
 
 # Parts that many harmless paths have: the kernel side looks for another part.
 _COMMON = frozenset({"etc", "config", ".config", "cache", "token", "hosts.yml", "skills"})
@@ -64,8 +69,12 @@ class SensitiveFiles:
 
 
 def is_quiet(path: str) -> bool:
-    """Tell whether a file that is not sensitive is of no interest."""
-    return path.startswith(_QUIET) or path in _QUIET_FILES
+    """Tell whether nobody wants to know that a file was read, unless it is sensitive."""
+    return (
+        path.startswith(_QUIET)
+        or path in _QUIET_FILES
+        or not _QUIET_PARTS.isdisjoint(path.split("/")[:-1])
+    )
 
 
 def _compiled(patterns: Iterable[str]) -> re.Pattern[str]:

@@ -25,7 +25,8 @@ class FileSettings(msgspec.Struct, frozen=True):
     words: frozenset[str]
     """Parts of names, what stands before a dot in one, or from its last dot on."""
     quiet: tuple[str, ...]
-    """Directories that hold nothing of interest, as libraries are."""
+    """Directories in which nothing is of interest to read, as in those of libraries: absolute
+    paths, or names of any such directory."""
     all: bool
     """Whether all files of agents are told, or those only that may be sensitive."""
     max_file_bytes: int
@@ -45,13 +46,15 @@ class FilePrograms:
             records.FILE_SETTINGS.pack(settings.max_file_bytes, settings.all, os.getpid())
         )
         self._object.load()
-        words = self._object.map("file_words")
-        for word in settings.words:
-            words.update(records.hash_word(os.fsencode(word)).to_bytes(8, "little"), b"\1")
-        quiet = self._object.map("quiet_directories")
-        for key in _directories(settings.quiet):
-            quiet.update(key, b"\1")
+        self._tell("file_words", map(_word, settings.words))
+        self._tell("quiet_names", [_word(name) for name in settings.quiet if "/" not in name])
+        self._tell("quiet_directories", _directories(settings.quiet))
         self._links = [self._object.attach(program) for program in _PROGRAMS]
+
+    def _tell(self, name: str, keys: Iterable[bytes]) -> None:
+        table = self._object.map(name)
+        for key in keys:
+            table.update(key, b"\1")
 
     def detach(self) -> None:
         """Stop following; what the ring holds can still be read."""
@@ -64,10 +67,14 @@ class FilePrograms:
         self._object.close()
 
 
+def _word(word: str) -> bytes:
+    return records.hash_word(os.fsencode(word)).to_bytes(8, "little")
+
+
 def _directories(paths: Iterable[str]) -> list[bytes]:
     """Return the keys of the directories that are there."""
     found = []
-    for path in paths:
+    for path in filter(os.path.isabs, paths):
         try:
             status = os.stat(path)
         except OSError:
