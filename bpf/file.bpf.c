@@ -135,38 +135,56 @@ __noinline int is_quiet(__u64 dentry)
 	return length > 1 && has_word(&quiet_names, name, length - 1, false);
 }
 
-/* Writes the parts of a path, the last one first; returns whether one of them is quiet. */
-static __noinline bool put_parts(struct file_access *record, struct path *path)
+/* Where a path goes on from a directory entry: to its parent, or, at the root of a mount, to what
+ * it is mounted on. Each answer is a function of its own; see is_sensitive(). */
+enum { ABOVE_ENTRY, ABOVE_MOUNT, IS_MOUNT_ROOT, IS_END };
+
+__noinline __u64 above(__u64 entry, __u64 mounted, __u32 what)
 {
-	__u64 in_mount = bpf_core_field_offset(struct mount, mnt);
-	struct mount *mount = (void *)BPF_CORE_READ(path, mnt) - in_mount, *above;
-	struct dentry *dentry = BPF_CORE_READ(path, dentry), *parent;
+	struct mount *mount = (void *)mounted, *parent;
+	struct dentry *dentry = (void *)entry;
+	bool root = dentry == BPF_CORE_READ(mount, mnt.mnt_root);
+
+	parent = BPF_CORE_READ(mount, mnt_parent);
+	switch (what) {
+	case ABOVE_ENTRY:
+		return (__u64)(root ? BPF_CORE_READ(mount, mnt_mountpoint)
+				    : BPF_CORE_READ(dentry, d_parent));
+	case ABOVE_MOUNT:
+		return (__u64)(root ? parent : mount);
+	case IS_MOUNT_ROOT:
+		return root;
+	default:
+		return root ? parent == mount : dentry == BPF_CORE_READ(dentry, d_parent);
+	}
+}
+
+/* Writes the parts of a path, the last one first; returns whether one of them is quiet. */
+static __always_inline bool put_parts(struct file_access *record, struct path *path)
+{
+	__u64 mount = (__u64)BPF_CORE_READ(path, mnt) - bpf_core_field_offset(struct mount, mnt);
+	__u64 entry = (__u64)BPF_CORE_READ(path, dentry), next;
 	__u32 quiet = 0, used = 0;
 	long length;
 
 	for (int i = 0; i < MAX_PARTS; i++) {
-		if (dentry == BPF_CORE_READ(mount, mnt.mnt_root)) {
-			above = BPF_CORE_READ(mount, mnt_parent);
-			if (above == mount) {
-				record->complete = 1;
-				break;
-			}
-			dentry = BPF_CORE_READ(mount, mnt_mountpoint);
-			mount = above;
-			continue;
-		}
-		parent = BPF_CORE_READ(dentry, d_parent);
-		if (parent == dentry)
+		if (above(entry, mount, IS_END)) {
+			record->complete = above(entry, mount, IS_MOUNT_ROOT);
 			break;
+		}
 		if (used > MAX_PARTS_BYTES)
 			break;
-		length = bpf_probe_read_kernel_str(record->parts + used, MAX_PART,
-						   BPF_CORE_READ(dentry, d_name.name));
+		length = bpf_probe_read_kernel_str(
+			record->parts + used, MAX_PART,
+			BPF_CORE_READ((struct dentry *)entry, d_name.name));
 		if (length <= 0)
 			break;
-		used += length;
-		dentry = parent;
-		quiet |= is_quiet((__u64)dentry);
+		/* The root of a mount has a name that is part of no path. */
+		used += length * !above(entry, mount, IS_MOUNT_ROOT);
+		next = above(entry, mount, ABOVE_ENTRY);
+		mount = above(entry, mount, ABOVE_MOUNT);
+		entry = next;
+		quiet |= is_quiet(entry);
 	}
 	record->parts_length = used;
 	return quiet;
@@ -418,14 +436,23 @@ struct buffer {
 	__u64 length;
 };
 
-/* Tells how much was moved, where that has changed since it was told. */
-static __always_inline int report_bytes(void *ctx, struct task_struct *task, __u32 descriptor)
+/* The open file behind a descriptor of which more was moved than was told, or nothing. */
+__noinline __u64 untold_file(__u64 task, __u32 descriptor)
 {
-	__u64 file = (__u64)file_of(task, descriptor);
+	__u64 file = (__u64)file_of((struct task_struct *)task, descriptor);
+	struct open_file *known = bpf_map_lookup_elem(&open_files, &file);
+
+	if (!known || (known->bytes[0] == known->told[0] && known->bytes[1] == known->told[1]))
+		return 0;
+	return file;
+}
+
+static __noinline int report_bytes(void *ctx, struct task_struct *task, __u64 file)
+{
 	struct open_file *known = bpf_map_lookup_elem(&open_files, &file);
 	struct file_bytes *record;
 
-	if (!known || (known->bytes[0] == known->told[0] && known->bytes[1] == known->told[1]))
+	if (!known)
 		return 0;
 	record = reserve_record(sizeof(*record));
 	if (!record) {
@@ -442,12 +469,19 @@ static __always_inline int report_bytes(void *ctx, struct task_struct *task, __u
 	return 0;
 }
 
-static __noinline int report_all_bytes(void *ctx, struct task_struct *task)
+/* Tells how much was moved, where that has changed since it was told: of the first so many
+ * descriptors from one on. */
+static __always_inline int report_descriptors(void *ctx, struct task_struct *task, __u32 first,
+					      const __u32 count)
 {
-	__u32 number = BPF_CORE_READ(task, files, fdt, max_fds);
+	__u32 end = BPF_CORE_READ(task, files, fdt, max_fds);
+	__u64 file;
 
-	for (__u32 i = 0; i < MAX_DESCRIPTORS && i < number; i++)
-		report_bytes(ctx, task, i);
+	for (__u32 i = 0; i < count && first + i < end; i++) {
+		file = untold_file((__u64)task, first + i);
+		if (file)
+			report_bytes(ctx, task, file);
+	}
 	return 0;
 }
 
@@ -472,8 +506,8 @@ int BPF_PROG(file_closed, struct pt_regs *registers, long number)
 	if (!current_agent() || is_compat(task))
 		return 0;
 	if (number == CALL_CLOSE_RANGE)
-		return report_all_bytes(ctx, task);
-	return report_bytes(ctx, task, number == CALL_CLOSE ? ARGUMENT(1) : ARGUMENT(2));
+		return report_descriptors(ctx, task, 0, MAX_DESCRIPTORS);
+	return report_descriptors(ctx, task, number == CALL_CLOSE ? ARGUMENT(1) : ARGUMENT(2), 1);
 }
 
 /* What the arguments of a call mean. */
@@ -618,6 +652,6 @@ SEC("?tp_btf/sched_process_exit")
 int BPF_PROG(files_ended, struct task_struct *task)
 {
 	if (task->signal->live.counter == 0 && current_agent())
-		report_all_bytes(ctx, task);
+		report_descriptors(ctx, task, 0, MAX_DESCRIPTORS);
 	return 0;
 }
