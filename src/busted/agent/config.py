@@ -1,9 +1,9 @@
 """The settings of a monitor, with their bounds, and the configuration file.
 
-The file adds to what Busted knows: who serves models, what they cost, which programs are agents.
-It is read once, at the start, and checked row by row: a wrong one stops the command, since a
-monitor that leaves out half of what it was told watches something else than its operator
-believes.
+The file adds to what Busted knows: who serves models, what they cost, which programs are agents,
+which files are sensitive. It is read once, at the start, and checked row by row: a wrong one stops
+the command, since a monitor that leaves out half of what it was told watches something else than
+its operator believes.
 """
 
 from __future__ import annotations

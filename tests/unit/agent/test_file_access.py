@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
@@ -242,7 +242,11 @@ def test_a_path_that_was_cut_is_told_as_such() -> None:
 
 
 def test_content_is_told_when_the_process_or_the_monitor_ends() -> None:
-    for end in (lambda f: f.ended(AGENT, 20), lambda f: f.close(20)):
+    ends: list[Callable[[Files], Iterable[Told]]] = [
+        lambda followed: followed.ended(AGENT, 20),
+        lambda followed: followed.close(20),
+    ]
+    for end in ends:
         followed = files()
         feed(followed, [access("/srv/a"), data(b"one", moved=5)])
         (told,) = end(followed)
