@@ -26,7 +26,7 @@ int produce(void *ctx)
 	struct tls_data *record;
 
 	for (int i = 0; i < MAX_RECORDS; i++) {
-		record = bpf_ringbuf_reserve(&records, sizeof(*record) + workload.room, 0);
+		record = reserve_record(sizeof(*record) + workload.room);
 		if (!record)
 			break;
 		fill_record(&record->tls.record, RECORD_TLS_DATA, 1, 1);
@@ -40,7 +40,7 @@ int produce(void *ctx)
 		record->direction = DIRECTION_WRITE;
 		__builtin_memset(record->unused, 0, sizeof(record->unused));
 		bpf_probe_read_kernel(record + 1, workload.length, plaintext);
-		bpf_ringbuf_submit(record, wakeup_flags());
+		submit_record(ctx, record);
 		position += workload.length;
 	}
 	return 0;

@@ -40,7 +40,9 @@ class Server:
     def _udp(self, listener: socket.socket) -> None:
         while True:
             data, peer = listener.recvfrom(4096)
-            listener.sendto(self._answer(data), peer)
+            # What is no question is not answered.
+            with contextlib.suppress(ValueError):
+                listener.sendto(self._answer(data), peer)
 
     def _tcp(self, listener: socket.socket) -> None:
         while True:
@@ -57,7 +59,8 @@ class Server:
 
     def _answer(self, data: bytes) -> bytes:
         asked = read_message(data)
-        assert asked is not None
+        if asked is None:
+            raise ValueError("no DNS message")
         (one,) = asked.questions
         known = self._answers.get(one.name, [])
         found = []
@@ -75,13 +78,18 @@ class Server:
         return message([question(one.name, one.type)], found, id=asked.id, flags=flags)
 
 
+def _netns_cookie() -> int:
+    with socket.socket() as one:
+        try:
+            raw = one.getsockopt(socket.SOL_SOCKET, SO_NETNS_COOKIE, 8)
+        except OSError:
+            return 0
+    return int.from_bytes(raw, sys.byteorder)
+
+
 def main() -> None:
     Server(json.loads(sys.argv[1]))
-    probe = socket.socket()
-    with contextlib.suppress(OSError):
-        print(
-            int.from_bytes(probe.getsockopt(socket.SOL_SOCKET, SO_NETNS_COOKIE, 8), sys.byteorder)
-        )
+    print(_netns_cookie())
     exec(sys.argv[2], {"socket": socket})
 
 

@@ -202,7 +202,8 @@ def test_an_event_names_the_library_and_the_process(bed: Bed) -> None:
             await until(lambda: any(environment["LD_LIBRARY_PATH"] in p for p in bed.hooked()))
             await client.call()
             await bed.reported(client)
-            event = next(event for event in bed.events if event.process.pid == client.pid)
+            said = (event for event in bed.events if event.exchange_id)
+            event = next(event for event in said if event.process.pid == client.pid)
             assert event.connection is not None
             assert event.connection.sni == NAME
             # Without attach cookies the kernel cannot tell which.

@@ -225,8 +225,10 @@ def test_what_a_full_ring_loses_is_counted_and_located(
         delivered = sum(len(r.data) for r in data)
         assert 0 < delivered < 100_000
         lost = kernel.programs.shared.lost()
-        assert lost[LostPlace.HELD_BACK] > 0  # nobody said what the connection is
-        assert delivered + lost[LostPlace.RING_FULL] + lost[LostPlace.HELD_BACK] == 100_000
+        held_back = lost.get(LostPlace.HELD_BACK, 0)
+        # Nobody said what the connection is; how full a perf buffer is, only a reader tells.
+        assert (held_back > 0) == (buffer == "ring")
+        assert delivered + lost[LostPlace.RING_FULL] + held_back == 100_000
 
 
 def test_no_probe_is_left_when_all_is_closed(way: Way, buffer: Buffer, tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ LIMIT = 1_000_000
 _OBJ_GET_INFO_BY_FD = 15
 # Where struct bpf_prog_info of linux/bpf.h has verified_insns (Linux 5.16), and what we ask for.
 _VERIFIED_AT, _INFO_BYTES = 216, 232
-_ROW = re.compile(r"^\| `(\w+)` \| `(\w+)` \| ([\d,]+|-) \|$", re.MULTILINE)
+_ROW = re.compile(r"^\| `([\w.]+)` \| `(\w+)` \| ([\d,]+|-) \|$", re.MULTILINE)
 _HEAD = """# What the verifier goes through
 
 Before the kernel takes a program it follows all its ways, up to a million instructions; each
@@ -74,7 +74,7 @@ def instructions(name: str, program: str) -> int | None:
             opened.autoload(other, other == program)
         if program.endswith("_session"):
             opened.attach_type(program, TRACE_UPROBE_SESSION)
-        elif name == "tls" and program != "thread_exit":
+        elif name.startswith("tls") and program != "thread_exit":
             opened.attach_type(program, TRACE_UPROBE_MULTI)
         try:
             opened.load()

@@ -26,6 +26,7 @@ BROUGHT = {
 # Of tests/kernel: what an emulated guest tells nothing about, and why.
 LEFT_OUT = {
     "test_layouts.py": "compares files, whatever the kernel",
+    "test_kill.py": "starts and kills monitors under load: half an hour, emulated",
     "test_benchmarks.py": "measures, and emulation has times of its own",
 }
 # Emulated beside other work, all of tests/kernel takes a quarter of an hour.
