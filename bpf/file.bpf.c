@@ -649,9 +649,12 @@ int BPF_PROG(file_moved, struct pt_regs *registers, long result)
 }
 
 SEC("?tp_btf/sched_process_exit")
-int BPF_PROG(files_ended, struct task_struct *task)
+int BPF_PROG(files_ended, struct task_struct *ending)
 {
-	if (task->signal->live.counter == 0 && current_agent())
+	/* A plain number is what functions that are not static take. */
+	struct task_struct *task = (void *)bpf_get_current_task();
+
+	if (ending->signal->live.counter == 0 && current_agent())
 		report_descriptors(ctx, task, 0, MAX_DESCRIPTORS);
 	return 0;
 }
