@@ -1,19 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Files: what AI agents open, read, write, rename and unlink, and who touches sensitive files.
  *
- * Tracepoints at the entry and the end of system calls, which every kernel has. They cost every
- * system call of the host a few hundred instructions of the kernel's own, so they are attached
- * only where the operator asks for files; a call that is not in the table ends after comparisons,
- * one of a process that is no agent's after one look-up. Of processes that are no agents' only
- * opening, renaming and unlinking is looked at, and only by the words in the path that they give.
+ * One program where system calls begin and one where they end: tracepoints that every kernel has,
+ * while those of single calls, functions and LSM hooks are missing on many. Every system call of
+ * the host pays for them, so they are attached only where the operator asks for files; a call that
+ * is not in the table ends after comparisons, one of a process that is no agent's after one
+ * look-up. Of processes that are no agents' only opening, renaming and unlinking is looked at, and
+ * only by the words in the path that they give.
  *
  * A path is told as the kernel has it, from the file's own name up to the root, so that neither
  * links nor a working directory hide it. Bytes are counted in the kernel by open file, which is
- * the same however its descriptor was copied or inherited, and told when a descriptor is closed.
- * Content is told up to a limit a call and a limit a file.
+ * the same however its descriptor was copied or inherited. They are told when the process that
+ * opened it closes a descriptor of it, or anybody the last one.
  *
- * Left out: io_uring, mmap, 32-bit processes, and content past the first buffer of readv and
- * writev or moved by sendfile and copy_file_range, which is counted.
+ * Left out: io_uring, mmap, 32-bit processes, descriptors beyond MAX_DESCRIPTORS where many close
+ * at once, and content past the first buffer of readv and writev or moved by sendfile, splice and
+ * copy_file_range, which is counted.
  */
 #include "common.h"
 #include "syscalls.h"
@@ -27,8 +29,10 @@ const volatile struct file_settings settings = { .max_file_bytes = 64 << 10 };
 #define MAX_PARTS 32
 /* Longer names of directories are told. */
 #define MAX_QUIET_NAME 32
-/* Descriptors that are looked at when a process ends or closes a range of them. */
+/* Descriptors that are looked at when a process ends, runs another program or closes a range. */
 #define MAX_DESCRIPTORS 256
+/* Of one call: 256 KiB, as much as most programs read at once. */
+#define MAX_PIECES 16
 
 /* fcntl.h */
 #define AT_FDCWD -100
@@ -82,7 +86,8 @@ struct open_file {
 	__u64 bytes[2];
 	__u64 told[2];
 	__u64 sent;
-	__u64 quiet;
+	__u32 pid; /* of the process that opened it, or was the first to use it */
+	__u32 quiet;
 };
 
 /* By the address of struct file. */
@@ -132,7 +137,7 @@ __noinline int is_quiet(__u64 dentry)
 		return true;
 	length = bpf_probe_read_kernel_str(name, sizeof(name),
 					   BPF_CORE_READ((struct dentry *)dentry, d_name.name));
-	return length > 1 && has_word(&quiet_names, name, length - 1, false);
+	return length > 0 && has_word(&quiet_names, name, length, false);
 }
 
 /* Where a path goes on from a directory entry: to its parent, or, at the root of a mount, to what
@@ -245,6 +250,7 @@ static __always_inline void remember(struct file *file, __u64 since_ns, bool qui
 	struct open_file opened = { .since_ns = since_ns, .quiet = quiet };
 	__u64 key = (__u64)file;
 
+	opened.pid = bpf_get_current_pid_tgid() >> 32;
 	opened.inode = BPF_CORE_READ(file, f_inode, i_ino);
 	if (bpf_map_update_elem(&open_files, &key, &opened, BPF_ANY))
 		count_lost(LOST_FILE_RECORDS, 1);
@@ -385,48 +391,74 @@ static __always_inline void send_data(void *ctx, const __u64 room, struct task_s
 	submit_record(ctx, record);
 }
 
-/* What a call moved. `buffer` is 0 where the bytes are nowhere in the memory of the process, and
- * `offset` negative where it is the file's own. */
-struct move {
-	__u64 buffer;
-	__u64 room;
-	__s64 offset;
-	__s64 bytes;
-	__u32 descriptor;
-	enum direction direction;
-};
-
-static __noinline int moved(void *ctx, struct task_struct *task, const struct move *move)
+static __noinline int send_piece(void *ctx, struct task_struct *task, const struct piece *piece,
+				 __u64 length)
 {
-	struct file *file = file_of(task, move->descriptor);
-	struct piece piece = { .buffer = move->buffer, .bytes = move->bytes };
-	struct open_file *known;
-	__u64 length;
+	if (length <= 256)
+		send_data(ctx, 256, task, piece, length);
+	else if (length <= 2048)
+		send_data(ctx, 2048, task, piece, length);
+	else
+		send_data(ctx, MAX_FILE_DATA, task, piece, length);
+	return 0;
+}
 
-	known = file ? find_file(ctx, task, file) : 0;
+/* Counts what a call moved; returns the open file if its bytes are told. */
+static __noinline __u64 count_moved(void *ctx, struct task_struct *task, __u32 descriptor,
+				    __u32 direction, __u64 bytes)
+{
+	struct file *file = file_of(task, descriptor);
+	struct open_file *known = file ? find_file(ctx, task, file) : 0;
+
 	if (!known)
 		return 0;
-	piece.file = (__u64)file;
-	piece.direction = move->direction & 1;
-	__sync_fetch_and_add(&known->bytes[piece.direction], move->bytes);
-	if (!move->buffer || known->sent >= settings.max_file_bytes)
+	__sync_fetch_and_add(&known->bytes[direction & 1], bytes);
+	return (__u64)file;
+}
+
+/* What a call moved through the memory of its process. */
+struct move {
+	__u64 file;
+	__u64 buffer;
+	__u64 room;   /* of the buffer */
+	__s64 offset; /* negative where it is the file's own */
+	__u64 bytes;
+	__u64 direction;
+};
+
+static __noinline int send_content(void *ctx, struct task_struct *task, const struct move *move)
+{
+	struct open_file *known = bpf_map_lookup_elem(&open_files, &move->file);
+	struct piece piece = { .file = move->file,
+			       .buffer = move->buffer,
+			       .offset = move->offset,
+			       .direction = move->direction };
+	__u64 length, here, rest = move->bytes;
+	struct file *file = (void *)move->file;
+
+	if (!known || known->sent >= settings.max_file_bytes)
 		return 0;
 	length = settings.max_file_bytes - known->sent;
-	if (length > move->bytes)
-		length = move->bytes;
+	if (length > rest)
+		length = rest;
 	if (length > move->room)
 		length = move->room;
-	if (length > MAX_FILE_DATA)
-		length = MAX_FILE_DATA;
+	if (length > MAX_PIECES * MAX_FILE_DATA)
+		length = MAX_PIECES * MAX_FILE_DATA;
 	known->sent += length;
 	piece.since_ns = known->since_ns;
-	piece.offset = move->offset < 0 ? BPF_CORE_READ(file, f_pos) - move->bytes : move->offset;
-	if (length <= 256)
-		send_data(ctx, 256, task, &piece, length);
-	else if (length <= 2048)
-		send_data(ctx, 2048, task, &piece, length);
-	else
-		send_data(ctx, MAX_FILE_DATA, task, &piece, length);
+	if (move->offset < 0)
+		piece.offset = BPF_CORE_READ(file, f_pos) - rest;
+	for (int i = 0; i < MAX_PIECES && length; i++) {
+		here = length > MAX_FILE_DATA ? MAX_FILE_DATA : length;
+		length -= here;
+		/* The last one stands for all that is not told, too. */
+		piece.bytes = length ? here : rest;
+		rest -= here;
+		send_piece(ctx, task, &piece, here);
+		piece.buffer += here;
+		piece.offset += here;
+	}
 	return 0;
 }
 
@@ -436,7 +468,27 @@ struct buffer {
 	__u64 length;
 };
 
-/* The open file behind a descriptor of which more was moved than was told, or nothing. */
+/* Whether nothing but one descriptor leads to an open file. */
+static __always_inline bool is_last(__u64 file)
+{
+	struct file___6_13 *newer = (void *)file;
+	struct file___5_8 *older = (void *)file;
+
+	if (bpf_core_field_exists(newer->f_ref))
+		return BPF_CORE_READ(newer, f_ref.refcnt.counter) == 0;
+	return BPF_CORE_READ(older, f_count.counter) == 1;
+}
+
+static __always_inline bool closes_on_exec(struct task_struct *task, __u32 descriptor)
+{
+	unsigned long *words = BPF_CORE_READ(task, files, fdt, close_on_exec), word = 0;
+
+	bpf_probe_read_kernel(&word, sizeof(word), words + descriptor / 64);
+	return word >> descriptor % 64 & 1;
+}
+
+/* The open file behind a descriptor that is closed now, if there is something to tell of it: more
+ * was moved than was told, and whoever has it open, too, is not to tell it later. */
 __noinline __u64 untold_file(__u64 task, __u32 descriptor)
 {
 	__u64 file = (__u64)file_of((struct task_struct *)task, descriptor);
@@ -444,7 +496,7 @@ __noinline __u64 untold_file(__u64 task, __u32 descriptor)
 
 	if (!known || (known->bytes[0] == known->told[0] && known->bytes[1] == known->told[1]))
 		return 0;
-	return file;
+	return known->pid == bpf_get_current_pid_tgid() >> 32 || is_last(file) ? file : 0;
 }
 
 static __noinline int report_bytes(void *ctx, struct task_struct *task, __u64 file)
@@ -464,20 +516,23 @@ static __noinline int report_bytes(void *ctx, struct task_struct *task, __u64 fi
 	fill_file(&record->header, RECORD_FILE_BYTES, file, known->since_ns);
 	record->bytes[0] = known->told[0];
 	record->bytes[1] = known->told[1];
+	record->last = is_last(file);
+	record->unused = 0;
 	BPF_CORE_READ_INTO(&record->comm, task, group_leader, comm);
 	submit_record(ctx, record);
 	return 0;
 }
 
-/* Tells how much was moved, where that has changed since it was told: of the first so many
- * descriptors from one on. */
+/* Tells how much was moved, of so many descriptors from the first on. */
 static __always_inline int report_descriptors(void *ctx, struct task_struct *task, __u32 first,
-					      const __u32 count)
+					      const __u32 count, const bool on_exec)
 {
 	__u32 end = BPF_CORE_READ(task, files, fdt, max_fds);
 	__u64 file;
 
 	for (__u32 i = 0; i < count && first + i < end; i++) {
+		if (on_exec && !closes_on_exec(task, first + i))
+			continue;
 		file = untold_file((__u64)task, first + i);
 		if (file)
 			report_bytes(ctx, task, file);
@@ -495,19 +550,35 @@ static __always_inline bool is_compat(struct task_struct *task)
 
 /* What is gone when the call is done: the file behind a descriptor. dup2() closes its target. */
 SEC("?tp_btf/sys_enter")
-int BPF_PROG(file_closed, struct pt_regs *registers, long number)
+int BPF_PROG(file_call_begun, struct pt_regs *registers, long number)
 {
 	struct task_struct *task;
 
-	if (number != CALL_CLOSE && number != CALL_DUP2 && number != CALL_DUP3 &&
-	    number != CALL_CLOSE_RANGE)
+	switch (number) {
+	case CALL_CLOSE:
+	case CALL_DUP2:
+	case CALL_DUP3:
+	case CALL_CLOSE_RANGE:
+	case CALL_EXECVE:
+	case CALL_EXECVEAT:
+		break;
+	default:
 		return 0;
+	}
 	task = (void *)bpf_get_current_task();
 	if (!current_agent() || is_compat(task))
 		return 0;
-	if (number == CALL_CLOSE_RANGE)
-		return report_descriptors(ctx, task, 0, MAX_DESCRIPTORS);
-	return report_descriptors(ctx, task, number == CALL_CLOSE ? ARGUMENT(1) : ARGUMENT(2), 1);
+	switch (number) {
+	case CALL_CLOSE:
+		return report_descriptors(ctx, task, ARGUMENT(1), 1, false);
+	case CALL_CLOSE_RANGE:
+		return report_descriptors(ctx, task, ARGUMENT(1), MAX_DESCRIPTORS, false);
+	case CALL_EXECVE:
+	case CALL_EXECVEAT:
+		return report_descriptors(ctx, task, 0, MAX_DESCRIPTORS, true);
+	default:
+		return report_descriptors(ctx, task, ARGUMENT(2), 1, false);
+	}
 }
 
 /* What the arguments of a call mean. */
@@ -568,6 +639,7 @@ __noinline __u32 meaning_of(__u32 call)
 		return MOVES | VECTOR | OFFSET;
 	case CALL_SENDFILE:
 		return MOVES | TWO_FILES;
+	case CALL_SPLICE:
 	case CALL_COPY_FILE_RANGE:
 		return MOVES | READS | TWO_FILES | THIRD_FILE;
 	default:
@@ -603,48 +675,40 @@ static __always_inline int names(void *ctx, struct task_struct *task, struct pt_
 }
 
 static __always_inline int moves(void *ctx, struct task_struct *task, struct pt_regs *registers,
-				 __u32 meaning, __s64 bytes)
+				 __u32 meaning, __u64 bytes)
 {
-	struct move move = { .descriptor = ARGUMENT(1), .room = bytes, .bytes = bytes };
+	struct move move = { .buffer = ARGUMENT(2), .room = bytes, .bytes = bytes };
 	struct buffer first = {};
 
 	move.direction = !!(meaning & READS);
-	move.buffer = choose(meaning, TWO_FILES, 0, ARGUMENT(2));
 	move.offset = choose(meaning, OFFSET, ARGUMENT(4), -1);
+	move.file = count_moved(ctx, task, ARGUMENT(1), move.direction, bytes);
+	if (meaning & TWO_FILES) {
+		count_moved(ctx, task, choose(meaning, THIRD_FILE, ARGUMENT(3), ARGUMENT(2)),
+			    !move.direction, bytes);
+		return 0;
+	}
 	if (meaning & VECTOR) {
 		bpf_probe_read_user(&first, sizeof(first), (void *)move.buffer);
 		move.buffer = first.base;
 		move.room = first.length;
 	}
-	for (int i = 0; i < 2; i++) {
-		moved(ctx, task, &move);
-		if (!(meaning & TWO_FILES))
-			break;
-		move.descriptor = choose(meaning, THIRD_FILE, ARGUMENT(3), ARGUMENT(2));
-		move.direction = !move.direction;
-	}
-	return 0;
+	return move.file ? send_content(ctx, task, &move) : 0;
 }
 
 SEC("?tp_btf/sys_exit")
-int BPF_PROG(file_named, struct pt_regs *registers, long result)
+int BPF_PROG(file_call_done, struct pt_regs *registers, long result)
 {
-	struct task_struct *task = (void *)bpf_get_current_task();
 	__u32 meaning = meaning_of(call_of(registers));
+	struct task_struct *task;
 
-	if (!(meaning & NAMES) || is_compat(task))
+	if (!meaning || (meaning & MOVES && (result <= 0 || !current_agent())))
 		return 0;
-	return names(ctx, task, registers, meaning, result);
-}
-
-SEC("?tp_btf/sys_exit")
-int BPF_PROG(file_moved, struct pt_regs *registers, long result)
-{
-	struct task_struct *task = (void *)bpf_get_current_task();
-	__u32 meaning = meaning_of(call_of(registers));
-
-	if (!(meaning & MOVES) || result <= 0 || !current_agent() || is_compat(task))
+	task = (void *)bpf_get_current_task();
+	if (is_compat(task))
 		return 0;
+	if (meaning & NAMES)
+		return names(ctx, task, registers, meaning, result);
 	return moves(ctx, task, registers, meaning, result);
 }
 
@@ -655,6 +719,6 @@ int BPF_PROG(files_ended, struct task_struct *ending)
 	struct task_struct *task = (void *)bpf_get_current_task();
 
 	if (ending->signal->live.counter == 0 && current_agent())
-		report_descriptors(ctx, task, 0, MAX_DESCRIPTORS);
+		report_descriptors(ctx, task, 0, MAX_DESCRIPTORS, false);
 	return 0;
 }

@@ -142,9 +142,25 @@ struct file {
 	__s64 f_pos;
 };
 
+/* How many hold an open file: since Linux 6.13 in a field that begins at 0, before at 1. */
+struct file___6_13 {
+	struct {
+		struct {
+			__s64 counter;
+		} refcnt;
+	} f_ref;
+};
+
+struct file___5_8 {
+	struct {
+		__s64 counter;
+	} f_count;
+};
+
 struct fdtable {
 	__u32 max_fds;
 	struct file **fd;
+	unsigned long *close_on_exec;
 };
 
 struct files_struct {

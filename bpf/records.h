@@ -275,7 +275,7 @@ struct running_process {
 /* Of the parts of a path together, and of one part (NAME_MAX of linux/limits.h, and a NUL). */
 #define MAX_PARTS_BYTES 1024
 #define MAX_PART 256
-/* Of what one call reads or writes: most files that agents read whole are smaller. */
+/* Of one piece: what is longer comes in several. */
 #define MAX_FILE_DATA 16384
 
 enum file_operation {
@@ -324,7 +324,7 @@ struct file_access {
 struct file_data {
 	struct file_header header;
 	__u64 offset;     /* in the file */
-	__u64 call_bytes; /* what the call moved in all */
+	__u64 call_bytes; /* what the call moved from here to where the next piece begins, or to its end */
 	__u32 length;
 	__u8 direction;
 	__u8 unused[3];
@@ -334,6 +334,8 @@ struct file_data {
 struct file_bytes {
 	struct file_header header;
 	__u64 bytes[2]; /* by direction */
+	__u32 last;     /* no other descriptor leads to the file */
+	__u32 unused;
 	char comm[MAX_COMM];
 };
 

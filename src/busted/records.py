@@ -164,7 +164,7 @@ FILE_DATA = Layout(
     _FILE + "offset Q call_bytes Q length I direction B unused 3x comm 16s",
 )
 # `bytes` is an array of two; its second half has no name of its own in C.
-FILE_BYTES = Layout("file_bytes", _FILE + "bytes 16s comm 16s")
+FILE_BYTES = Layout("file_bytes", _FILE + "bytes 16s last I unused 4x comm 16s")
 FILE_SETTINGS = Layout("file_settings", "max_file_bytes Q all I monitor_pid I")
 DIRECTORY = Layout("directory", "inode Q device I unused 4x")
 CONNECTION_ID = Layout("connection_id", "connection Q pid I pad 4x")
@@ -429,7 +429,10 @@ class FileAccess(msgspec.Struct, frozen=True):
 
 
 class FileData(msgspec.Struct, frozen=True):
-    """A piece of what one call read from a file or wrote to it; the call moved `call_bytes`."""
+    """A piece of what one call read from a file or wrote to it.
+
+    `call_bytes` are those that the call moved from its beginning on, up to the next piece.
+    """
 
     key: ProcessKey
     time_ns: int
@@ -442,13 +445,17 @@ class FileData(msgspec.Struct, frozen=True):
 
 
 class FileBytes(msgspec.Struct, frozen=True):
-    """How many bytes of a file were read and written so far, when a descriptor was closed."""
+    """How many bytes of a file were read and written so far, when a descriptor was closed.
+
+    `last` says that no other descriptor led to it.
+    """
 
     key: ProcessKey
     time_ns: int
     file: FileKey
     written: int
     read: int
+    last: bool
     comm: bytes
 
 
@@ -671,7 +678,7 @@ def _file_data(raw: bytes) -> FileData:
 
 
 def _file_bytes(raw: bytes) -> FileBytes:
-    _, _, pid, time_ns, start_ns, file, since_ns, counts, comm = FILE_BYTES.unpack_from(raw)
+    _, _, pid, time_ns, start_ns, file, since_ns, counts, last, comm = FILE_BYTES.unpack_from(raw)
     written, read = struct.unpack("<2Q", counts)
     return FileBytes(
         ProcessKey(pid, start_ns),
@@ -679,6 +686,7 @@ def _file_bytes(raw: bytes) -> FileBytes:
         FileKey(file, since_ns),
         written,
         read,
+        bool(last),
         comm.split(b"\0", 1)[0],
     )
 

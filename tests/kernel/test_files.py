@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
@@ -45,6 +46,7 @@ class Followed:
         """`scripts` is another directory."""
         self.shared, self.directory, self._scripts = shared, directory, scripts
         self.records: list[Record] = []
+        self.deadline = time.monotonic() + DEADLINE_SECONDS
 
     def shell(self, script: str, *, agent: bool = True) -> int:
         """Run a shell script in the directory to its end, as an agent or not; return its pid."""
@@ -270,6 +272,51 @@ def test_what_was_open_before_is_told_once_it_is_used(followed: Followed) -> Non
     assert followed.bytes("output") == [(6, 0)]
 
 
+def test_a_child_that_closes_its_copies_tells_nothing_of_what_is_still_open(
+    followed: Followed,
+) -> None:
+    """As Python does before it runs another program."""
+    followed.python(
+        "import subprocess; a = os.open('a', os.O_WRONLY | os.O_CREAT); os.write(a, b'one')\n"
+        "subprocess.run(['true'], close_fds=True); subprocess.run(['true'], close_fds=False)\n"
+        "os.write(a, b'two'); os.close(a)"
+    )
+    assert followed.bytes("a") == [(6, 0)]
+
+
+def test_whether_a_descriptor_was_the_last_one_is_told(followed: Followed) -> None:
+    followed.python(
+        "a = os.open('a', os.O_WRONLY | os.O_CREAT); b = os.dup(a); os.write(a, b'1')\n"
+        "os.close(a); os.write(b, b'2'); os.close(b)"
+    )
+    (file,) = {r.file for r in followed.accesses() if r.path.endswith(b"/a")}
+    told = [r for r in followed.all() if isinstance(r, FileBytes) and r.file == file]
+    assert [(r.written, r.last) for r in told] == [(1, False), (2, True)]
+
+
+def test_the_last_one_to_close_a_file_tells_it_even_if_another_opened_it(
+    followed: Followed,
+) -> None:
+    followed.python(
+        "a = os.open('a', os.O_WRONLY | os.O_CREAT); r, w = os.pipe()\n"
+        "if os.fork() == 0: os.close(w); os.read(r, 1); os.write(a, b'child'); os.close(a)"
+    )
+    while not followed.bytes("a"):  # the child goes on after its parent's end
+        assert time.monotonic() < followed.deadline
+    assert followed.bytes("a") == [(5, 0)]
+
+
+def test_what_closes_when_another_program_is_run_is_told(followed: Followed) -> None:
+    """There is no call that closes it."""
+    followed.python(
+        "a = os.open('a', os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC); os.write(a, b'one')\n"
+        "b = os.open('b', os.O_WRONLY | os.O_CREAT); os.set_inheritable(b, True)\n"
+        "os.write(b, b'two'); os.execlp('sh', 'sh', '-c', f'echo 3 >&{b}')"
+    )
+    assert followed.bytes("a") == [(3, 0)]
+    assert followed.bytes("b") == [(5, 0)]
+
+
 def test_bytes_are_told_when_a_process_ends_without_closing(followed: Followed) -> None:
     pid = followed.python(
         "a = os.open('a', os.O_WRONLY | os.O_CREAT); os.write(a, b'one'); os._exit(0)"
@@ -298,7 +345,7 @@ def test_each_way_to_read_and_to_write_is_seen(followed: Followed) -> None:
         "os.write(o, b'AB'); os.pwrite(o, b'CD', 2); os.lseek(o, 4, 0)\n"
         "os.writev(o, [b'EF', b'GH']); os.pwritev(o, [b'IJ'], 8)\n"
         "os.lseek(i, 0, 0); os.lseek(o, 10, 0); os.sendfile(o, i, None, 3)\n"
-        "os.copy_file_range(i, o, 4)"
+        "os.copy_file_range(i, o, 4); r, w = os.pipe(); os.splice(i, w, 2); os.splice(r, o, 2)"
     )
     told = [(r.direction.name, r.offset, r.data, r.call_bytes) for r in followed.data("in")]
     assert told == [
@@ -314,8 +361,8 @@ def test_each_way_to_read_and_to_write_is_seen(followed: Followed) -> None:
         ("WRITE", 4, b"EF", 4),
         ("WRITE", 8, b"IJ", 2),
     ]
-    assert followed.bytes("in") == [(0, 10 + 3 + 4)]
-    assert followed.bytes("out") == [(10 + 3 + 4, 0)]
+    assert followed.bytes("in") == [(0, 10 + 3 + 4 + 2)]
+    assert followed.bytes("out") == [(10 + 3 + 4 + 2, 0)]
 
 
 def test_each_way_to_open_is_seen(followed: Followed) -> None:
@@ -402,7 +449,7 @@ def test_directories_devices_pipes_and_the_kernels_own_files_are_not_told(
     assert followed.accesses() == []
 
 
-@pytest.mark.parametrize("size", [1, 255, 256, 257, 2048, 2049, 16384])
+@pytest.mark.parametrize("size", [1, 255, 256, 257, 2048, 2049, 16384, 16385, 50_000])
 def test_a_piece_of_any_size_arrives_whole(followed: Followed, size: int) -> None:
     followed.python(f"a = os.open('a', os.O_WRONLY | os.O_CREAT); os.write(a, b'x' * {size})")
     assert written(followed.data("a")) == b"x" * size
@@ -415,10 +462,18 @@ def test_content_ends_at_the_limits_and_bytes_do_not() -> None:
             "for _ in range(3): os.write(a, b'x' * 17_000)\n"
             "os.close(a)"
         )
-        data = followed.data("a")
-        assert [len(r.data) for r in data] == [16384, 20_000 - 16384]
-        assert [r.call_bytes for r in data] == [17_000, 17_000]
+        told = [(r.offset, len(r.data), r.call_bytes) for r in followed.data("a")]
+        assert told == [(0, 16384, 16384), (16384, 616, 616), (17_000, 3000, 17_000)]
         assert followed.bytes("a") == [(51_000, 0)]
+
+
+def test_what_one_call_moves_comes_in_pieces_up_to_a_limit() -> None:
+    with following(max_file_bytes=1 << 20) as followed:
+        followed.python("a = os.open('a', os.O_WRONLY | os.O_CREAT); os.write(a, b'xy' * 150_000)")
+        data = followed.data("a")
+        assert [r.offset for r in data] == [16384 * number for number in range(16)]
+        assert sum(r.call_bytes for r in data) == 300_000
+        assert written(data) == b"xy" * (16 * 16384 // 2)
 
 
 def test_no_content_is_told_where_none_is_asked_for() -> None:

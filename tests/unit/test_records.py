@@ -162,6 +162,7 @@ RECORDS = st.one_of(
         file=st.builds(FileKey, U64, U64),
         written=U64,
         read=U64,
+        last=st.booleans(),
         comm=WITHOUT_NUL.map(lambda text: text[:16]),
     ),
     st.builds(
@@ -242,7 +243,7 @@ EXAMPLES: list[Record] = [
         8, 1, 1000, 100, 44, b"cat",
     ),
     FileData(DATA.key.process, 9, FileKey(4, 5), Direction.WRITE, 3, 20, b"cat", b"text"),
-    FileBytes(DATA.key.process, 9, FileKey(4, 5), 20, 0, b"cat"),
+    FileBytes(DATA.key.process, 9, FileKey(4, 5), 20, 0, True, b"cat"),
 ]  # fmt: skip
 
 
@@ -282,7 +283,7 @@ def encode_file(record: FileAccess | FileData | FileBytes) -> bytes:
     head = (version, r.key.pid, r.time_ns, r.key.start_ns, *r.file)
     if isinstance(r, FileBytes):
         totals = r.written.to_bytes(8, "little") + r.read.to_bytes(8, "little")
-        return records.FILE_BYTES.pack(Type.FILE_BYTES, *head, totals, r.comm)
+        return records.FILE_BYTES.pack(Type.FILE_BYTES, *head, totals, r.last, r.comm)
     if isinstance(r, FileData):
         counts = (r.offset, r.call_bytes, len(r.data), r.direction)
         return records.FILE_DATA.pack(Type.FILE_DATA, *head, *counts, r.comm) + r.data

@@ -1,12 +1,13 @@
 """What agents do with files, and who touches sensitive ones: records of files to events.
 
-The kernel side reports a superset, by words; here the whole path decides. Of an open file the
-bytes are told when a descriptor of it is closed, with its content if it is text.
+The kernel side reports a superset, by words; here the whole path decides. How many bytes were
+moved is told when a descriptor is closed; the content, if it is text, when that was the last one,
+or the process that opened the file ends.
 
 Content is told in one piece, from its beginning up to the first gap: a piece whose beginning is
 missing could begin within a secret, where nothing would know it for one. For the same reason it
-is told when the file is closed, not as it comes. What was read from the middle of a file has no
-beginning and is counted only.
+is told at the end, not as it comes. What was read from the middle of a file has no beginning and
+is counted only.
 
 Pure: no I/O, no clock. Left out: what was open already when nobody had read from it before the
 agent did; mappings of files.
@@ -35,9 +36,9 @@ from busted.records import (
 
 Mode = Literal["sensitive", "all"]
 
-# As many as a few agents have open at once; each may hold as much content as the kernel side
-# sends of a file in both directions.
+# As many as a few agents have open at once, and what they hold of their content in all.
 MAX_OPEN = 1024
+MAX_CONTENT_BYTES = 64 << 20
 
 # asm-generic/fcntl.h, in octal as it stands there.
 _ACCESS_MODES: dict[int, Literal["read", "write", "read_write"]] = {
@@ -67,10 +68,12 @@ class _Moved:
         self.content = bytearray()
         self.begins: int | None = None  # where in the file the content begins
         self.ended = False  # a gap follows the content
-        self.seen = 0  # bytes that calls moved, of which pieces came
+        self.bytes = 0  # as far as they were told
 
-    def take(self, record: FileData) -> None:
-        self.seen += record.call_bytes
+    def take(self, record: FileData) -> int:
+        """Take a piece; return by how many bytes that made the content longer."""
+        before = len(self.content)
+        self.bytes += record.call_bytes
         if self.begins is None:
             self.begins = record.offset
             # Reading may begin anywhere; what is written is whole wherever it goes.
@@ -80,6 +83,7 @@ class _Moved:
             self.ended = len(record.data) < record.call_bytes
         else:
             self.ended = True
+        return len(self.content) - before
 
 
 class _Open:
@@ -89,6 +93,10 @@ class _Open:
         self.opened, self.process, self.category = opened, process, category
         self.path = text(opened.path)
         self.moved = {Direction.READ: _Moved(), Direction.WRITE: _Moved()}
+
+    def holds(self) -> bool:
+        """Tell whether there is content that is untold."""
+        return any(moved.content for moved in self.moved.values())
 
 
 class Files:
@@ -101,11 +109,13 @@ class Files:
         is_agent: Callable[[ProcessKey], bool],
         clock: Clock,
         max_open: int = MAX_OPEN,
+        max_content_bytes: int = MAX_CONTENT_BYTES,
     ) -> None:
-        """`forgotten` counts files that had to make room for others before they were closed."""
+        """`forgotten` counts files whose content had to make room before they were closed."""
         self._mode, self._sensitive, self._is_agent = mode, sensitive, is_agent
-        self._clock, self._max = clock, max_open
+        self._clock, self._max_open, self._max_bytes = clock, max_open, max_content_bytes
         self._open: dict[FileKey, _Open] = {}
+        self._held = 0  # bytes of content
         self._renamed: dict[int, FileAccess] = {}
         self.forgotten = 0
 
@@ -124,19 +134,25 @@ class Files:
             yield from self._opened(record)
 
     def data(self, record: FileData) -> Iterator[Told]:
-        """Take a piece of content; it is told when the file is closed."""
-        known = self._open.get(record.file)
-        if known is not None:
-            known.moved[record.direction].take(record)
-        return iter(())
-
-    def bytes(self, record: FileBytes) -> Iterator[Told]:
-        """Take how much was moved; yield that, and the content."""
+        """Take a piece of content; it is told when the file is closed, or others need the room."""
         known = self._open.get(record.file)
         if known is None:
             return
-        for direction, count in ((Direction.READ, record.read), (Direction.WRITE, record.written)):
-            yield from self._content(known, direction, count, record.time_ns)
+        self._held += known.moved[record.direction].take(record)
+        while self._held > self._max_bytes:
+            holding = next(k for k in self._open.values() if k.holds())
+            self.forgotten += 1
+            yield from self._contents(holding, record.time_ns)
+
+    def bytes(self, record: FileBytes) -> Iterator[Told]:
+        """Take how much was moved; yield that, after the content where no more follows."""
+        known = self._open.get(record.file)
+        if known is None:
+            return
+        known.moved[Direction.READ].bytes = record.read
+        known.moved[Direction.WRITE].bytes = record.written
+        if record.last:
+            yield from self._contents(known, record.time_ns)
         yield self._told(
             known.opened,
             record.time_ns,
@@ -152,14 +168,18 @@ class Files:
         )
 
     def ended(self, process: ProcessKey, now_ns: int) -> Iterator[Told]:
-        """Yield the content that a process had read and written when it ended, and forget it."""
-        for file in [file for file, known in self._open.items() if known.opened.key == process]:
-            yield from self._forget(file, now_ns)
+        """Yield the content of the files that a process had opened, now that it ended.
+
+        They stay known: others may have them open still.
+        """
+        for known in self._open.values():
+            if known.opened.key == process:
+                yield from self._contents(known, now_ns)
 
     def close(self, now_ns: int) -> Iterator[Told]:
         """Yield what is untold of all files: the monitor stops."""
-        for file in list(self._open):
-            yield from self._forget(file, now_ns)
+        for known in self._open.values():
+            yield from self._contents(known, now_ns)
 
     def _opened(self, record: FileAccess) -> Iterator[Told]:
         path = text(record.path)
@@ -184,9 +204,12 @@ class Files:
             ),
         )
         if agent and not record.error:
-            if len(self._open) >= self._max:
-                self.forgotten += 1
-                yield from self._forget(next(iter(self._open)), record.time_ns)
+            known = self._open.pop(record.file, None)
+            if known is None and len(self._open) >= self._max_open:
+                known = self._open.pop(next(iter(self._open)))
+            if known is not None:
+                self.forgotten += known.holds()
+                yield from self._contents(known, record.time_ns)
             self._open[record.file] = _Open(record, process, category)
 
     def _name(
@@ -213,18 +236,18 @@ class Files:
             ),
         )
 
-    def _forget(self, file: FileKey, now_ns: int) -> Iterator[Told]:
-        known = self._open.pop(file)
+    def _contents(self, known: _Open, time_ns: int) -> Iterator[Told]:
         for direction, moved in known.moved.items():
-            yield from self._content(known, direction, moved.seen, now_ns)
+            content, moved.content = bytes(moved.content), bytearray()
+            self._held -= len(content)
+            # More may be moved after this: it has no beginning of its own.
+            moved.ended = True
+            yield from self._content(known, direction, content, time_ns)
 
     def _content(
-        self, known: _Open, direction: Direction, count: int, time_ns: int
+        self, known: _Open, direction: Direction, content: bytes, time_ns: int
     ) -> Iterator[Told]:
         moved = known.moved[direction]
-        content, moved.content = bytes(moved.content), bytearray()
-        # More may be moved after this: it has no beginning of its own.
-        moved.ended = True
         if not content or b"\0" in content or moved.begins is None:
             return  # no text; how much it was is told beside
         said = text(content)
@@ -238,8 +261,8 @@ class Files:
                 offset=moved.begins,
                 content=said,
                 category=known.category,
-                bytes=count,
-                truncated=len(content) < count,
+                bytes=moved.bytes,
+                truncated=len(content) < moved.bytes,
                 pii=pii.find(said),
             ),
         )

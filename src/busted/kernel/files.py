@@ -16,7 +16,7 @@ from busted import records
 from busted.kernel.libbpf import Link
 from busted.kernel.shared import SharedMaps
 
-_PROGRAMS = ("file_closed", "file_named", "file_moved", "files_ended")
+_PROGRAMS = ("file_call_begun", "file_call_done", "files_ended")
 
 
 class FileSettings(msgspec.Struct, frozen=True):

@@ -29,8 +29,9 @@ KEY = FileKey(0xAB, 5)
 READ_ONLY, WRITE_ONLY, CREATE, APPEND = 0, 1, 0o100, 0o2000
 
 
-def files(mode: Mode = "all", max_open: int = 10) -> Files:
-    return Files(mode, SensitiveFiles(SENSITIVE), AGENT.__eq__, Clock(0, 0), max_open)
+def files(mode: Mode = "all", max_open: int = 10, max_content_bytes: int = 1000) -> Files:
+    sensitive = SensitiveFiles(SENSITIVE)
+    return Files(mode, sensitive, AGENT.__eq__, Clock(0, 0), max_open, max_content_bytes)
 
 
 def access(path: str, key: ProcessKey = AGENT, **changes: Any) -> FileAccess:
@@ -52,8 +53,10 @@ def data(
     return FileData(AGENT, 10, file, direction, offset, size, b"cat", content)
 
 
-def total(written: int = 0, read: int = 0, file: FileKey = KEY) -> FileBytes:
-    return FileBytes(AGENT, 11, file, written, read, b"cat")
+def total(
+    written: int = 0, read: int = 0, file: FileKey = KEY, *, last: bool = True
+) -> FileBytes:
+    return FileBytes(AGENT, 11, file, written, read, last, b"cat")
 
 
 def feed(followed: Files, records: Iterable[FileAccess | FileData | FileBytes]) -> list[Told]:
