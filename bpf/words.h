@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /* Looking for words in paths and arguments, by hash (hash_word() in records.py).
  *
- * What ends a word is multiplied away instead of branched around: the verifier follows every way
+ * What ends a word is masked away instead of branched around: the verifier follows every way
  * through a loop, and this leaves it few of them.
  */
 #ifndef BUSTED_WORDS_H
@@ -9,15 +9,10 @@
 
 #include "common.h"
 
-/* 1 or 0, and a number of which the verifier knows no more than that. */
-static __always_inline __u64 differ(__u64 one, __u64 other)
+/* 1 for zero, else 0; without a branch, which would double what an old verifier has to follow. */
+static __always_inline __u64 is_zero(__u8 byte)
 {
-	__u64 difference = one ^ other;
-
-	barrier_var(difference);
-	difference = (difference | -difference) >> 63;
-	barrier_var(difference);
-	return difference;
+	return ((__u64)byte - 1) >> 63;
 }
 
 static __always_inline bool is_word(void *words, __u64 word)
@@ -25,21 +20,30 @@ static __always_inline bool is_word(void *words, __u64 word)
 	return bpf_map_lookup_elem(words, &word);
 }
 
-/* Words stand between slashes and NULs; what ends with neither is none. With `dots` the beginning of one, up to a dot, is a word
- * too, and so is its end from the last dot on. */
+/* Words stand between slashes and NULs; what ends with neither is none. With `dots` the beginning
+ * of one, up to a dot, is a word too, and so is its end from the last dot on. */
 static __always_inline bool has_word(void *words, const char *text, __u32 length, const bool dots)
 {
-	__u64 word = 0, suffix = 0, letter, goes_on, no_dot;
+	__u64 word = 0, suffix = 0, before, tail, ends, dot;
+	__u8 byte;
 
 	for (__u32 i = 0; i < MAX_PATH && i < length; i++) {
-		letter = (__u8)text[i];
-		goes_on = differ(letter, 0) & differ(letter, '/');
-		no_dot = differ(letter, '.');
-		if (!(dots ? goes_on & no_dot : goes_on) &&
-		    (is_word(words, word) || (dots && is_word(words, suffix))))
+		byte = text[i];
+		before = word;
+		ends = is_zero(byte) | is_zero(byte ^ '/');
+		word = (word * WORD_FACTOR + byte) & (ends - 1);
+		/* Else the compiler makes branches of it after all. */
+		barrier_var(word);
+		if (dots) {
+			dot = is_zero(byte ^ '.');
+			tail = suffix;
+			suffix = ((suffix & (dot - 1)) * WORD_FACTOR + byte) & (ends - 1);
+			barrier_var(suffix);
+			if ((ends | dot) && (is_word(words, before) || is_word(words, tail)))
+				return true;
+		} else if (ends && is_word(words, before)) {
 			return true;
-		word = (word * WORD_FACTOR + letter) * goes_on;
-		suffix = (suffix * no_dot * WORD_FACTOR + letter) * goes_on;
+		}
 	}
 	return false;
 }

@@ -97,6 +97,71 @@ def test_sensitive_files_are_told_of_everybody_but_their_content_of_agents_only(
     assert [finding["kind"] for finding in data["pii"]]
 
 
+AGENT = """
+import os, pathlib, subprocess
+secret = pathlib.Path(".env").read_text()
+pathlib.Path("report.txt").write_text("found: " + secret)
+pathlib.Path("plans.acme").write_text("plans")
+with open("log", "w", buffering=1) as log:
+    print("one", file=log)
+    subprocess.run(["true"])
+    print("two", file=log)
+os.rename("report.txt", "sent.txt")
+os.unlink("plans.acme")
+"""
+
+
+def test_a_python_agent_of_the_configuration_reads_a_secret_and_writes_it(tmp_path: Path) -> None:
+    require("e2e")
+    configuration, script = tmp_path / "busted.toml", tmp_path / "acme_agent.py"
+    configuration.write_text(
+        '[[agents]]\nname = "acme"\nexecutables = ["acme_agent.py"]\n'
+        '[[sensitive]]\ncategory = "acme-plans"\npaths = ["*.acme"]\n'
+    )
+    script.write_text(AGENT)
+    directory = tmp_path / "work"
+    directory.mkdir()
+    (directory / ".env").write_text(f"TOKEN={KEY}\n")
+    with Monitor("--file-monitor", "--config", str(configuration), content="redacted") as monitor:
+        run(directory, sys.executable, script)
+        done(monitor)
+    accesses = below(directory, monitor.events, "FileAccess")
+    assert [(a["operation"], a["path"], a.get("category")) for a in accesses] == [
+        ("open", ".env", "environment"),
+        ("close", ".env", "environment"),
+        ("open", "report.txt", None),
+        ("close", "report.txt", None),
+        ("open", "plans.acme", "acme-plans"),
+        ("close", "plans.acme", "acme-plans"),
+        ("open", "log", None),
+        ("close", "log", None),
+        ("rename", "report.txt", None),
+        ("unlink", "plans.acme", "acme-plans"),
+    ]
+    content = {a["path"]: a["content"] for a in below(directory, monitor.events, "FileData")}
+    assert content.keys() == {".env", "report.txt", "plans.acme", "log"}
+    assert content["log"] == "one\ntwo\n"
+    assert KEY not in "".join(content.values())
+    assert content["report.txt"].startswith("found: TOKEN=<")
+    agents = {e["process"].get("agent") for e in monitor.events if "File" in e["action"]["type"]}
+    assert agents == {"acme"}
+    assert monitor.lost == {}
+
+
+def test_a_secret_that_a_limit_cuts_is_not_shown(agent: Path, tmp_path: Path) -> None:
+    (tmp_path / "notes").write_text(f"{WORDS} {KEY}\n")
+    limit = len(WORDS) + 1 + 30
+    with Monitor(
+        "--file-monitor", "--max-file-bytes", str(limit), content="redacted"
+    ) as monitor:
+        run(tmp_path, agent, "-c", "cat notes")
+        done(monitor)
+    (data,) = below(tmp_path, monitor.events, "FileData")
+    assert (data["truncated"], data["bytes"]) == (True, len(WORDS) + 1 + len(KEY) + 1)
+    assert data["content"].startswith(WORDS)
+    assert KEY[:16] not in data["content"]
+
+
 def test_without_the_option_no_file_is_told(agent: Path, tmp_path: Path) -> None:
     with Monitor() as monitor:
         run(tmp_path, agent, "-c", "echo a > .env; cat .env")

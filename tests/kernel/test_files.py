@@ -16,7 +16,7 @@ import pytest
 
 from busted.kernel.files import FilePrograms, FileSettings
 from busted.kernel.processes import ProcessPrograms
-from busted.kernel.shared import SharedMaps
+from busted.kernel.shared import Buffer, SharedMaps
 from busted.records import (
     Direction,
     FileAccess,
@@ -99,13 +99,17 @@ class Followed:
 
 @contextmanager
 def loaded(
-    *, all: bool = True, max_file_bytes: int = 64 << 10, ring_bytes: int = 1 << 24
+    *,
+    all: bool = True,
+    max_file_bytes: int = 64 << 10,
+    ring_bytes: int = 1 << 24,
+    buffer: Buffer = "ring",
 ) -> Iterator[SharedMaps]:
     settings = FileSettings(
         frozenset({".env", ".pem", "CLAUDE.md"}), ("/usr", "/lib", QUIET), all, max_file_bytes
     )
     with ExitStack() as opened:
-        shared = opened.enter_context(closing(SharedMaps(ring_bytes)))
+        shared = opened.enter_context(closing(SharedMaps(ring_bytes, buffer)))
         opened.enter_context(closing(FilePrograms(shared, settings)))
         opened.enter_context(closing(ProcessPrograms(shared, [WORD])))
         yield shared
@@ -481,6 +485,15 @@ def test_no_content_is_told_where_none_is_asked_for() -> None:
         followed.shell("echo 1 > a")
         assert followed.data("a") == []
         assert followed.bytes("a") == [(2, 0)]
+
+
+def test_perf_buffers_bring_the_same() -> None:
+    with following(buffer="perf", ring_bytes=1 << 20) as followed:
+        followed.python("a = os.open('a', os.O_WRONLY | os.O_CREAT); os.write(a, b'x' * 40_000)")
+        assert followed.names() == [("OPEN", "a")]
+        assert written(followed.data("a")) == b"x" * 40_000
+        assert followed.bytes("a") == [(40_000, 0)]
+        assert followed.shared.lost() == {}
 
 
 def test_threads_share_a_file(followed: Followed) -> None:

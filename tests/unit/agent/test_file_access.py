@@ -279,5 +279,55 @@ def test_open_files_are_bounded_and_the_oldest_is_told_before_it_is_forgotten() 
     assert followed.forgotten == 2
 
 
+def test_files_without_content_make_room_unnoticed() -> None:
+    followed = files(max_open=1)
+    feed(followed, [access("/srv/a", file=FileKey(n, 5)) for n in range(1, 4)])
+    assert followed.forgotten == 0
+
+
+def test_content_is_bounded_and_the_oldest_is_told_before_its_end() -> None:
+    one, other = FileKey(1, 5), FileKey(2, 5)
+    followed = files(max_content_bytes=10)
+    told = feed(
+        followed,
+        [
+            *(access("/srv/1", file=one), access("/srv/2", file=other)),
+            *(data(b"a" * 6, file=one), data(b"b" * 5, file=other)),
+            *(data(b"a", 6, file=one), data(b"b", 5, file=other), total(read=6, file=other)),
+        ],
+    )
+    said = [one.action for one in told if isinstance(one.action, events.FileData)]
+    assert [(one.path, one.content) for one in said] == [("/srv/1", "a" * 6), ("/srv/2", "b" * 6)]
+    assert followed.forgotten == 1
+    assert list(followed.close(20)) == []
+
+
+def test_content_is_told_with_the_last_descriptor_and_bytes_with_each() -> None:
+    told = actions(
+        access("/srv/a", flags=WRITE_ONLY),
+        data(b"one ", 0, Direction.WRITE),
+        total(written=4, last=False),
+        data(b"two", 4, Direction.WRITE),
+        total(written=7),
+    )
+    first, content, second = told[1:]
+    assert isinstance(first, events.FileAccess)
+    assert isinstance(content, events.FileData)
+    assert isinstance(second, events.FileAccess)
+    assert (first.bytes_written, second.bytes_written) == (4, 7)
+    assert (content.content, content.bytes, content.truncated) == ("one two", 7, False)
+
+
+def test_what_is_moved_after_the_end_of_the_process_that_opened_it_is_told() -> None:
+    followed = files()
+    feed(followed, [access("/srv/a", flags=WRITE_ONLY), data(b"one", 0, Direction.WRITE)])
+    (content,) = followed.ended(AGENT, 20)
+    (closed,) = feed(followed, [data(b"two", 3, Direction.WRITE), total(written=6)])
+    assert isinstance(content.action, events.FileData)
+    assert content.action.content == "one"
+    assert isinstance(closed.action, events.FileAccess)
+    assert closed.action.bytes_written == 6
+
+
 def test_records_of_unknown_files_tell_nothing() -> None:
     assert actions(data(b"x"), total(read=1)) == []
