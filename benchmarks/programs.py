@@ -58,7 +58,8 @@ def build(directory: Path) -> Built:
         raise BenchmarkError(str(error)) from error
     except subprocess.CalledProcessError as error:
         raise BenchmarkError(
-            f"{' '.join(error.cmd)}: {error.stderr.strip()}\nIt needs OpenSSL's headers: apt-get install libssl-dev"
+            f"{' '.join(error.cmd)}: {error.stderr.strip()}\n"
+            "It needs OpenSSL's headers: apt-get install libssl-dev"
         ) from error
     return built
 

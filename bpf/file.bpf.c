@@ -300,8 +300,9 @@ static __always_inline bool is_own(void)
 }
 
 /* A call that took one name, or two; the second is that of a rename. */
-static __always_inline int name_call_done(void *ctx, struct task_struct *task, struct access *access,
-					  __u64 second, __s32 second_directory)
+static __always_inline int name_call_done(void *ctx, struct task_struct *task,
+					  struct access *access, __u64 second,
+					  __s32 second_directory)
 {
 	access->agent = current_agent();
 	access->sensitive = is_sensitive(access->name, false) ||

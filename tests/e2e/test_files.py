@@ -151,9 +151,7 @@ def test_a_python_agent_of_the_configuration_reads_a_secret_and_writes_it(tmp_pa
 def test_a_secret_that_a_limit_cuts_is_not_shown(agent: Path, tmp_path: Path) -> None:
     (tmp_path / "notes").write_text(f"{WORDS} {KEY}\n")
     limit = len(WORDS) + 1 + 30
-    with Monitor(
-        "--file-monitor", "--max-file-bytes", str(limit), content="redacted"
-    ) as monitor:
+    with Monitor("--file-monitor", "--max-file-bytes", str(limit), content="redacted") as monitor:
         run(tmp_path, agent, "-c", "cat notes")
         done(monitor)
     (data,) = below(tmp_path, monitor.events, "FileData")

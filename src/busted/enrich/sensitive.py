@@ -36,6 +36,9 @@ _QUIET_PARTS = frozenset(QUIET_DIRECTORIES)
 # Parts that many harmless paths have: the kernel side looks for another part.
 _COMMON = frozenset({"etc", "config", ".config", "cache", "token", "hosts.yml", "skills"})
 
+# The category of rows whose files are not sensitive, whatever rows after them say.
+NONE = "none"
+
 # One part of it has to tell the kernel side what to look for.
 Pattern = Annotated[str, Meta(pattern=r"[^*/]", max_length=256)]
 
@@ -64,7 +67,7 @@ class SensitiveFiles:
         """Return the category of an absolute path, or None when it is not sensitive."""
         for category, paths, but in self._rows:
             if paths.search(path) and not (but and but.search(path)):
-                return category
+                return None if category == NONE else category
         return None
 
 

@@ -7,6 +7,7 @@ be sensitive, and says nothing of other files below the `quiet` directories.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterable
 
@@ -37,19 +38,23 @@ class FilePrograms:
     """The loaded object and its links. Raises BpfError when the kernel refuses."""
 
     def __init__(self, shared: SharedMaps, settings: FileSettings) -> None:
-        """Load and attach."""
+        """Load and attach all or nothing."""
         self._links: list[Link] = []
         self._object = shared.open("file")
-        for program in _PROGRAMS:
-            self._object.autoload(program, True)
-        self._object.settings(
-            records.FILE_SETTINGS.pack(settings.max_file_bytes, settings.all, os.getpid())
-        )
-        self._object.load()
-        self._tell("file_words", map(_word, settings.words))
-        self._tell("quiet_names", [_word(name) for name in settings.quiet if "/" not in name])
-        self._tell("quiet_directories", _directories(settings.quiet))
-        self._links = [self._object.attach(program) for program in _PROGRAMS]
+        with contextlib.ExitStack() as opened:
+            opened.callback(self.close)
+            for program in _PROGRAMS:
+                self._object.autoload(program, True)
+            self._object.settings(
+                records.FILE_SETTINGS.pack(settings.max_file_bytes, settings.all, os.getpid())
+            )
+            self._object.load()
+            self._tell("file_words", map(_word, settings.words))
+            self._tell("quiet_names", [_word(name) for name in settings.quiet if "/" not in name])
+            self._tell("quiet_directories", _directories(settings.quiet))
+            for program in _PROGRAMS:
+                self._links.append(self._object.attach(program))
+            opened.pop_all()
 
     def _tell(self, name: str, keys: Iterable[bytes]) -> None:
         table = self._object.map(name)

@@ -53,9 +53,7 @@ def data(
     return FileData(AGENT, 10, file, direction, offset, size, b"cat", content)
 
 
-def total(
-    written: int = 0, read: int = 0, file: FileKey = KEY, *, last: bool = True
-) -> FileBytes:
+def total(written: int = 0, read: int = 0, file: FileKey = KEY, *, last: bool = True) -> FileBytes:
     return FileBytes(AGENT, 11, file, written, read, last, b"cat")
 
 

@@ -91,6 +91,13 @@ def test_the_kernel_side_looks_for_what_little_else_has(pattern: str, word: str)
     assert SensitiveFiles([Sensitive("x", (pattern,))]).words == {word}
 
 
+def test_a_row_can_take_files_out_of_those_after_it() -> None:
+    changed = SensitiveFiles([Sensitive("none", (".npmrc", "/srv/demo/.env")), *SENSITIVE])
+    assert changed.category("/home/u/.npmrc") is None
+    assert changed.category("/srv/demo/.env") is None
+    assert changed.category("/srv/app/.env") == "environment"
+
+
 def words_found(path: str) -> set[str]:
     """The words that the kernel side sees in a path."""
     parts = path.split("/")
