@@ -66,7 +66,8 @@ class _Moved:
 
     def __init__(self) -> None:
         self.content = bytearray()
-        self.begins: int | None = None  # where in the file the content begins
+        self.begun = False
+        self.begins = 0  # where in the file the content begins
         self.ended = False  # a gap follows the content
         self.bytes = 0  # as far as they were told
 
@@ -74,8 +75,8 @@ class _Moved:
         """Take a piece; return by how many bytes that made the content longer."""
         before = len(self.content)
         self.bytes += record.call_bytes
-        if self.begins is None:
-            self.begins = record.offset
+        if not self.begun:
+            self.begun, self.begins = True, record.offset
             # Reading may begin anywhere; what is written is whole wherever it goes.
             self.ended = record.direction == Direction.READ and record.offset > 0
         if not self.ended and record.offset == self.begins + len(self.content):
@@ -84,6 +85,12 @@ class _Moved:
         else:
             self.ended = True
         return len(self.content) - before
+
+    def end(self) -> bytes:
+        """Return the content. What is moved after this has no beginning of its own."""
+        content, self.content = bytes(self.content), bytearray()
+        self.ended = True
+        return content
 
 
 class _Open:
@@ -144,7 +151,7 @@ class Files:
             self.forgotten += 1
             yield from self._contents(holding, record.time_ns)
 
-    def bytes(self, record: FileBytes) -> Iterator[Told]:
+    def total(self, record: FileBytes) -> Iterator[Told]:
         """Take how much was moved; yield that, after the content where no more follows."""
         known = self._open.get(record.file)
         if known is None:
@@ -238,24 +245,12 @@ class Files:
 
     def _contents(self, known: _Open, time_ns: int) -> Iterator[Told]:
         for direction, moved in known.moved.items():
-            content, moved.content = bytes(moved.content), bytearray()
+            content = moved.end()
             self._held -= len(content)
-            # More may be moved after this: it has no beginning of its own.
-            moved.ended = True
-            yield from self._content(known, direction, content, time_ns)
-
-    def _content(
-        self, known: _Open, direction: Direction, content: bytes, time_ns: int
-    ) -> Iterator[Told]:
-        moved = known.moved[direction]
-        if not content or b"\0" in content or moved.begins is None:
-            return  # no text; how much it was is told beside
-        said = text(content)
-        yield self._told(
-            known.opened,
-            time_ns,
-            known.process,
-            events.FileData(
+            if not content or b"\0" in content:
+                continue  # no text; how much it was is told beside
+            said = text(content)
+            action = events.FileData(
                 path=known.path,
                 direction=_DIRECTIONS[direction],
                 offset=moved.begins,
@@ -264,8 +259,8 @@ class Files:
                 bytes=moved.bytes,
                 truncated=len(content) < moved.bytes,
                 pii=pii.find(said),
-            ),
-        )
+            )
+            yield self._told(known.opened, time_ns, known.process, action)
 
     def _told(
         self, record: FileAccess, time_ns: int, process: events.Process, action: events.Action

@@ -164,7 +164,7 @@ class Pipeline:
             ProcessFork: self._forked,
             FileAccess: self._accessed,
             FileData: self._files.data,
-            FileBytes: self._files.bytes,
+            FileBytes: self._files.total,
         }
         self.failures: Counter[str] = Counter()
 

@@ -66,7 +66,7 @@ def feed(followed: Files, records: Iterable[FileAccess | FileData | FileBytes]) 
             case FileData():
                 told += followed.data(record)
             case FileBytes():
-                told += followed.bytes(record)
+                told += followed.total(record)
     return told
 
 
