@@ -39,6 +39,8 @@ Mode = Literal["sensitive", "all"]
 # As many as a few agents have open at once, and what they hold of their content in all.
 MAX_OPEN = 1024
 MAX_CONTENT_BYTES = 64 << 20
+# Renames whose second name follows at once, unless it was lost, which the kernel side counts.
+MAX_RENAMED = 64
 
 # asm-generic/fcntl.h, in octal as it stands there.
 _ACCESS_MODES: dict[int, Literal["read", "write", "read_write"]] = {
@@ -129,6 +131,8 @@ class Files:
     def access(self, record: FileAccess) -> Iterator[Told]:
         """Take an access; yield what it tells."""
         if record.operation == FileOperation.RENAME:
+            if len(self._renamed) >= MAX_RENAMED:
+                del self._renamed[next(iter(self._renamed))]
             self._renamed[record.tid] = record
             return
         if record.operation == FileOperation.RENAMED_TO:

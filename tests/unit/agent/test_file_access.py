@@ -10,7 +10,7 @@ import pytest
 
 from busted import events
 from busted.agent.clock import Clock
-from busted.agent.file_access import Files, Mode
+from busted.agent.file_access import MAX_RENAMED, Files, Mode
 from busted.agent.told import Told
 from busted.enrich.sensitive import SensitiveFiles
 from busted.enrich.sensitive_table import SENSITIVE
@@ -219,6 +219,15 @@ def test_the_new_name_alone_tells_nothing() -> None:
     assert actions(renamed) == []
     other = access("/srv/a", OTHER, operation=FileOperation.RENAME)
     assert actions(other, renamed) == []
+
+
+def test_renames_whose_second_name_was_lost_are_bounded() -> None:
+    followed = files()
+    for tid in range(MAX_RENAMED + 1):
+        feed(followed, [access("/srv/a", operation=FileOperation.RENAME, tid=tid)])
+    second = access("/srv/b", operation=FileOperation.RENAMED_TO)
+    assert feed(followed, [msgspec.structs.replace(second, tid=0)]) == []
+    assert len(feed(followed, [msgspec.structs.replace(second, tid=1)])) == 1
 
 
 def test_a_refusal_is_told_with_its_error_and_opens_nothing() -> None:
