@@ -31,8 +31,8 @@ const volatile struct file_settings settings = { .max_file_bytes = 64 << 10 };
 #define MAX_QUIET_NAME 32
 /* Descriptors that are looked at when a process ends, runs another program or closes a range. */
 #define MAX_DESCRIPTORS 256
-/* Of one call: 256 KiB, as much as most programs read at once. */
-#define MAX_PIECES 16
+/* Of one call: 128 KiB; more would come near what the verifier takes, with perf buffers. */
+#define MAX_PIECES 8
 
 /* fcntl.h */
 #define AT_FDCWD -100
