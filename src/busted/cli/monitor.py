@@ -7,12 +7,13 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import click
 
 from busted.agent.config import (
     MAX_CALL_BYTES,
+    MAX_FILE_BYTES,
     MAX_RING_BYTES,
     MIN_CALL_BYTES,
     MIN_RING_BYTES,
@@ -20,10 +21,13 @@ from busted.agent.config import (
     Settings,
     Tables,
 )
+from busted.agent.file_access import Mode
 from busted.agent.flows import Network
 from busted.agent.monitor import Monitor
 from busted.cli.configuration import config_option
 from busted.cli.output import Output, content_option, format_option
+from busted.cli.policy_options import on_error_option, policy_option
+from busted.events import Decision
 
 INTERRUPTED = 130
 # Says of each place what is counted there, what it means, and what to do.
@@ -55,6 +59,23 @@ def _power_of_two(_: click.Context, __: click.Parameter, value: int) -> int:
     help="Only processes of this name; repeatable.",
 )
 @click.option(
+    "--file-monitor",
+    "files",
+    type=click.Choice(get_args(Mode)),
+    is_flag=False,
+    flag_value="all",
+    metavar="[MODE]",
+    help="Also tell which files agents use, and who touches sensitive ones; with `sensitive`, "
+    "sensitive files only. It costs every system call of the host a little.",
+)
+@click.option(
+    "--max-file-bytes",
+    type=click.IntRange(0, MAX_FILE_BYTES),
+    default=Settings().max_file_bytes,
+    show_default=True,
+    help="What is told of the content of one open file, with --file-monitor; 0 for nothing.",
+)
+@click.option(
     "--network",
     type=click.Choice(["all", "ai", "none"]),
     default=Settings().network,
@@ -67,6 +88,15 @@ def _power_of_two(_: click.Context, __: click.Parameter, value: int) -> int:
     metavar="FILE",
     help="Also write what the kernel says to a new file, for `busted replay`. It holds everything "
     "in plain text, whatever --content says; only its owner can read it.",
+)
+@policy_option
+@on_error_option
+@click.option(
+    "--audit-log",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Also append every decision to this file, each line tied to the one before, for `busted "
+    "audit verify`; needs --policy.",
 )
 @click.option(
     "--buffer",
@@ -102,8 +132,13 @@ def monitor(
     duration: float | None,
     pids: tuple[int, ...],
     names: tuple[str, ...],
+    files: Mode | None,
+    max_file_bytes: int,
     network: Network,
     record: Path | None,
+    policy: Path | None,
+    on_error: Decision | None,
+    audit_log: Path | None,
     buffer: Literal["ring", "perf"] | None,
     ring_bytes: int,
     max_call_bytes: int,
@@ -114,6 +149,8 @@ def monitor(
     Needs root, or the capabilities in docs/privileges.md. Exits with 3 where the kernel or the
     privileges do not allow it.
     """
+    if policy is None and (on_error or audit_log):
+        raise click.UsageError("--on-error and --audit-log need --policy.")
     settings = Settings(
         buffer=buffer,
         ring_bytes=ring_bytes,
@@ -122,6 +159,11 @@ def monitor(
         selection=Selection(frozenset(pids), frozenset(names)),
         record=record,
         network=network,
+        policy=policy,
+        on_error=on_error or Settings().on_error,
+        audit_log=audit_log,
+        files=files,
+        max_file_bytes=max_file_bytes,
         tables=tables,
     )
     if record:
@@ -137,6 +179,8 @@ async def _watch(settings: Settings, open_output: Callable[[], Output], *, lockd
         monitor.lock_down()
     # After that: its thread has the privileges that are left.
     output = open_output()
+    if settings.policy:  # else it ends the monitor, as it ends most programs
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, monitor.reload_policy)
     try:
         return await _run(monitor, output)
     finally:

@@ -13,6 +13,7 @@ twice the columns and is wrapped by the terminal.
 
 from __future__ import annotations
 
+import errno
 import shlex
 import textwrap
 from collections.abc import Iterator
@@ -26,10 +27,13 @@ from busted.events import (
     Connection,
     Coverage,
     Event,
+    FileAccess,
+    FileData,
     McpRequest,
     McpResponse,
     Network,
     PiiDetected,
+    PolicyDecision,
     ProcessExec,
     Prompt,
     Response,
@@ -42,6 +46,8 @@ DEFAULT_WIDTH = 80
 TEXT_LINES = 3
 # A hostile model or tool name must not push everything else off the line.
 MAX_WORD = 40
+# Enough for a sentence; `verbose` and `json` have all of them.
+MAX_REASON = 120
 
 _INDENT = "    "
 _ARROWS = {"client": ">>>", "server": "<<<"}
@@ -54,6 +60,7 @@ _ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 # Select Graphic Rendition, ECMA-48 section 8.3.117.
 _RESET = "\x1b[0m"
+_DENIED = "\x1b[1;31m"
 _COLOURS: dict[type[Action], str] = {
     Prompt: "\x1b[36m",
     Response: "\x1b[32m",
@@ -64,6 +71,8 @@ _COLOURS: dict[type[Action], str] = {
     PiiDetected: "\x1b[31m",
     Network: "\x1b[2m",
     ProcessExec: "\x1b[34m",
+    FileAccess: "\x1b[34m",
+    FileData: "\x1b[34m",
     Coverage: "\x1b[2m",
 }
 
@@ -92,7 +101,8 @@ class Console:
             break_on_hyphens=False,
         )
         if self._colour:
-            colour = _COLOURS[type(event.action)]
+            denied = event.policy is not None and event.policy.decision == "deny"
+            colour = _DENIED if denied else _COLOURS[type(event.action)]
             first = [f"{colour}{line}{_RESET}" for line in first]
         if self._verbose:
             rest = fields(event)
@@ -107,8 +117,10 @@ def head(event: Event, zone: tzinfo | None = None) -> str:
     if not isinstance(event.action, Coverage):  # which tells of Busted itself
         words.append(f"{word(event.process.name)}({event.process.pid})")
     if isinstance(event.action, Network):
-        return " ".join(filter(None, (*words, *_flow(event.action, event.connection))))
-    return " ".join(filter(None, (*words, *_what(event.action))))
+        words += _flow(event.action, event.connection)
+    else:
+        words += _what(event.action)
+    return " ".join(filter(None, (*words, *_judgement(event.policy))))
 
 
 def said(action: Action) -> str:
@@ -130,6 +142,10 @@ def said(action: Action) -> str:
             return ""
         case ProcessExec():
             return shlex.join(action.argv)
+        case FileAccess():
+            return ""
+        case FileData():
+            return action.content or ""
         case Coverage():
             lines = [f"{library.path} ({library.processes})" for library in action.libraries]
             lines += [f"not watched: {path}: {why}" for path, why in action.unreadable.items()]
@@ -221,12 +237,33 @@ def _what(action: Action) -> Iterator[str]:
             way = "sent" if action.direction == "write" else "received"
             kinds = ", ".join(word(kind) for kind in action.kinds)
             yield f"!! PII {way} in {word(action.where)}: {kinds} ({action.count})"
+        case FileAccess():
+            yield f"[o] {action.operation} {visible(action.path)}"
+            yield f"-> {visible(action.new_path)}" if action.new_path else ""
+            yield action.mode or ""
+            yield action.category or ""
+            yield from _moved(action)
+            yield f"error {errno.errorcode.get(action.error, action.error)}" if action.error else ""
+        case FileData():
+            arrow = "<-" if action.direction == "read" else "->"
+            yield f"{arrow} {visible(action.path)} {action.bytes:,} bytes"
+            yield action.category or ""
         case ProcessExec():
             yield f"[x] {visible(action.exe)} for {word(action.agent)}({action.agent_pid})"
         case Coverage():
             yield f"--- {_coverage(action)}"
     if getattr(action, "truncated", False):
         yield "truncated"
+
+
+def _judgement(policy: PolicyDecision | None) -> Iterator[str]:
+    if policy is None or policy.decision == "allow":
+        return
+    yield f"=> {policy.decision}"
+    yield (policy.enforced or "").replace("_", " ")
+    why = policy.reasons[0] if policy.reasons else policy.error
+    yield cut(visible(why), MAX_REASON) if why else ""
+    yield f"(and {len(policy.reasons) - 1} more)" if len(policy.reasons) > 1 else ""
 
 
 def _flow(action: Network, connection: Connection | None) -> Iterator[str]:
@@ -242,6 +279,11 @@ def _flow(action: Network, connection: Connection | None) -> Iterator[str]:
     if action.operation in ("close", "update"):
         yield f"{action.bytes_sent:,} bytes sent, {action.bytes_received:,} received"
         yield f"{action.duration:.2f} s" if action.duration is not None else ""
+
+
+def _moved(action: FileAccess) -> Iterator[str]:
+    for count, way in ((action.bytes_read, "read"), (action.bytes_written, "written")):
+        yield f"{count:,} bytes {way}" if count else ""
 
 
 def _failure(action: McpResponse) -> str:
