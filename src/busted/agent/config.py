@@ -1,6 +1,7 @@
 """The settings of a monitor, with their bounds, and the configuration file.
 
-The file adds to what Busted knows: who serves models, what they cost, which programs are agents.
+The file adds to what Busted knows: who serves models, what they cost, which programs are agents;
+and it names outputs.
 It is read once, at the start, and checked row by row: a wrong one stops the command, since a
 monitor that leaves out half of what it was told watches something else than its operator
 believes.
@@ -22,6 +23,8 @@ from busted.classifier.providers import Provider
 from busted.enrich.agents import Agent, Agents
 from busted.enrich.agents_table import AGENTS
 from busted.records import Flow, ProcessExec, TlsOpen
+from busted.sinks.channel import WrongOutput
+from busted.sinks.kinds import Choice, choose
 
 KIB, MIB = 1 << 10, 1 << 20
 
@@ -44,6 +47,7 @@ class Tables(msgspec.Struct, frozen=True):
 
     options: Options = DEFAULT_OPTIONS
     agents: Agents = Agents(AGENTS)
+    outputs: tuple[Choice, ...] = ()
 
 
 DEFAULT_TABLES = Tables()
@@ -82,7 +86,7 @@ class ConfigError(Exception):
     """The configuration file cannot be used; the message is one line that names file and row."""
 
 
-_NAMES = ("providers", "prices", "agents")
+_NAMES = ("providers", "prices", "agents", "outputs")
 
 
 def read_tables(path: Path) -> Tables:
@@ -96,7 +100,8 @@ def read_tables(path: Path) -> Tables:
         if wrong := _wrong(row):
             raise ConfigError(f"{path}: row {number} of providers: {wrong}")
     options = with_rows(providers, _rows(path, given, "prices", Price))
-    return Tables(options, Agents((*_rows(path, given, "agents", Agent), *AGENTS)))
+    agents = Agents((*_rows(path, given, "agents", Agent), *AGENTS))
+    return Tables(options, agents, _outputs(path, given))
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -113,12 +118,28 @@ def _read(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path} is no TOML: {error}") from error
 
 
-def _rows(path: Path, given: dict[str, Any], name: str, type: type[Row]) -> list[Row]:
+def _tables(path: Path, given: dict[str, Any], name: str) -> list[Any]:
     rows = given.get(name, [])
     if not isinstance(rows, list):
         raise ConfigError(f"{path}: {name} is no list of tables: begin each with [[{name}]]")
+    return rows
+
+
+def _outputs(path: Path, given: dict[str, Any]) -> tuple[Choice, ...]:
+    chosen = []
+    for number, row in enumerate(_tables(path, given, "outputs"), 1):
+        try:
+            if not isinstance(row, dict):
+                raise WrongOutput("no table")
+            chosen.append(choose(row))
+        except WrongOutput as error:
+            raise ConfigError(f"{path}: row {number} of outputs: {error}") from error
+    return tuple(chosen)
+
+
+def _rows(path: Path, given: dict[str, Any], name: str, type: type[Row]) -> list[Row]:
     found = []
-    for number, row in enumerate(rows, 1):
+    for number, row in enumerate(_tables(path, given, name), 1):
         try:
             found.append(msgspec.convert(row, type))
         except msgspec.ValidationError as error:

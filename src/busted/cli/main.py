@@ -35,6 +35,7 @@ EXIT_CODES = {
     "busted.cli.classify.ClassifyError": FAILED,
     "busted.cli.output.OutputError": FAILED,
     "busted.kernel.features.CannotRun": CANNOT_RUN,
+    "busted.sinks.channel.WrongOutput": USAGE,
 }
 
 

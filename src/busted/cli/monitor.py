@@ -23,7 +23,8 @@ from busted.agent.config import (
 from busted.agent.flows import Network
 from busted.agent.monitor import Monitor
 from busted.cli.configuration import config_option
-from busted.cli.output import Output, content_option, format_option
+from busted.cli.output import Output, content_option, format_option, output_option
+from busted.sinks.kinds import Choice, check_together
 
 INTERRUPTED = 130
 # Says of each place what is counted there, what it means, and what to do.
@@ -39,6 +40,7 @@ def _power_of_two(_: click.Context, __: click.Parameter, value: int) -> int:
 @click.command()
 @format_option
 @content_option
+@output_option
 @config_option
 @click.option(
     "--duration",
@@ -98,6 +100,7 @@ def _power_of_two(_: click.Context, __: click.Parameter, value: int) -> int:
 def monitor(
     format: str,
     content: str,
+    choices: tuple[Choice, ...],
     tables: Tables,
     duration: float | None,
     pids: tuple[int, ...],
@@ -126,7 +129,13 @@ def monitor(
     )
     if record:
         click.echo(f"busted: {record} will hold prompts and keys in plain text", err=True)
-    if asyncio.run(_watch(settings, lambda: Output(format, content), lockdown=not no_lockdown)):
+    outputs = (*tables.outputs, *choices)
+    check_together(outputs)
+
+    def open_output() -> Output:
+        return Output(format, content, outputs)
+
+    if asyncio.run(_watch(settings, open_output, lockdown=not no_lockdown)):
         sys.exit(INTERRUPTED)
 
 
