@@ -32,7 +32,17 @@ class Kind(msgspec.Struct, frozen=True):
 
 KINDS = {
     "file": Kind("file", "FileChannel", "FileSettings", "PATH"),
+    "unix": Kind("unix", "UnixChannel", "UnixSettings", "PATH"),
     "webhook": Kind("webhook", "WebhookChannel", "WebhookSettings", "URL", "http"),
+    "otlp": Kind("otlp", "OtlpChannel", "OtlpSettings", "URL", "otlp"),
+    "syslog": Kind("syslog", "SyslogChannel", "SyslogSettings", "tls://HOST:PORT"),
+    "nats": Kind("nats", "NatsChannel", "NatsSettings", "nats://HOST:PORT", "nats"),
+    "kafka": Kind("kafka", "KafkaChannel", "KafkaSettings", "HOST:PORT", "kafka"),
+    "elasticsearch": Kind(
+        "elasticsearch", "ElasticsearchChannel", "ElasticsearchSettings", "URL", "http"
+    ),
+    "splunk": Kind("splunk", "SplunkChannel", "SplunkSettings", "URL", "http"),
+    "loki": Kind("loki", "LokiChannel", "LokiSettings", "URL", "http"),
 }
 STANDARD_OUTPUT = "stdout"
 

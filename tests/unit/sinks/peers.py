@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -105,6 +105,37 @@ async def http_server(
         yield server
     finally:
         await runner.cleanup()
+
+
+Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+@contextlib.asynccontextmanager
+async def stream_server(serve: Serve, path: Path | None = None) -> AsyncIterator[int]:
+    """A server on loopback, or at a path, that does `serve` with each client; gives its port."""
+    clients: set[asyncio.Task[None]] = set()
+
+    async def client(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task
+        clients.add(task)
+        try:
+            await serve(reader, writer)
+        finally:
+            writer.close()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
+
+    if path:
+        server: asyncio.Server = await asyncio.start_unix_server(client, path)
+    else:
+        server = await asyncio.start_server(client, "127.0.0.1", 0)
+    try:
+        yield 0 if path else server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+        async with asyncio.timeout(DEADLINE):
+            await asyncio.gather(*clients, return_exceptions=True)
 
 
 def spool_file(directory: Path) -> Path:
