@@ -73,6 +73,9 @@ have curl || install "no curl" curl
 have nghttpx || install "no nghttpx" nghttp2-proxy
 have ip || install "no ip" iproute2
 have unshare && have nsenter && have flock || install "no unshare, nsenter or flock" util-linux
+have nats-server || install "no nats-server" nats-server
+PATH=$PATH:/usr/sbin have rsyslogd && compgen -G '/usr/lib/*/rsyslog/lmnsd_ossl.so' >/dev/null ||
+    install "no rsyslog with TLS" rsyslog rsyslog-openssl
 have git || install "no git" git
 [ -e /etc/ssl/certs/ca-certificates.crt ] || install "no CA certificates" ca-certificates
 if ! have node; then
