@@ -60,6 +60,8 @@ class Limits(msgspec.Struct, frozen=True):
 
 
 DEFAULT_LIMITS = Limits()
+# docs/outputs.md says what each means.
+REASONS = ("queue_full", "spool_full", "spool_age", "refused", "stopped")
 
 
 class Figures(msgspec.Struct, frozen=True):
@@ -93,7 +95,7 @@ class Delivery:
         self._found = len(spool) if spool is not None else 0
         self._produced = self._delivered = 0
         # All keys from the start: other threads read it.
-        self._lost = dict.fromkeys(("refused", "spool_age", "spool_full"), 0)
+        self._lost = dict.fromkeys(REASONS, 0)
         self._spool_full = self._in_flight = self._ended = False
         self._failures = 0
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -110,7 +112,7 @@ class Delivery:
 
     def figures(self) -> Figures:
         """Return the counts so far; exact once `run` has ended."""
-        lost = {"queue_full": self._memory.dropped, **self._lost}
+        lost = {**self._lost, "queue_full": self._memory.dropped}
         spooled, in_memory = len(self._spool) if self._spool is not None else 0, len(self._memory)
         if self._ended:  # nobody takes it out any more
             lost["stopped"], in_memory = in_memory, 0
