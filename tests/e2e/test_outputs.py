@@ -63,7 +63,12 @@ class Receiver:
                 thread.join()
 
     def of(self, pid: int) -> list[Event]:
-        return [event for event in self.events if event["process"]["pid"] == pid]
+        """What a process exchanged, as `Monitor.of` has it."""
+        return [
+            event
+            for event in tuple(self.events)
+            if event["process"]["pid"] == pid and "exchange_id" in event
+        ]
 
 
 def test_a_locked_down_monitor_delivers_over_an_outage_and_a_kill(

@@ -288,7 +288,7 @@ class Delivery:
 def backoff(failures: int, limits: Limits, chance: float) -> float:
     """Return the pause after so many failures in a row, in seconds; `chance` from 0 to 1."""
     # 2**30 seconds are more than any limit. Half of it is certain: no peer is hammered.
-    longest = min(limits.most_retry_seconds, limits.retry_seconds * 2 ** min(failures, 30))
+    longest = min(limits.most_retry_seconds, limits.retry_seconds * 2.0 ** min(failures, 30))
     return longest * (1 + chance) / 2
 
 
@@ -305,18 +305,24 @@ class DeliveryThread:
         """Start it; it ends with `close`."""
         self._deliveries = deliveries
         self._loop = asyncio.new_event_loop()
+        self._delivering: asyncio.Task[None] | None = None
         # A daemon: a peer that hangs must not keep the process from ending.
         self._thread = threading.Thread(target=self._run, name="busted-outputs", daemon=True)
         self._thread.start()
 
     def close(self, timeout: float) -> None:
         """Deliver what is queued, for `timeout` seconds at most."""
-        self._call(lambda: [delivery.stop() for delivery in self._deliveries])
+        for delivery in self._deliveries:
+            self._call(delivery.stop)
         self._thread.join(timeout)
         if self._thread.is_alive():
-            self._call(lambda: [task.cancel() for task in asyncio.all_tasks()])
+            self._call(self._cancel)
             # Long enough to move what is left into the spools.
             self._thread.join(5.0)
+
+    def _cancel(self) -> None:
+        if self._delivering:
+            self._delivering.cancel()
 
     def _call(self, call: Callable[[], object]) -> None:
         with contextlib.suppress(RuntimeError):  # the loop is closed
@@ -330,6 +336,7 @@ class DeliveryThread:
             runner.run(self._all())
 
     async def _all(self) -> None:
+        self._delivering = asyncio.current_task()
         results = await asyncio.gather(
             *(delivery.run() for delivery in self._deliveries), return_exceptions=True
         )

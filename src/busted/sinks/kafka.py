@@ -64,10 +64,16 @@ class KafkaChannel:
         except KafkaException as error:
             raise WrongOutput(f"kafka: {error.args[0].str()}") from error
         self._producer: Producer | None = None
+        self._given_up = False
 
     async def send(self, batch: Sequence[Item]) -> Sent:
         """Produce a batch and wait for its delivery reports."""
-        return await asyncio.to_thread(self._produce, batch)
+        try:
+            return await asyncio.to_thread(self._produce, batch)
+        except asyncio.CancelledError:
+            # The process does not end before its thread does.
+            self._given_up = True
+            raise
 
     async def close(self) -> None:
         """Let the connection go; nothing is on its way."""
@@ -99,7 +105,7 @@ class KafkaChannel:
                 refused.append(position)
         # It reports each message within message.timeout.ms; more would be a fault of its own.
         ends = time.monotonic() + self._settings.timeout + 5
-        while len(errors) < handed and time.monotonic() < ends:
+        while len(errors) < handed and time.monotonic() < ends and not self._given_up:
             self._producer.poll(_POLL_SECONDS)
         return self._outcome(len(batch), errors, refused)
 

@@ -71,7 +71,8 @@ class OtlpChannel:
         if self._protobuf:
             headers = {"Content-Type": "application/x-protobuf"}
             body = self._protobuf.encode(signal, request)
-            return self._protobuf.rejected(signal, await self._peer.post(url, body, headers))
+            count: int = self._protobuf.rejected(signal, await self._peer.post(url, body, headers))
+            return count
         headers = {"Content-Type": "application/json"}
         answer = await self._peer.post(url, msgspec.json.encode(request), headers)
         return rejected(answer)

@@ -24,7 +24,8 @@ def encode(signal: str, request: dict[str, Any]) -> bytes:
     message: Message = (
         ExportLogsServiceRequest() if signal == "logs" else ExportTraceServiceRequest()
     )
-    return ParseDict(as_base64(request), message).SerializeToString()
+    ParseDict(as_base64(request), message)
+    return message.SerializeToString()
 
 
 def rejected(signal: str, answer: bytes) -> int:

@@ -27,6 +27,14 @@ def send(path: Path, *batches: tuple[int, ...], settings: FileSettings | None = 
     asyncio.run(run())
 
 
+def unpacked(data: bytes) -> bytes:
+    if data.startswith(b"\x1f\x8b"):
+        return gzip.decompress(data)
+    if data.startswith(zstandard.FRAME_HEADER):
+        return zstandard.ZstdDecompressor().stream_reader(data).read()
+    return data
+
+
 def rotated(path: Path) -> list[Path]:
     return sorted(p for p in path.parent.iterdir() if p != path)
 
@@ -57,13 +65,10 @@ def test_a_large_file_is_rotated_and_compressed_and_no_line_is_lost(
     send(path, (0,), (1,), (2,), (3,), (4,), settings=settings)
     tidy(path, settings)
 
-    unpack = {
-        "none": bytes,
-        "gzip": gzip.decompress,
-        "zstd": lambda data: zstandard.ZstdDecompressor().stream_reader(data).read(),
-    }[compress]
-    texts = [unpack(old.read_bytes()).decode() for old in rotated(path)]
+    texts = [unpacked(old.read_bytes()).decode() for old in rotated(path)]
     assert "".join(texts).splitlines() == LINES[:4]
+    suffix = {"none": "Z", "gzip": ".gz", "zstd": ".zst"}[compress]
+    assert all(old.name.endswith(suffix) for old in rotated(path))
     assert path.read_text().splitlines() == LINES[4:5]
     assert {old.stat().st_mode & 0o777 for old in rotated(path)} == {0o600}
 

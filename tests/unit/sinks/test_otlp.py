@@ -11,6 +11,7 @@ import msgspec
 import pytest
 from aiohttp import web
 from google.protobuf.json_format import ParseDict
+from google.protobuf.message import Message
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import (
     ExportLogsServiceRequest,
     ExportLogsServiceResponse,
@@ -29,8 +30,14 @@ from busted.sinks.semantic_conventions import OPERATIONS
 from tests.unit.sinks.peers import http_server
 from tests.unit.sinks.samples import PII, PROMPT, RESPONSE, event
 
-REQUESTS = {"/v1/logs": ExportLogsServiceRequest, "/v1/traces": ExportTraceServiceRequest}
-ANSWERS = {"/v1/logs": ExportLogsServiceResponse, "/v1/traces": ExportTraceServiceResponse}
+REQUESTS: dict[str, type[Message]] = {
+    "/v1/logs": ExportLogsServiceRequest,
+    "/v1/traces": ExportTraceServiceRequest,
+}
+ANSWERS: dict[str, type[Message]] = {
+    "/v1/logs": ExportLogsServiceResponse,
+    "/v1/traces": ExportTraceServiceResponse,
+}
 WHOLE = [
     msgspec.structs.replace(event(action), exchange_id="exchange", session_id="session")
     for action in (PROMPT, RESPONSE)
