@@ -9,6 +9,7 @@ disk is what may leave, and no more.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -49,6 +50,11 @@ class Unavailable(Exception):
         """`why` quotes nothing of the events."""
         super().__init__(why)
         self.after = after
+
+
+def reason(error: OSError) -> str:
+    """Return the reason of the system's error alone; asyncio puts addresses into `strerror`."""
+    return os.strerror(error.errno) if error.errno and error.errno > 0 else type(error).__name__
 
 
 class Refused(Exception):

@@ -19,7 +19,7 @@ import aiohttp
 import msgspec
 
 from busted import __version__
-from busted.sinks.channel import Refused, Unavailable, WrongOutput
+from busted.sinks.channel import Refused, Unavailable, WrongOutput, reason
 from busted.sinks.settings import TlsSettings, secret, tls_context
 
 # Answers are short; the longest, of a bulk request, tells of each event.
@@ -84,8 +84,8 @@ class HttpPeer:
         except aiohttp.ClientConnectorCertificateError as error:
             raise Unavailable(f"certificate of {error.host}: not to be trusted") from error
         except aiohttp.ClientConnectorError as error:
-            why = error.os_error.strerror or type(error).__name__
-            raise Unavailable(f"cannot connect to {error.host}:{error.port}: {why}") from error
+            why = f"{error.host}:{error.port}: {reason(error.os_error)}"
+            raise Unavailable(f"cannot connect to {why}") from error
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise Unavailable(f"no proper answer ({type(error).__name__})") from error
 

@@ -12,10 +12,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 from collections.abc import Awaitable, Callable
 
-from busted.sinks.channel import Unavailable
+from busted.sinks.channel import Unavailable, reason
 
 Connected = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
@@ -46,8 +45,7 @@ class Connection:
             raise Unavailable(f"takes nothing for {self._timeout:g} seconds") from error
         except OSError as error:
             await self.close()
-            why = os.strerror(error.errno) if error.errno else type(error).__name__
-            raise Unavailable(f"cannot connect or write: {why}") from error
+            raise Unavailable(f"cannot connect or write: {reason(error)}") from error
 
     async def close(self) -> None:
         """Close the connection, if there is one."""

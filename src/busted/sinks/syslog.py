@@ -10,7 +10,6 @@ Left out: structured data. Servers that parse it are rare, those that parse JSON
 from __future__ import annotations
 
 import asyncio
-import os
 import re
 import socket
 from collections.abc import Sequence
@@ -19,7 +18,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from busted.sinks.channel import Item, Sent, Unavailable, WrongOutput
+from busted.sinks.channel import Item, Sent, Unavailable, WrongOutput, reason
 from busted.sinks.heads import head
 from busted.sinks.settings import Count, TlsSettings, tls_context
 from busted.sinks.stream import Connected, Connection
@@ -103,8 +102,7 @@ class SyslogChannel:
                 await loop.sock_sendall(self._socket, one)
         except OSError as error:
             self._close_socket()
-            why = os.strerror(error.errno) if error.errno else type(error).__name__
-            raise Unavailable(f"cannot send: {why}") from error
+            raise Unavailable(f"cannot send: {reason(error)}") from error
 
     def _close_socket(self) -> None:
         if self._socket:

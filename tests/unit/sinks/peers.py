@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequen
 from pathlib import Path
 
 import msgspec
+import pytest
 from aiohttp import web
 
 from busted.sinks.channel import ALL_TAKEN, Item, Sent
@@ -140,3 +141,12 @@ async def stream_server(serve: Serve, path: Path | None = None) -> AsyncIterator
 
 def spool_file(directory: Path) -> Path:
     return directory / "spool" / "test.db"
+
+
+def fill(disk: Path) -> Path:
+    """Take all the room that a disk has, and return the file that has it."""
+    ballast = disk / "ballast"
+    with pytest.raises(OSError), open(ballast, "wb", buffering=0) as file:
+        while True:
+            file.write(bytes(4096))
+    return ballast

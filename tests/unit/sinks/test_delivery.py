@@ -1,5 +1,5 @@
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -12,6 +12,7 @@ from tests.unit.sinks.peers import (
     QUICK,
     Scripted,
     balance,
+    fill,
     put,
     running,
     spool_file,
@@ -167,6 +168,28 @@ def test_a_full_spool_drops_the_oldest_and_counts(tmp_path: Path) -> None:
     asyncio.run(run())
     assert delivery.figures().lost == {"spool_full": 91}
     assert balance(delivery) == (100, 100)
+
+
+def test_a_full_disk_costs_nothing_that_fits_into_memory(
+    make_disk: Callable[[str], Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    disk = make_disk("2m")
+    channel = Scripted([AWAY])
+    delivery = Delivery("test", channel, QUICK, Spool(disk / "test.db", 64 << 20))
+    ballast = fill(disk)
+
+    async def run() -> None:
+        async with running(delivery):
+            put(delivery, range(400), size=10_000)
+            await until(lambda: delivered(delivery) == 400)
+            assert "spool: database or disk is full; events wait in memory" in caplog.text
+            ballast.unlink()
+            put(delivery, range(400, 500))
+            await until(lambda: delivered(delivery) == 500)
+
+    asyncio.run(run())
+    assert sorted(set(channel.taken)) == sorted(ids(*range(500)))
+    assert (balance(delivery), delivery.figures().lost) == ((500, 500), {})
 
 
 def test_events_too_old_for_the_spool_are_dropped_and_counted(tmp_path: Path) -> None:

@@ -1,7 +1,6 @@
 import asyncio
 import gzip
-import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -105,19 +104,8 @@ def test_a_file_that_cannot_be_written_is_told_at_the_start(tmp_path: Path) -> N
         FileChannel(str(tmp_path / "away" / "events.jsonl"), FileSettings())
 
 
-@pytest.fixture
-def disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system with room for 64 KiB."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(disk)], check=True)
-    yield disk
-    subprocess.run(["umount", str(disk)], check=True)
-
-
-@pytest.mark.needs("root", "unshare")
-def test_a_full_disk_takes_each_line_whole_or_not_at_all(disk: Path) -> None:
-    path = disk / "events.jsonl"
+def test_a_full_disk_takes_each_line_whole_or_not_at_all(make_disk: Callable[[str], Path]) -> None:
+    path = make_disk("64k") / "events.jsonl"
 
     async def run() -> int:
         channel = FileChannel(str(path), FileSettings())
