@@ -1,7 +1,8 @@
-"""Outputs of the locked-down monitor: an outage and a kill cost nothing that was spooled."""
+"""Outputs of the locked-down monitor: all work, and an outage and a kill cost nothing spooled."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 import ssl
 import threading
@@ -17,6 +18,9 @@ from tests.e2e.bed import Bed
 from tests.e2e.deadline import until
 from tests.e2e.examples import PROMPT
 from tests.e2e.monitor import Event, Monitor
+from tests.outputs.test_kafka import broker, consumed
+from tests.outputs.test_nats import Nats
+from tests.outputs.test_syslog import Rsyslog
 from tests.requirements import require
 
 
@@ -106,6 +110,32 @@ def test_a_locked_down_monitor_delivers_over_an_outage_and_a_kill(
     prompts = [e["action"] for e in without if e["action"]["type"] == "Prompt"]
     assert len(prompts) == 2
     assert all("user_message" not in prompt for prompt in prompts)
+
+
+def test_every_protocol_works_once_the_monitor_is_locked_down(
+    test_bed: Bed, tmp_path: Path
+) -> None:
+    require("nats", "rsyslog")
+    (tmp_path / "rsyslog").mkdir()
+    stream, log = Nats(tmp_path), Rsyslog(tmp_path / "rsyslog", "tls")
+    with broker() as cluster, stream.running(), log.running():
+        asyncio.run(stream.add_stream())
+        spool = f"spool={tmp_path / 'spool'}&batch_seconds=0.05"
+        targets = (
+            f"kafka:{cluster}?{spool}",
+            f"nats:{stream.url}?{spool}",
+            f"syslog:tls://127.0.0.1:{log.port}?ca_file={log.ca}&{spool}",
+        )
+        outputs = (part for target in ("stdout", *targets) for part in ("--output", target))
+        with Monitor(*outputs) as monitor:
+            done = test_bed.ask("curl_openai", PROMPT)
+            wanted = {event["id"] for event in monitor.wait_for(done.pid, "Response")}
+            assert monitor.stop() == 130
+            assert monitor.lost == {}
+        assert wanted <= {id for id, _ in asyncio.run(stream.messages())}
+        until(lambda: wanted <= {json.loads(m)["id"] for m in log.messages()}, "syslog has them")
+        everything = len({event["id"] for event in monitor.events})
+        assert wanted <= {key.decode() for key, _ in consumed(cluster, everything)}
 
 
 def ids(lines: Path) -> set[str]:

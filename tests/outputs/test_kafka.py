@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -15,8 +16,8 @@ from tests.outputs.processes import free_port, wait_until
 from tests.unit.sinks.peers import QUICK, balance, event_json, items, put, running, until
 
 
-@pytest.fixture
-def cluster() -> Iterator[str]:
+@contextmanager
+def broker() -> Iterator[str]:
     """The address of a broker; it is there as long as the producer that made it."""
     owner = Producer({"test.mock.num.brokers": 1, "bootstrap.servers": ""})
     brokers: list[str] = []
@@ -32,6 +33,12 @@ def cluster() -> Iterator[str]:
     wait_until(known)
     yield brokers[0]
     owner.flush(1)
+
+
+@pytest.fixture
+def cluster() -> Iterator[str]:
+    with broker() as address:
+        yield address
 
 
 def consumed(cluster: str, count: int) -> list[tuple[bytes, bytes]]:
