@@ -49,6 +49,19 @@ def test_the_dashboard_shows_every_figure() -> None:
     assert len(places) == len({panel["id"] for panel in panels}) == len(panels)
 
 
+def test_the_document_tells_every_figure_with_its_labels() -> None:
+    text = (ROOT / "docs/metrics.md").read_text()
+    told = dict(re.findall(r"^\| `(busted_\w+)` \| (.*?) \|", text, re.MULTILINE))
+    families = {
+        f"{family.name}{'_total' if family.type == 'counter' else ''}"
+        for family in Metrics().registry.collect()
+    }
+    assert told.keys() == families
+    labels = {name for names in told.values() for name in re.findall(r"`(\w+)`", names)}
+    shown = DASHBOARD.read_text()
+    assert all(f"{{{{{label}}}}}" in shown for label in labels - {"model"})
+
+
 def test_prometheus_takes_the_rules() -> None:
     require("promtool")
     promtool = tool("promtool")
