@@ -32,6 +32,7 @@ from busted.events import Decision
 from busted.policy import syntax
 from busted.policy.builtins import REFUSED, REFUSED_FORMS
 from busted.policy.messages import Answer
+from busted.policy.rewriting import Rewritten, rewritten
 from busted.policy.sources import PolicyError, Problem, Source, Sources, error
 
 PACKAGE = "busted"
@@ -284,9 +285,9 @@ def refused(modules: list[syntax.Module]) -> list[Problem]:
     return problems
 
 
-def prepared(module: syntax.Module, *, silent: bool = False) -> syntax.Rewritten:
+def prepared(module: syntax.Module, *, silent: bool = False) -> Rewritten:
     """Return what regorus is to be given of a module; a `silent` one decides nothing itself."""
-    return syntax.as_opa_negates(module, DECIDING if silent else ())
+    return rewritten(module, DECIDING if silent else ())
 
 
 def merged_data(sources: tuple[Source, ...]) -> str:
@@ -305,9 +306,7 @@ def merged_data(sources: tuple[Source, ...]) -> str:
     return msgspec.json.encode(merged).decode()
 
 
-def problem(
-    text: str, texts: dict[str, str], given: dict[str, syntax.Rewritten] | None = None
-) -> Problem:
+def problem(text: str, texts: dict[str, str], given: dict[str, Rewritten] | None = None) -> Problem:
     """Return an error of regorus as a problem, in its place in the modules' own texts.
 
     `texts` are those by name, `given` what regorus was given instead.
@@ -316,7 +315,7 @@ def problem(
     name, line, column = "", 0, 0
     if found and found[1] in texts:
         name = found[1]
-        read = (given or {}).get(name) or syntax.Rewritten(texts[name])
+        read = (given or {}).get(name) or Rewritten(texts[name])
         at = read.original(_byte(read.text, int(found[2]), int(found[3])))
         line, column = syntax.place(texts[name].encode(), at)
     message = text.partition("error: ")[2] or "cannot be evaluated"
