@@ -1,7 +1,7 @@
 r"""Makes a regular expression mean in regorus what it means in OPA.
 
-OPA has RE2, where `\w`, `\d`, `\s` and `\b` are ASCII; regorus has the crate `regex`, where they are
-Unicode. Only they are written otherwise, in the source of the policy, as it stands between the
+OPA has RE2, where `\w`, `\d`, `\s` and `\b` are ASCII; regorus has the crate `regex`, where they
+are Unicode. Only they are written otherwise, in the source of the policy, as it stands between the
 quotes. `\B` stays as it is, since the crate has no ASCII form of it for text.
 
 Reference: https://github.com/google/re2/wiki/Syntax; https://docs.rs/regex/latest/regex/#syntax
