@@ -93,8 +93,11 @@ class Compiled:
     for a process that may be lost.
     """
 
-    def __init__(self, sources: Sources, on_error: Decision) -> None:
-        """Parse, check and prepare; sources that are tests are parsed and left out."""
+    def __init__(self, sources: Sources, on_error: Decision, *, tried: bool = False) -> None:
+        """Parse, check and prepare; sources that are tests are parsed and left out.
+
+        Each rule is evaluated once without an event, unless all that has been `tried` before.
+        """
         self._on_error = on_error
         parsed, problems = parse(sources.modules)
         problems += refused(parsed)
@@ -111,6 +114,8 @@ class Compiled:
             self._layer(modules, groups, data, number)
             for number in range(max(len(files) for files in groups.values()))
         ]
+        for engine, _ in () if tried else self._layers:
+            self._try(engine, modules)
 
     @property
     def versions(self) -> dict[str, str]:
@@ -160,6 +165,10 @@ class Compiled:
             engine.eval_query("true")
         except RuntimeError as failure:
             raise PolicyError((self._problem(str(failure)),)) from None
+        return engine, entries
+
+    def _try(self, engine: regorus.Engine, modules: list[syntax.Module]) -> None:
+        """Raise PolicyError for what is only found to be unsafe when it is evaluated."""
         engine.set_input_json("{}")
         failures = [
             _failure(engine, (*m.package, name))
@@ -169,7 +178,6 @@ class Compiled:
         unsafe = [self._problem(text) for text in failures if _UNSAFE in text]
         if unsafe:
             raise PolicyError(tuple(unsafe))
-        return engine, entries
 
     def _ask(self, engine: regorus.Engine, entries: tuple[_Entry, ...]) -> Iterator[Answer]:
         """Ask for all at once, and one by one when that fails, to know whose failure it is."""

@@ -298,6 +298,28 @@ def test_a_changed_directory_is_loaded_anew_and_a_wrong_one_refused(tmp_path: Pa
         assert counted(engine, "reloads", "refused_reloads") == (2, 2)
 
 
+def test_events_are_judged_while_a_new_policy_is_compiled(tmp_path: Path) -> None:
+    file = tmp_path / "a.rego"
+    file.write_text(POLICY)
+    with PolicyEngine(tmp_path) as engine, ThreadPoolExecutor(1) as pool:
+        # Rules are tried when they are loaded: this one takes its time.
+        slow = "x := count([1 | some a in many; some b in many; a < b; b < a])"
+        file.write_text(f"{POLICY}\nmany := numbers.range(1, 1200)\n{slow}\n")
+        compiling = pool.submit(engine.reload_if_changed)
+        answered = 0
+        while not compiling.done():
+            assert engine.evaluate(DENIED).error is None
+            answered += 1
+
+        assert compiling.result(SECONDS) is None
+        assert answered > 10
+        assert engine.versions == {"a.rego": "v1"}
+
+        # Nor does what is slow to try keep a worker from being replaced.
+        assert engine.evaluate(CRASHING).error is not None
+        assert engine.evaluate(DENIED).error is None
+
+
 def test_the_old_policy_is_loaded_again_after_a_crash(tmp_path: Path) -> None:
     file = tmp_path / "a.rego"
     file.write_text(POLICY)
