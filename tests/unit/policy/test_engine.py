@@ -16,6 +16,7 @@ from busted.policy import engine as engine_module
 from busted.policy.engine import COUNTS, PolicyEngine
 from busted.policy.messages import Ask, frame
 from busted.policy.sources import PolicyError
+from tests.unit.policy.test_compiled import OUTCOMES
 
 SECONDS = 20.0
 POLICY = """package busted
@@ -242,6 +243,18 @@ def test_an_event_may_be_anything(engine: PolicyEngine, monkeypatch: pytest.Monk
         True,
     ]
     assert counted(engine, "crashes", "errors") == (0, 5)
+
+
+@pytest.mark.parametrize(("kind", "policy"), OUTCOMES)
+def test_a_confined_worker_can_tell_what_goes_wrong(kind: str, policy: str, tmp_path: Path) -> None:
+    (tmp_path / "a.rego").write_text(f"package busted\n{policy}\n")
+    (tmp_path / "data.yaml").write_text("some: [thing]\n")
+    with PolicyEngine(tmp_path, on_error="audit", deadline_seconds=SECONDS) as engine:
+        told = engine.evaluate(b'{"x": 1, "y": 1, "word": "w"}')
+
+        assert told.decision == "audit"
+        assert (told.error or "").startswith("a.rego:")
+        assert counted(engine, "errors", "crashes", "restarts") == (1, 0, 0)
 
 
 def test_what_no_file_says_anything_of_is_counted(tmp_path: Path) -> None:
