@@ -43,7 +43,7 @@ HANGING, GREEDY, CRASHING = b'{"hang": 1}', b'{"memory": 1}', b'{"crash": 1}'
 
 @pytest.fixture
 def engine() -> Iterator[PolicyEngine]:
-    with PolicyEngine(POLICY, deadline_seconds=0.3) as engine:
+    with PolicyEngine(POLICY, deadline_seconds=SECONDS) as engine:
         yield engine
 
 
@@ -101,7 +101,7 @@ def test_a_batch_is_answered_in_its_order(
 
 
 def test_a_decision_that_takes_too_long_is_the_one_for_errors() -> None:
-    with PolicyEngine(POLICY, on_error="allow", deadline_seconds=0.3) as engine:
+    with PolicyEngine(POLICY, on_error="allow", deadline_seconds=1.0) as engine:
         decided = engine.evaluate_batch([AUDITED, HANGING, DENIED])
 
         assert decisions(decided) == ["audit", "allow", "deny"]
@@ -110,7 +110,6 @@ def test_a_decision_that_takes_too_long_is_the_one_for_errors() -> None:
 
 
 def test_a_worker_that_is_killed_while_it_decides_costs_one_decision(engine: PolicyEngine) -> None:
-    engine._deadline = SECONDS
     pid = worker_pid(engine)
     first = ticks_of(pid)
     with ThreadPoolExecutor(1) as pool:
@@ -287,7 +286,7 @@ def test_without_the_extra_the_error_says_what_to_install(monkeypatch: pytest.Mo
 def test_a_changed_directory_is_loaded_anew_and_a_wrong_one_refused(tmp_path: Path) -> None:
     file = tmp_path / "a.rego"
     file.write_text('package busted\ndecision := "audit"\n')
-    with PolicyEngine(tmp_path) as engine:
+    with PolicyEngine(tmp_path, deadline_seconds=SECONDS) as engine:
         assert engine.reload_if_changed() is None
         assert engine.counts["reloads"] == 0
 
@@ -314,7 +313,7 @@ def test_a_changed_directory_is_loaded_anew_and_a_wrong_one_refused(tmp_path: Pa
 def test_events_are_judged_while_a_new_policy_is_compiled(tmp_path: Path) -> None:
     file = tmp_path / "a.rego"
     file.write_text(POLICY)
-    with PolicyEngine(tmp_path) as engine, ThreadPoolExecutor(1) as pool:
+    with PolicyEngine(tmp_path, deadline_seconds=SECONDS) as engine, ThreadPoolExecutor(1) as pool:
         # Rules are tried when they are loaded: this one takes its time.
         slow = "x := count([1 | some a in many; some b in many; a < b; b < a])"
         file.write_text(f"{POLICY}\nmany := numbers.range(1, 1200)\n{slow}\n")
@@ -336,7 +335,7 @@ def test_events_are_judged_while_a_new_policy_is_compiled(tmp_path: Path) -> Non
 def test_the_old_policy_is_loaded_again_after_a_crash(tmp_path: Path) -> None:
     file = tmp_path / "a.rego"
     file.write_text(POLICY)
-    with PolicyEngine(tmp_path) as engine:
+    with PolicyEngine(tmp_path, deadline_seconds=SECONDS) as engine:
         file.write_text("nonsense")
         assert engine.reload_if_changed()
         assert engine.evaluate(CRASHING).error
@@ -392,6 +391,5 @@ def test_threads_may_ask_at_once(engine: PolicyEngine) -> None:
 
 def test_what_is_evaluated_is_a_json_object_of_any_size(engine: PolicyEngine) -> None:
     large = json.dumps({"deny": True, "text": "x" * (8 << 20)}).encode()
-    engine._deadline = SECONDS
 
     assert engine.evaluate(large).reasons == ("because",)
