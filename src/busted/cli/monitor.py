@@ -25,9 +25,10 @@ from busted.agent.file_access import Mode
 from busted.agent.flows import Network
 from busted.agent.monitor import Monitor
 from busted.cli.configuration import config_option
-from busted.cli.output import Output, content_option, format_option
+from busted.cli.output import Output, content_option, format_option, output_option
 from busted.cli.policy_options import on_error_option, policy_option
 from busted.events import Decision
+from busted.sinks.kinds import Choice, check_together
 
 INTERRUPTED = 130
 # Says of each place what is counted there, what it means, and what to do.
@@ -43,6 +44,7 @@ def _power_of_two(_: click.Context, __: click.Parameter, value: int) -> int:
 @click.command()
 @format_option
 @content_option
+@output_option
 @config_option
 @click.option(
     "--duration",
@@ -128,6 +130,7 @@ def _power_of_two(_: click.Context, __: click.Parameter, value: int) -> int:
 def monitor(
     format: str,
     content: str,
+    choices: tuple[Choice, ...],
     tables: Tables,
     duration: float | None,
     pids: tuple[int, ...],
@@ -168,7 +171,13 @@ def monitor(
     )
     if record:
         click.echo(f"busted: {record} will hold prompts and keys in plain text", err=True)
-    if asyncio.run(_watch(settings, lambda: Output(format, content), lockdown=not no_lockdown)):
+    outputs = (*tables.outputs, *choices)
+    check_together(outputs)
+
+    def open_output() -> Output:
+        return Output(format, content, outputs)
+
+    if asyncio.run(_watch(settings, open_output, lockdown=not no_lockdown)):
         sys.exit(INTERRUPTED)
 
 
