@@ -18,9 +18,11 @@ ALLOWED: dict[str, set[str]] = {
     "streams": {"records", "protocols"},
     "classifier": {"events", "protocols"},
     "enrich": {"events"},
+    "identity": {"records", "events", "protocols"},
     "sinks": {"events"},
     "agent": {
         *("records", "events", "protocols", "kernel", "streams", "classifier", "enrich", "sinks"),
+        "identity",
     },
     # Of the kernel room only the error that says why this host will not do.
     "cli": {"agent", "events", "classifier", "sinks", "kernel.features"},

@@ -23,7 +23,7 @@ from typing import Any, Literal, TypeVar, cast
 import msgspec
 
 from busted.classifier import pii
-from busted.events import CONTENT_FIELDS, Connection, Credential, Event, Process, Value
+from busted.events import CONTENT_FIELDS, Connection, Credential, Event, Identity, Process, Value
 
 Level = Literal["none", "redacted", "full"]
 T = TypeVar("T", bound=msgspec.Struct)
@@ -32,6 +32,7 @@ T = TypeVar("T", bound=msgspec.Struct)
 # identifier would tie nothing together.
 OURS: dict[type[Value], tuple[str, ...]] = {
     Event: ("id", "time", "host", "exchange_id"),
+    Identity: ("id", "instance"),
     Process: ("build_id", "start_time", "cgroup_id"),
     Connection: ("id", "socket", "src_ip", "dst_ip"),
     Credential: ("hash",),
