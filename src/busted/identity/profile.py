@@ -6,6 +6,7 @@ no content, only names, counts and fingerprints, all bounded.
 
 from __future__ import annotations
 
+import functools
 from typing import Literal
 
 import msgspec
@@ -18,6 +19,8 @@ from busted.identity.similarity import PromptPrint
 MAX_KEPT = 16
 # Claude Code offers some 30 tools, with servers of MCP a few hundred.
 MAX_TOOLS = 512
+# Most identities have one model and one SDK, and many the same: such lists are shared.
+MAX_SHARED = 1024
 
 Kind = Literal["user_agent", "build_id", "session"]
 
@@ -128,4 +131,9 @@ def added(values: tuple[str, ...], value: str) -> tuple[str, ...]:
     """Return the last few different values, with one more."""
     if not value or value in values:
         return values
-    return (*values, value)[-MAX_KEPT:]
+    return (*values, value)[-MAX_KEPT:] if values else _alone(value)
+
+
+@functools.lru_cache(MAX_SHARED)
+def _alone(value: str) -> tuple[str, ...]:
+    return (value,)

@@ -38,13 +38,15 @@ _WITH_VALUE = frozenset(("-r", "--require", "--import", "--loader", "-W", "-X", 
 class Program(msgspec.Struct, frozen=True):
     """`key` names it, `name` is for people; a `generic` one says little of who speaks.
 
-    `configuration` is what its arguments choose; empty where they choose nothing.
+    `configuration` is what its arguments choose; empty where they choose nothing. The executable
+    of an `interpreted` one is its interpreter's.
     """
 
     key: str
     name: str
     generic: bool
     configuration: str = ""
+    interpreted: bool = False
 
 
 UNKNOWN = Program("", "", True)
@@ -69,7 +71,9 @@ def _interpreted(interpreter: str, argv: Sequence[str]) -> Program:
             break
         if word == "-m":
             module = next(words, "")[:MAX_PATH_CHARS]
-            return Program(f"{interpreter} -m {module}", module, not module, _configuration(argv))
+            return Program(
+                f"{interpreter} -m {module}", module, not module, _configuration(argv), True
+            )
         if word == "-jar":
             word = next(words, "")
         elif word in _WITH_VALUE:
@@ -77,13 +81,15 @@ def _interpreted(interpreter: str, argv: Sequence[str]) -> Program:
             continue
         if word and not word.startswith("-"):
             script = _unversioned(word)
-            return Program(f"{interpreter} {script}", _file(script), False, _configuration(argv))
+            return Program(
+                f"{interpreter} {script}", _file(script), False, _configuration(argv), True
+            )
     # A program that renames itself has left its arguments: the first one is its name.
     title = argv[0] if len(argv) == 1 else interpreter
     if not _INTERPRETER.fullmatch(_file(title)):
         title = _unversioned(title)
-        return Program(f"{interpreter} {title}", _file(title), False)
-    return Program(interpreter, interpreter, True)
+        return Program(f"{interpreter} {title}", _file(title), False, "", True)
+    return Program(interpreter, interpreter, True, "", True)
 
 
 def _configuration(argv: Sequence[str]) -> str:

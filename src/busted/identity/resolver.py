@@ -144,7 +144,7 @@ class Resolver:
         if signals.program.key:
             keys.append(_program_key(signals))
         if signals.prompt:
-            keys.append(f"prompt {signals.prompt.opening}")
+            keys.append(f"prompt {signals.prompt.opening:x}")
         if len(signals.tools) >= MIN_TELLING_TOOLS:
             keys.append(f"tools {_hashed(*sorted(signals.tools))}")
         if signals.mcp_client:
@@ -228,7 +228,7 @@ def keys_of(profile: Profile) -> tuple[str, ...]:
     if profile.program.key and not profile.agent:
         keys.append(f"program {profile.program.key}")
     if profile.prompt:
-        keys.append(f"prompt {profile.prompt.opening}")
+        keys.append(f"prompt {profile.prompt.opening:x}")
     if len(profile.tools) >= MIN_TELLING_TOOLS and not profile.agent:
         keys.append(f"tools {_hashed(*profile.tools)}")
     if profile.mcp_client and not profile.agent:
@@ -258,7 +258,7 @@ def _best(
 def _founding(signals: Signals) -> tuple[str, ...]:
     program = signals.program
     if signals.prompt:
-        persona = f"prompt {signals.prompt.opening}"
+        persona = f"prompt {signals.prompt.opening:x}"
     elif signals.tools:
         persona = f"tools {_hashed(*sorted(signals.tools))}"
     else:

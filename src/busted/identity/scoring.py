@@ -29,6 +29,8 @@ MAX_CONFIDENCE = 0.99
 SAME_PROMPT = 0.8
 # A prompt of as many words is somebody's own.
 OWN_WORDS = 20
+# And as many tools.
+OWN_TOOLS = 5
 # Sets of tools with less in common than this are different agents' (Jaccard index).
 DIFFERENT_TOOLS = 0.2
 SAME_TOOLS = 0.8
@@ -57,7 +59,7 @@ WEIGHTS = {
     "mcp_client": Weight(2.0, -3.0),
     "system_prompt": Weight(4.0, -12.0),
     "system_prompt_opening": Weight(1.0, 0.0),
-    "tools": Weight(2.0, -4.0),
+    "tools": Weight(2.0, -5.0),
     "signature": Weight(1.0, -0.5),
     "sdk": Weight(0.5, -1.5),
     "model": Weight(0.5, -0.5),
@@ -107,7 +109,8 @@ def evidence(signals: Signals, profile: Profile, here: bool = False) -> tuple[Ev
         common = len(signals.tools.intersection(profile.tools))
         likeness = common / (len(signals.tools) + len(profile.tools) - common)
         if likeness >= SAME_TOOLS or likeness < DIFFERENT_TOOLS:
-            told("tools", likeness >= SAME_TOOLS, f"{likeness:.2f} in common")
+            part = min(1.0, common / OWN_TOOLS)
+            told("tools", likeness >= SAME_TOOLS, f"{likeness:.2f} in common", part)
     for name, value, known in (
         ("cgroup", signals.cgroup, profile.cgroups),
         ("session", signals.session, profile.sessions),

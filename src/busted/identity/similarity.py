@@ -23,7 +23,7 @@ OPENING_WORDS = 12
 # The system prompts that the agents of a host send again and again.
 MAX_REMEMBERED = 256
 # The words of those: a few hundred each, most of them shared.
-MAX_WORDS_REMEMBERED = 8192
+MAX_WORDS_REMEMBERED = 4096
 
 _MONTH = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*"
 _VOLATILE = re.compile(
@@ -46,13 +46,13 @@ _LANE_BITS = 13
 class PromptPrint(msgspec.Struct, frozen=True):
     """The fingerprint of a system prompt; `words` is how many it was made of."""
 
-    opening: str
-    simhash: str
+    opening: int
+    simhash: int
     words: int
 
     def likeness(self, other: PromptPrint) -> float:
         """Return how much two prompts are alike, 0 to 1; unrelated ones reach about 0.6."""
-        distance = (int(self.simhash, 16) ^ int(other.simhash, 16)).bit_count()
+        distance = (self.simhash ^ other.simhash).bit_count()
         return 1 - distance / _BITS
 
 
@@ -66,10 +66,7 @@ def _remembered(text: str) -> PromptPrint | None:
     words = _WORD.findall(_VOLATILE.sub("#", text.casefold()))
     if not words:
         return None
-    opening = " ".join(words[:OPENING_WORDS]).encode("utf-8", "surrogatepass")
-    return PromptPrint(
-        hashlib.blake2b(opening, digest_size=8).hexdigest(), f"{_simhash(words):016x}", len(words)
-    )
+    return PromptPrint(_hash(" ".join(words[:OPENING_WORDS])), _simhash(words), len(words))
 
 
 def _simhash(words: list[str]) -> int:
@@ -85,6 +82,10 @@ def _simhash(words: list[str]) -> int:
 @functools.lru_cache(MAX_WORDS_REMEMBERED)
 def _lanes(word: str) -> int:
     """Return the bits of a word's hash, each in a lane of its own, so that adding counts them."""
-    digest = hashlib.blake2b(word.encode("utf-8", "surrogatepass"), digest_size=8).digest()
-    value = int.from_bytes(digest, "big")
+    value = _hash(word)
     return sum((value >> bit & 1) << bit * _LANE_BITS for bit in range(_BITS))
+
+
+def _hash(text: str) -> int:
+    data = text.encode("utf-8", "surrogatepass")
+    return int.from_bytes(hashlib.blake2b(data, digest_size=_BITS // 8).digest(), "big")

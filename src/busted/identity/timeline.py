@@ -10,7 +10,7 @@ that work alike, or one that begins to work otherwise, are seen to.
 from __future__ import annotations
 
 import hashlib
-from collections import Counter, OrderedDict, deque
+from collections import Counter, OrderedDict
 from collections.abc import Iterable
 
 import msgspec
@@ -26,14 +26,13 @@ MAX_NGRAMS = 8
 
 
 class Entry(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """One action; `time_ns` since 1970, `event` its id."""
+    """One action; `time_ns` since 1970."""
 
     time_ns: int
     kind: str
     what: str
     instance: str
     exchange: str = ""
-    event: str = ""
 
 
 class Timelines:
@@ -42,24 +41,24 @@ class Timelines:
     def __init__(self, max_entries: int = MAX_ENTRIES, max_all: int = MAX_ALL_ENTRIES) -> None:
         """Keep so many entries of one identity, and of all."""
         self._max_entries, self._max_all = max_entries, max_all
-        self._entries: OrderedDict[str, deque[Entry]] = OrderedDict()
+        self._entries: OrderedDict[str, list[Entry]] = OrderedDict()
         self._count = 0
 
     def add(self, identity: str, entry: Entry) -> None:
         """Append an entry, and let older ones go where there are too many."""
         entries = self._entries.get(identity)
         if entries is None:
-            entries = self._entries[identity] = deque()
+            entries = self._entries[identity] = []
         else:
             self._entries.move_to_end(identity)
         entries.append(entry)
         self._count += 1
         if len(entries) > self._max_entries:
-            entries.popleft()
+            del entries[0]
             self._count -= 1
         while self._count > self._max_all:
             quietest, others = next(iter(self._entries.items()))
-            others.popleft()
+            del others[0]
             self._count -= 1
             if not others:
                 del self._entries[quietest]
@@ -79,7 +78,7 @@ class Timelines:
 
 def in_order(entries: Iterable[Entry]) -> tuple[Entry, ...]:
     """Return entries by their times; those of one moment by what they are, however they came."""
-    return tuple(sorted(entries, key=lambda entry: (entry.time_ns, entry.event)))
+    return tuple(sorted(entries, key=msgspec.structs.astuple))
 
 
 def summary(entries: Iterable[Entry]) -> str:

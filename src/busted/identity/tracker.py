@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import calendar
 import functools
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Callable, Collection, Sequence
 
 import msgspec
@@ -37,9 +37,10 @@ from busted.identity.similarity import prompt_print
 from busted.identity.timeline import MAX_WHAT_CHARS, Entry, Timelines, summary
 
 # Processes with AI traffic of their own, or started by agents; the rest never come here.
-MAX_INSTANCES = 4096
-# Exchanges that may still bring something; connections end within minutes.
-MAX_EXCHANGES = 8192
+MAX_INSTANCES = 2048
+# Exchanges that may still bring something: 20 seconds of 100 prompts a second. What comes later
+# is told by its process.
+MAX_EXCHANGES = 2048
 # Different requests that one process sends again and again, and whose they were.
 MAX_REMEMBERED = 16
 # What a process does before it says who it is: some connections and MCP's handshake.
@@ -113,7 +114,11 @@ class IdentityMatch(msgspec.Struct, frozen=True):
 
 
 class Instance(msgspec.Struct):
-    """One process, and what is known of it."""
+    """One process, and what is known of it.
+
+    `shown` are the identities that it spoke for, the last one last, and whether it was counted
+    as a run of theirs.
+    """
 
     key: tuple[int, str]
     id: str
@@ -125,11 +130,10 @@ class Instance(msgspec.Struct):
     recognised: str = ""
     principal: str = ""
     mcp_client: str = ""
-    shown: dict[str, None] = {}
-    counted: set[str] = set()
+    shown: dict[str, bool] = {}
     findings: dict[str, Finding] = {}
     remembered: dict[tuple[object, ...], Resolved] = {}
-    waiting: deque[Entry] = msgspec.field(default_factory=deque)
+    waiting: list[Entry] = []
 
 
 class IdentityTracker:
@@ -180,11 +184,13 @@ class IdentityTracker:
                 instance.waiting.append(entry)
             return None
         profile = resolved.profile
-        if profile.id in instance.shown and profile.id not in instance.counted:
+        if instance.shown.get(profile.id) is False:
             self._new_run(profile, instance, now_ns)
         self._count(profile, instance, event, now_ns)
-        while instance.waiting:
-            self._enter(profile, instance.waiting.popleft())
+        if instance.waiting:
+            for waited in instance.waiting:
+                self._enter(profile, waited)
+            instance.waiting = []
         self._enter(profile, entry)
         self._relate(profile, instance, event, now_ns)
         if self._stores:
@@ -258,8 +264,9 @@ class IdentityTracker:
         if instance.exe is not None:
             instance.shown, instance.findings = {}, {}
         instance.exe, instance.argv = process.exe, process.argv
-        instance.build_id = process.build_id or ""
         instance.program = program_of(process.exe, process.argv, process.name)
+        # That of an interpreter says nothing of the script.
+        instance.build_id = "" if instance.program.interpreted else process.build_id or ""
         instance.recognised = self._recognise(process.exe or "", process.argv) or ""
         instance.remembered = {}
 
@@ -360,8 +367,7 @@ class IdentityTracker:
             if len(instance.shown) >= MAX_SHOWN:
                 del instance.shown[next(iter(instance.shown))]
         # The last one that spoke stands last.
-        instance.shown.pop(profile.id, None)
-        instance.shown[profile.id] = None
+        instance.shown[profile.id] = instance.shown.pop(profile.id, False)
         self._resolver.learn(profile, signals, now_ns)
         return resolved
 
@@ -497,7 +503,7 @@ class IdentityTracker:
                     graph.link("calls", caller, id, now_ns, CALLED_WHILE_ASKING)
 
     def _new_run(self, profile: Profile, instance: Instance, now_ns: int) -> None:
-        instance.counted.add(profile.id)
+        instance.shown[profile.id] = True
         profile.instances += 1
         above = self._above(instance, lambda above: bool(above.shown))
         if above is not None:
@@ -521,7 +527,7 @@ def _seconds(time: str) -> int:
 def _entry(event: Event, now_ns: int, instance: str) -> Entry:
     action = event.action
     what = _what(event, action)[:MAX_WHAT_CHARS]
-    return Entry(now_ns, type(action).__name__, what, instance, event.exchange_id or "", event.id)
+    return Entry(now_ns, type(action).__name__, what, instance, event.exchange_id or "")
 
 
 def _what(event: Event, action: events.Action) -> str:
