@@ -31,9 +31,10 @@ ROLES = (
     *("legal", "security", "travel", "procurement", "marketing", "facilities"),
 )
 POLICY = (
-    "You work for Acme. Be polite and brief, never promise a date, never tell a customer what another "
-    "one pays, ask before you change an order, and write down what you did in the log. Amounts are in "
-    "euros, dates as day and month. When you do not know, say so and name the person who does. "
+    "You work for Acme. Be polite and brief, never promise a date, never tell a customer what "
+    "another one pays, ask before you change an order, and write down what you did in the log. "
+    "Amounts are in euros, dates as day and month. When you do not know, say so and name the "
+    "person who does. "
 )
 MODELS = ("gpt-4o", "gpt-4o-mini", "gpt-4.1", "gpt-5", "gpt-5-mini", "o3")
 

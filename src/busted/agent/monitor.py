@@ -33,6 +33,7 @@ from busted.agent.process_tree import text
 from busted.agent.recording import AgentProcess, Header, LibraryFacts, RecordingWriter, Tick
 from busted.enrich.processes import Processes, ProcessFacts
 from busted.events import Coverage, Event, Library, Process
+from busted.identity.store import IdentityStore, StoreError
 from busted.kernel import elf, features, filtered, lockdown
 from busted.kernel.libbpf import BpfError
 from busted.kernel.mappings import MappingWatch
@@ -133,6 +134,7 @@ class Monitor:
                 self._recording = opened.enter_context(
                     contextlib.closing(RecordingWriter(settings.record, header))
                 )
+            self._identities = self._open_identities(opened)
             self._processes = Processes(elf.build_id)
             outside = Outside(
                 self._mute,
@@ -152,6 +154,7 @@ class Monitor:
                 outside,
                 options=settings.tables.options,
                 agents=settings.tables.agents,
+                shelf=self._identities,
             )
             self._find_agents()
             self._targets = Targets(platform.machine())
@@ -331,6 +334,27 @@ class Monitor:
             except BpfError as error:
                 self._count_and_log("flow_want", error)
 
+    # Identities
+
+    def _open_identities(self, opened: contextlib.ExitStack) -> IdentityStore | None:
+        path = self._settings.identity_store
+        if path is None:
+            return None
+        store = opened.enter_context(contextlib.closing(IdentityStore(path)))
+        if store.fresh_because:
+            log.error("%s", store.fresh_because)
+        return store
+
+    def _keep_identities(self) -> None:
+        if self._identities is None:
+            return
+        changes = self._pipeline.identities.changes()
+        try:
+            self._identities.write(changes)
+        except StoreError as error:
+            # What they do from now on is written all the same.
+            self._count_and_log("identity_store", error)
+
     # Agents
 
     def _follow_processes(self, opened: contextlib.ExitStack) -> ProcessPrograms | None:
@@ -474,6 +498,7 @@ class Monitor:
         if self._recording:
             self._recording.add(Tick(now_ns))
         self._report(self._pipeline.expire(now_ns))
+        self._keep_identities()
         self._tell_coverage()
         if self._recording:
             self._recording.flush()
@@ -527,6 +552,7 @@ class Monitor:
             if self._recording:
                 self._recording.add(Tick(now_ns, last=True))
             self._report(self._pipeline.close(now_ns))
+            self._keep_identities()
             self._lost_in_kernel = self._shared.lost()
             self._tell_coverage(always=True)
 

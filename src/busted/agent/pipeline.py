@@ -25,6 +25,7 @@ from busted.agent.flows import Asks, Flows, Network, with_addresses
 from busted.agent.names import Names
 from busted.agent.process_tree import Agent, ProcessTree, text
 from busted.agent.told import Told
+from busted.classifier import pii
 from busted.classifier.connection import ConnectionReader, Observed
 from busted.classifier.direction import Direction
 from busted.classifier.mcp_memory import Memory
@@ -125,7 +126,8 @@ class Pipeline:
 
         `shelf` has the identities of earlier runs.
         """
-        self.identities = IdentityTracker(agents.recognise, agents.names, shelf)
+        clean = partial(pii.redact, key=origin.seed, cut=False)
+        self.identities = IdentityTracker(agents.recognise, agents.names, shelf, clean)
         self._origin, self._enrichers, self._outside = origin, enrichers, outside
         self._options = msgspec.structs.replace(options, credential_key=origin.seed)
         self._connections = Connections() if connections is None else connections

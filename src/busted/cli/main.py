@@ -23,6 +23,7 @@ FAILED, USAGE, CANNOT_RUN, INTERRUPTED = 1, 2, 3, 130
 COMMANDS = {
     "classify": "busted.cli.classify",
     "doctor": "busted.cli.doctor",
+    "identities": "busted.cli.identities",
     "monitor": "busted.cli.monitor",
     "replay": "busted.cli.replay",
     "version": "busted.cli.version",
@@ -34,6 +35,7 @@ EXIT_CODES = {
     "busted.agent.recording.RecordingError": FAILED,
     "busted.cli.classify.ClassifyError": FAILED,
     "busted.cli.output.OutputError": FAILED,
+    "busted.identity.store.StoreError": FAILED,
     "busted.kernel.features.CannotRun": CANNOT_RUN,
 }
 

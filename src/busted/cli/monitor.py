@@ -69,6 +69,13 @@ def _power_of_two(_: click.Context, __: click.Parameter, value: int) -> int:
     "in plain text, whatever --content says; only its owner can read it.",
 )
 @click.option(
+    "--identity-store",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Keep the identities of agents in this file, for the next run and `busted identities`. It "
+    "holds no content; only its owner can read it.",
+)
+@click.option(
     "--buffer",
     type=click.Choice(["ring", "perf"]),
     help="Through what the kernel hands over records: a ring buffer (Linux 5.8) or perf buffers, "
@@ -104,6 +111,7 @@ def monitor(
     names: tuple[str, ...],
     network: Network,
     record: Path | None,
+    identity_store: Path | None,
     buffer: Literal["ring", "perf"] | None,
     ring_bytes: int,
     max_call_bytes: int,
@@ -121,6 +129,7 @@ def monitor(
         duration=duration,
         selection=Selection(frozenset(pids), frozenset(names)),
         record=record,
+        identity_store=identity_store,
         network=network,
         tables=tables,
     )

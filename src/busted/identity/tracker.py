@@ -52,8 +52,13 @@ MAX_PARENTS = 8
 # Changes that wait for the store, which takes them every second or so.
 MAX_CHANGES = 50_000
 
+# Names of models, tools, programs and hosts: the same few hundred again and again.
+MAX_CLEANED = 2048
 # How sure it is that a process that asks a model does so for who is connected to it.
 CALLED_WHILE_ASKING = 0.6
+
+# What belongs to whoever sent the request, and to nobody else of its process.
+_ANSWERS = frozenset(("Response", "ToolCall", "ToolResult"))
 
 Recognise = Callable[[str, Sequence[str]], str | None]
 """Names the agent that a process is, given its executable and its arguments."""
@@ -65,6 +70,7 @@ class Changes(msgspec.Struct):
     profiles: dict[str, Profile] = {}
     entries: list[tuple[str, Entry]] = []
     links: dict[tuple[str, str, str], Link] = {}
+    behaviours: dict[str, Behaviour] = {}
 
 
 class IdentityMatch(msgspec.Struct, frozen=True):
@@ -144,15 +150,18 @@ class IdentityTracker:
         recognise: Recognise = lambda exe, argv: None,
         agents: Collection[str] = (),
         shelf: Shelf | None = None,
+        clean: Callable[[str], str] = str,
         max_identities: int = MAX_IDENTITIES,
         max_instances: int = MAX_INSTANCES,
     ) -> None:
         """`recognise` knows agents by their executables, `agents` are all names that it gives.
 
-        With a `shelf` what changes is collected for `changes()`.
+        With a `shelf` what changes is collected for `changes()`. `clean` takes secrets out of the
+        names that programs give: they may be typed into a command line or be a model's name.
         """
         self._recognise, self._max_instances = recognise, max_instances
         self._resolver = Resolver(shelf, max_identities)
+        self._clean = functools.lru_cache(MAX_CLEANED)(clean)
         self._stores = shelf is not None
         self._timelines = Timelines()
         self.graph = Graph()
@@ -161,7 +170,7 @@ class IdentityTracker:
         self._pids: dict[int, Instance] = {}
         self._exchanges: OrderedDict[str, Resolved] = OrderedDict()
         self._callers = Callers()
-        self._changes = Changes({}, [], {})
+        self._changes = Changes()
         self.lost = 0
         """Changes that the store was not given, because it did not ask for them."""
         if self._stores:
@@ -174,7 +183,9 @@ class IdentityTracker:
             return None
         now_ns = nanoseconds(event.time)
         instance = self._instance(event.process, event.session_id)
-        entry = _entry(event, now_ns, instance.id)
+        what = self._clean(_what(event)[:MAX_WHAT_CHARS])
+        kind, exchange = type(action).__name__, event.exchange_id or ""
+        entry = Entry(now_ns, kind, what, instance.id, exchange)
         resolved, run = self._whose(instance, event, now_ns)
         if isinstance(action, events.Network) and event.connection:
             identity = resolved.profile.id if resolved else ""
@@ -188,11 +199,9 @@ class IdentityTracker:
             self._new_run(profile, instance, now_ns)
         self._count(profile, instance, event, now_ns)
         if instance.waiting:
-            for waited in instance.waiting:
-                self._enter(profile, waited)
-            instance.waiting = []
+            self._waited(profile, instance, exchange)
         self._enter(profile, entry)
-        self._relate(profile, instance, event, now_ns)
+        self._relate(profile, instance, event, what, now_ns)
         if self._stores:
             self._changes.profiles[profile.id] = profile
         self._let_evicted_go()
@@ -221,7 +230,11 @@ class IdentityTracker:
 
     def changes(self) -> Changes:
         """Return what changed since the last time it was asked for."""
-        changes, self._changes = self._changes, Changes({}, [], {})
+        changes, self._changes = self._changes, Changes()
+        for id in changes.profiles:
+            behaviour = self.graph.behaviour(id)
+            if behaviour != Behaviour():
+                changes.behaviours[id] = behaviour
         return changes
 
     def __len__(self) -> int:
@@ -243,7 +256,7 @@ class IdentityTracker:
         ):
             self._executes(instance, process)
         elif not instance.program.name and process.name:
-            instance.program = program_of(None, (), process.name)
+            instance.program = self._program(None, (), process.name)
         if process.uid is not None:
             instance.principal = f"uid:{process.uid}"
         if process.ppid is not None:
@@ -264,11 +277,20 @@ class IdentityTracker:
         if instance.exe is not None:
             instance.shown, instance.findings = {}, {}
         instance.exe, instance.argv = process.exe, process.argv
-        instance.program = program_of(process.exe, process.argv, process.name)
+        instance.program = self._program(process.exe, process.argv, process.name)
         # That of an interpreter says nothing of the script.
         instance.build_id = "" if instance.program.interpreted else process.build_id or ""
         instance.recognised = self._recognise(process.exe or "", process.argv) or ""
         instance.remembered = {}
+
+    def _program(self, exe: str | None, argv: Sequence[str], name: str) -> Program:
+        program, clean = program_of(exe, argv, name), self._clean
+        return replace(
+            program,
+            key=clean(program.key),
+            name=clean(program.name),
+            configuration=clean(program.configuration),
+        )
 
     # Whose it is
 
@@ -286,8 +308,10 @@ class IdentityTracker:
             return resolved, instance
         if exchange and (known := self._exchanges.get(exchange)):
             return known, instance
+        if type(action).__name__ in _ANSWERS and not instance.recognised:
+            return None, instance  # its process may speak for several
         if isinstance(action, events.McpRequest) and action.client and action.sender == "client":
-            instance.mcp_client = action.client.name
+            instance.mcp_client = self._clean(action.client.name)
         if found := self._of_run(instance, now_ns):
             return found, instance
         owner = self._owner(instance, action)
@@ -313,7 +337,7 @@ class IdentityTracker:
     ) -> Resolved:
         printed = prompt_print(prompt.system_prompt)
         destination = prompt.provider or (event.connection.sni if event.connection else None)
-        sdk, agent = prompt.sdk, prompt.agent
+        sdk, agent, clean = prompt.sdk, prompt.agent, self._clean
         key = (
             *(prompt.fingerprint, prompt.model, prompt.tools, printed, destination),
             *(prompt.agent_session, agent and agent.name, instance.mcp_client),
@@ -329,11 +353,11 @@ class IdentityTracker:
             verified=verified,
             session=prompt.agent_session or "",
             prompt=printed,
-            tools=frozenset(prompt.tools),
+            tools=frozenset(map(clean, prompt.tools)),
             signature=prompt.fingerprint or "",
-            sdk=sdk.name if sdk else "",
-            model=prompt.model or "",
-            destination=destination or "",
+            sdk=clean(sdk.name) if sdk else "",
+            model=clean(prompt.model or ""),
+            destination=clean(destination or ""),
             credential=prompt.credential.hash if prompt.credential else "",
         )
         reused = self._mismatches.session(
@@ -350,8 +374,9 @@ class IdentityTracker:
     def _agent(self, instance: Instance, claimed: str) -> tuple[str, bool]:
         """Return the agent that a request is from, if any, and whether its executable shows it."""
         parent = self._parent_agent(instance)
+        exe = instance.exe and self._clean(instance.exe)
         finding = self._mismatches.claim(
-            claimed, instance.recognised, parent, instance.program, instance.exe, instance.argv
+            claimed, instance.recognised, parent, instance.program, exe, instance.argv
         )
         self._find(instance, finding)
         if instance.recognised:
@@ -376,7 +401,7 @@ class IdentityTracker:
             program=instance.program,
             agent=instance.recognised,
             verified=bool(instance.recognised),
-            exe=instance.exe or "",
+            exe=self._clean(instance.exe or ""),
             build_id=instance.build_id,
             mcp_client=instance.mcp_client,
         )
@@ -465,6 +490,16 @@ class IdentityTracker:
         else:
             self.lost += 1
 
+    def _waited(self, profile: Profile, instance: Instance, exchange: str) -> None:
+        """Give an identity what came before it was known; answers wait for their own request."""
+        waiting = []
+        for entry in instance.waiting:
+            if entry.kind in _ANSWERS and entry.exchange != exchange:
+                waiting.append(entry)
+            else:
+                self._enter(profile, entry)
+        instance.waiting = waiting
+
     def _linked(self, link: Link) -> None:
         self._changes.links[link.kind, link.source, link.target] = link
 
@@ -474,30 +509,32 @@ class IdentityTracker:
 
     # What it has to do with others
 
-    def _relate(self, profile: Profile, instance: Instance, event: Event, now_ns: int) -> None:
+    def _relate(
+        self, profile: Profile, instance: Instance, event: Event, what: str, now_ns: int
+    ) -> None:
         action, graph, id = event.action, self.graph, profile.id
         match action:
             case events.ToolCall(server_side=False):
                 arguments, exchange = action.arguments or "", event.exchange_id or ""
-                graph.declared(id, action.name, action.id or "", exchange, now_ns, arguments)
+                graph.declared(id, what, action.id or "", exchange, now_ns, arguments)
             case events.ToolResult(server_side=False):
                 graph.answered(id, action.id or "", now_ns)
             case events.McpRequest(sender="client"):
                 place = event.connection.sni if event.connection else None
-                graph.link("uses", id, f"MCP server at {place or 'a pipe'}", now_ns)
+                graph.link("uses", id, f"MCP server at {self._clean(place or 'a pipe')}", now_ns)
                 if action.tool:
-                    graph.did(id, Done("mcp", action.tool, now_ns))
+                    graph.did(id, Done("mcp", what, now_ns))
             case events.McpResponse() if action.server:
-                graph.link("uses", id, f"MCP server {action.server.name}", now_ns)
+                graph.link("uses", id, f"MCP server {self._clean(action.server.name)}", now_ns)
             case events.ProcessExec():
-                name = program_of(action.exe, action.argv).name
-                graph.link("starts", id, name, now_ns)
+                graph.link("starts", id, what, now_ns)
+                words = (action.exe.rpartition("/")[2], *action.argv[1:])
                 pids = (event.process.pid, event.process.ppid or 0)
-                graph.did(id, Done("command", name, now_ns, (name, *action.argv[1:]), *pids))
+                graph.did(id, Done("command", what, now_ns, words, *pids))
             case events.Network(operation="connect", error=None, provider=None):
-                place = action.name or (event.connection and event.connection.dst_ip) or ""
+                place = _place(event, action)
                 pids = (instance.key[0], instance.ppid)
-                graph.did(id, Done("connection", place, now_ns, (place,), *pids))
+                graph.did(id, Done("connection", self._clean(place), now_ns, (place,), *pids))
             case events.Prompt():
                 for caller in self._callers.of(instance.id):
                     graph.link("calls", caller, id, now_ns, CALLED_WHILE_ASKING)
@@ -524,31 +561,28 @@ def _seconds(time: str) -> int:
     return calendar.timegm((*map(int, date.split("-")), *map(int, clock.split(":"))))
 
 
-def _entry(event: Event, now_ns: int, instance: str) -> Entry:
-    action = event.action
-    what = _what(event, action)[:MAX_WHAT_CHARS]
-    return Entry(now_ns, type(action).__name__, what, instance, event.exchange_id or "")
-
-
-def _what(event: Event, action: events.Action) -> str:
-    match action:
-        case events.Prompt():
+def _what(event: Event) -> str:
+    match event.action:
+        case events.Prompt() as action:
             return action.model or action.api
-        case events.Response():
+        case events.Response() as action:
             return action.model or str(action.status)
-        case events.ToolCall():
+        case events.ToolCall() as action:
             return action.name
-        case events.ToolResult():
+        case events.ToolResult() as action:
             return action.name or ""
-        case events.McpRequest():
+        case events.McpRequest() as action:
             return action.tool or action.method
-        case events.McpResponse():
+        case events.McpResponse() as action:
             return action.method or ""
-        case events.PiiDetected():
+        case events.PiiDetected() as action:
             return " ".join(action.kinds)
-        case events.Network():
-            place = action.name or (event.connection and event.connection.dst_ip) or ""
-            return f"{action.operation} {place}"
-        case events.ProcessExec():
+        case events.Network() as action:
+            return f"{action.operation} {_place(event, action)}"
+        case events.ProcessExec() as action:
             return program_of(action.exe, action.argv).name
     return ""
+
+
+def _place(event: Event, action: events.Network) -> str:
+    return action.name or (event.connection.dst_ip if event.connection else None) or ""

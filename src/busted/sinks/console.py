@@ -108,7 +108,9 @@ def head(event: Event, zone: tzinfo | None = None) -> str:
         words.append(f"{word(event.process.name)}({event.process.pid})")
     if isinstance(event.action, Network):
         return " ".join(filter(None, (*words, *_flow(event.action, event.connection))))
-    return " ".join(filter(None, (*words, *_what(event.action))))
+    doubts = event.identity.mismatch if event.identity else ()
+    doubt = f"does not fit: {', '.join(doubts)}" if doubts else None
+    return " ".join(filter(None, (*words, *_what(event.action), doubt)))
 
 
 def said(action: Action) -> str:

@@ -11,6 +11,7 @@ from busted.events import (
     Credential,
     Event,
     Finding,
+    Identity,
     McpRequest,
     PolicyDecision,
     Process,
@@ -159,7 +160,7 @@ def test_our_identifiers_and_times_stay(level: Level) -> None:
     assert shown.connection == said.connection
     assert isinstance(shown.action, Prompt)
     assert shown.action.credential == credential
-    assert OURS.keys() == {Event, Process, Connection, Credential}
+    assert OURS.keys() == {Event, Process, Connection, Credential, Identity}
 
 
 @pytest.mark.parametrize(
