@@ -12,10 +12,12 @@ import statistics
 import sys
 import time
 import tracemalloc
+from collections.abc import Callable, Mapping
 
 from busted.events import Event
-from tests.identity.measure import matched, score, tracker
-from tests.identity.scenarios import SCENARIOS, Run, played
+from busted.identity.tracker import IdentityTracker
+from tests.identity.measure import Score, matched, score, tracker
+from tests.identity.scenarios import LIMITS, SCENARIOS, Labelled, Run, played
 
 GOAL = 0.98
 ROUNDS = 7
@@ -25,21 +27,29 @@ IDENTITIES = 10_000
 def main() -> int:
     """Print the report; 1 where a goal for precision or recall is missed."""
     print(f"{'scenario':28} agents found events without precision recall")
-    scores = {name: score(matched(scenario(), tracker())) for name, scenario in SCENARIOS.items()}
-    for name, one in scores.items():
-        print(
-            f"{name:28} {one.agents:6} {one.identities:5} {one.events:6} {one.without:7} "
-            f"{one.precision:9.4f} {one.recall:6.4f}"
-        )
+    scores = _scores(SCENARIOS)
     both = sum(one.both for one in scores.values())
     precision = both / sum(one.together for one in scores.values())
     recall = both / sum(one.same for one in scores.values())
-    print(f"{'all':28} {'':35} {precision:9.4f} {recall:6.4f}   (goal {GOAL})")
+    print(f"{'all of these':28} {'':27} {precision:9.4f} {recall:6.4f}   (goal {GOAL})")
+    print("beside them, what the rules get wrong:")
+    _scores(LIMITS)
     events = [event for scenario in SCENARIOS.values() for _, event in scenario()]
     new, seen = _microseconds(events)
     print(f"observe: {seen:.1f} us an event, {new:.1f} us where all is new (goal 30)")
     print(f"memory of {IDENTITIES:,} identities: {_megabytes():.1f} MB (goal 30)")
     return int(min(precision, recall) < GOAL)
+
+
+def _scores(scenarios: Mapping[str, Callable[[], list[Labelled]]]) -> dict[str, Score]:
+    scores = {}
+    for name, scenario in scenarios.items():
+        one = scores[name] = score(matched(scenario(), tracker()))
+        print(
+            f"{name:28} {one.agents:6} {one.identities:5} {one.events:6} {one.without:7} "
+            f"{one.precision:9.4f} {one.recall:6.4f}"
+        )
+    return scores
 
 
 def _microseconds(events: list[Event]) -> tuple[float, float]:
@@ -51,8 +61,8 @@ def _microseconds(events: list[Event]) -> tuple[float, float]:
     return statistics.median(new), statistics.median(seen)
 
 
-def _observed(known: object, events: list[Event]) -> float:
-    observe = known.observe  # type: ignore[attr-defined]
+def _observed(known: IdentityTracker, events: list[Event]) -> float:
+    observe = known.observe
     start = time.thread_time_ns()
     for event in events:
         observe(event)

@@ -58,6 +58,8 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     agent_session: str | None = None
     ppid: int = 1
     connects: bool = True
+    after: float = 0.0
+    """Seconds from the process's start until it says this."""
 
 
 @functools.cache
@@ -94,9 +96,9 @@ def played(run: Run, at_seconds: float = 0.0) -> Iterator[Labelled]:
         )
         events.insert(0, opened)
     for place, event in enumerate(events):
-        now_ns = start_ns + (place + 1) * SECOND // 20
+        now_ns = start_ns + int(run.after * SECOND) + (place + 1) * SECOND // 20
         action = _said(run, event.action) if isinstance(event.action, Prompt) else event.action
-        own = f"{run.label}-{pid}-{start_ns:x}"
+        own = f"{run.label}-{pid}-{start_ns:x}-{run.capture}-{run.after}"
         yield (
             run.label,
             replace(
@@ -279,6 +281,67 @@ def twenty_restarts() -> list[Labelled]:
     )
 
 
+def changing_contexts() -> list[Labelled]:
+    """Four agents whose prompts, behind the opening, are what was found for each question."""
+    pages = [f"Page {i}: {' '.join(ROLES[i % 12 :])} {POLICY[i * 20 :]}" for i in range(8)]
+    opening = "You answer questions about {} with the pages below and nothing else. Cite them."
+    return by_time(
+        *(
+            played(
+                Run(
+                    label=role,
+                    capture="openai_stream",
+                    number=i + 4 * n,
+                    system_prompt=opening.format(role) + " ".join(pages[n::3]),
+                ),
+                n * 20.0 + i,
+            )
+            for n in range(6)
+            for i, role in enumerate(ROLES[:4])
+        )
+    )
+
+
+def embeddings_first() -> list[Labelled]:
+    """Three scripts that embed a text before they ask, which has no prompt and another model."""
+    runs = [
+        Run(
+            label=role,
+            capture=capture,
+            argv=("python3", f"/srv/{role}.py"),
+            number=i,
+            after=after,
+            system_prompt=prompt,
+        )
+        for i, role in enumerate(ROLES[:3])
+        for capture, after, prompt in (
+            ("openai_embeddings", 0.0, None),
+            ("openai_tools", 2.0, f"You work in {role}. {POLICY}"),
+        )
+    ]
+    return by_time(*(played(run, round * 50.0) for round in range(3) for run in runs))
+
+
+def with_a_helper() -> list[Labelled]:
+    """Twelve scripts; each has a second prompt of its own, which the rules split off."""
+    runs = [
+        Run(
+            label=role,
+            capture=capture,
+            argv=("python3", f"/srv/{role}.py"),
+            number=i,
+            after=after,
+            system_prompt=prompt,
+        )
+        for i, role in enumerate(ROLES)
+        for capture, after, prompt in (
+            ("openai_tools", 0.0, f"You work in {role}. {POLICY}"),
+            ("openai_sync", 2.0, "Give the conversation a title of at most four words."),
+        )
+    ]
+    return by_time(*(played(run, round * 50.0) for round in range(3) for run in runs))
+
+
 def claude(
     uid: int = 1000, home: str = "/home/ada", version: str = "2.1.197", **changed: Any
 ) -> Run:
@@ -382,7 +445,8 @@ def _elsewhere(event: Event, number: int) -> Event:
     process = replace(event.process, pid=event.process.pid + 10_000 * (number + 1))
     exchange = event.exchange_id and f"{number}-{event.exchange_id}"
     session = f"{number}-{event.session_id}"
-    return replace(event, process=process, exchange_id=exchange, session_id=session)
+    id = f"{number}-{event.id}"
+    return replace(event, id=id, process=process, exchange_id=exchange, session_id=session)
 
 
 SCENARIOS: dict[str, Callable[[], list[Labelled]]] = {
@@ -396,9 +460,15 @@ SCENARIOS: dict[str, Callable[[], list[Labelled]]] = {
         twelve_configurations,
         six_sets_of_tools,
         twenty_restarts,
+        changing_contexts,
+        embeddings_first,
         two_users,
         spoofed,
         recorded_clients,
         interleaved,
     )
 }
+
+# What the rules cannot tell from its opposite, and get wrong: two prompts of one process are two
+# agents of a framework, or an agent and its helper.
+LIMITS: dict[str, Callable[[], list[Labelled]]] = {with_a_helper.__name__: with_a_helper}

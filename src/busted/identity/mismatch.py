@@ -16,8 +16,9 @@ import msgspec
 
 from busted.identity.profile import Finding, Profile, Signals
 from busted.identity.programs import Program
-from busted.identity.resolver import SETTLED_NS
 
+# Events of one moment come in any order, and which of two builds was first must not depend on it.
+SETTLED_NS = 1_000_000_000
 # Sessions that are remembered; an agent has a new one each time it is started.
 MAX_SESSIONS = 4096
 

@@ -96,13 +96,30 @@ class Profile(msgspec.Struct, omit_defaults=True):
     events: int = 0
     instances: int = 0
     prompts: int = 0
-    streams: int = 0
     tool_calls: int = 0
     mcp_calls: int = 0
     commands: int = 0
     connections: int = 0
     personal: int = 0
     findings: tuple[Finding, ...] = ()
+
+    def count(self, kind: str, what: str, now_ns: int) -> None:
+        """Take one more action; `kind` and `what` as in a timeline's entry."""
+        self.events += 1
+        self.first_ns, self.last_ns = min(self.first_ns, now_ns), max(self.last_ns, now_ns)
+        match kind:
+            case "Prompt":
+                self.prompts += 1
+            case "ToolCall":
+                self.tool_calls += 1
+            case "McpRequest":
+                self.mcp_calls += 1
+            case "ProcessExec":
+                self.commands += 1
+            case "Network":
+                self.connections += what.startswith(("connect", "accept"))
+            case "PiiDetected":
+                self.personal += 1
 
     def learn(self, signals: Signals, now_ns: int) -> None:
         """Take what an event that is this identity's showed."""

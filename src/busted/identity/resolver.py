@@ -39,9 +39,9 @@ MAX_OF_PROGRAM = 64
 MAX_CANDIDATES = 128
 # Sets of tools that are as small are anybody's.
 MIN_TELLING_TOOLS = 3
-# Events of one moment come in any order: what is told by its program alone must have been known
-# for so long, so that the answer does not depend on that order.
-SETTLED_NS = 1_000_000_000
+# What tells an identity by its program alone must have been the only one for so long: the agents
+# of one program are mostly started together, one after the other.
+SETTLED_NS = 60 * 1_000_000_000
 
 
 class Shelf(Protocol):

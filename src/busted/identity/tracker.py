@@ -197,7 +197,7 @@ class IdentityTracker:
         profile = resolved.profile
         if instance.shown.get(profile.id) is False:
             self._new_run(profile, instance, now_ns)
-        self._count(profile, instance, event, now_ns)
+        self._note(profile, instance)
         if instance.waiting:
             self._waited(profile, instance, exchange)
         self._enter(profile, entry)
@@ -454,34 +454,15 @@ class IdentityTracker:
 
     # What is known of it
 
-    def _count(self, profile: Profile, instance: Instance, event: Event, now_ns: int) -> None:
-        action = event.action
-        profile.events += 1
-        profile.first_ns, profile.last_ns = (
-            min(profile.first_ns, now_ns),
-            max(profile.last_ns, now_ns),
-        )
+    def _note(self, profile: Profile, instance: Instance) -> None:
         if instance.principal not in profile.principals:
             profile.principals = added(profile.principals, instance.principal)
         for finding in instance.findings.values():
             if finding not in profile.findings:
                 profile.findings = (*profile.findings, finding)[-MAX_KEPT:]
-        match action:
-            case events.Prompt():
-                profile.prompts += 1
-                profile.streams += action.stream
-            case events.ToolCall():
-                profile.tool_calls += 1
-            case events.McpRequest():
-                profile.mcp_calls += action.sender == "client"
-            case events.ProcessExec():
-                profile.commands += 1
-            case events.Network(operation="connect" | "accept"):
-                profile.connections += 1
-            case events.PiiDetected():
-                profile.personal += 1
 
     def _enter(self, profile: Profile, entry: Entry) -> None:
+        profile.count(entry.kind, entry.what, entry.time_ns)
         self._timelines.add(profile.id, entry)
         if not self._stores:
             return
