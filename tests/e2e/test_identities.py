@@ -28,6 +28,7 @@ def needs_kernel() -> None:
 def asked(bed: Bed, monitor: Monitor, command: Sequence[str]) -> list[Event]:
     """Run a client and return the events of its exchange."""
     finished = bed.sandbox.run(command, b"Hi?")
+    assert finished.code == 0, finished
     return monitor.wait_for(finished.pid, "Response")
 
 

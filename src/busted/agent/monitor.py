@@ -32,15 +32,17 @@ from busted.agent.pipeline import Origin, Outside, Pipeline
 from busted.agent.process_tree import text
 from busted.agent.recording import AgentProcess, Header, LibraryFacts, RecordingWriter, Tick
 from busted.enrich.processes import Processes, ProcessFacts
+from busted.enrich.sensitive import QUIET_DIRECTORIES
 from busted.events import Coverage, Event, Library, Process
 from busted.identity.store import IdentityStore, StoreError
 from busted.kernel import elf, features, filtered, lockdown
+from busted.kernel.files import FilePrograms, FileSettings
 from busted.kernel.libbpf import BpfError
 from busted.kernel.mappings import MappingWatch
 from busted.kernel.names import NamePrograms
 from busted.kernel.network import FlowPrograms
 from busted.kernel.processes import ProcessPrograms
-from busted.kernel.programs import TlsPrograms, best_buffer, best_way
+from busted.kernel.programs import TlsPrograms, best_buffer, best_way, left_out
 from busted.kernel.ring import MAX_BATCH_BYTES
 from busted.kernel.shared import SharedMaps
 from busted.kernel.targets import (
@@ -120,7 +122,9 @@ class Monitor:
             self._programs = opened.enter_context(
                 contextlib.closing(_load(settings, self._features, self._shared))
             )
-            self._left_out: dict[str, str] = {}
+            self._left_out = left_out(self._features)
+            # Before processes: at the end of one both are told, and its files come first.
+            self._file_programs = self._follow_files(opened)
             self._followed = self._follow_processes(opened)
             # Before the scan, so that nothing is mapped unseen between the two.
             self._watch = opened.enter_context(contextlib.closing(_watch_mappings()))
@@ -129,7 +133,10 @@ class Monitor:
             self._recording: RecordingWriter | None = None
             if settings.record:
                 header = Header(
-                    origin=self._origin, selection=settings.selection, network=settings.network
+                    origin=self._origin,
+                    selection=settings.selection,
+                    network=settings.network,
+                    files=settings.files or "sensitive",
                 )
                 self._recording = opened.enter_context(
                     contextlib.closing(RecordingWriter(settings.record, header))
@@ -147,6 +154,7 @@ class Monitor:
                 no_agent=self._shared.forget_agent,
                 network=settings.network,
                 flows=Asks(self._look_at_flow, self._want_flow, self._want_address),
+                files=settings.files or "sensitive",
             )
             self._pipeline = Pipeline(
                 self._origin,
@@ -155,6 +163,7 @@ class Monitor:
                 options=settings.tables.options,
                 agents=settings.tables.agents,
                 shelf=self._identities,
+                sensitive=settings.tables.sensitive,
             )
             self._find_agents()
             self._targets = Targets(platform.machine())
@@ -334,26 +343,25 @@ class Monitor:
             except BpfError as error:
                 self._count_and_log("flow_want", error)
 
-    # Identities
-
-    def _open_identities(self, opened: contextlib.ExitStack) -> IdentityStore | None:
-        path = self._settings.identity_store
-        if path is None:
+    def _follow_files(self, opened: contextlib.ExitStack) -> FilePrograms | None:
+        settings = self._settings
+        if settings.files is None:
             return None
-        store = opened.enter_context(contextlib.closing(IdentityStore(path)))
-        if store.fresh_because:
-            log.error("%s", store.fresh_because)
-        return store
-
-    def _keep_identities(self) -> None:
-        if self._identities is None:
-            return
-        changes = self._pipeline.identities.changes()
         try:
-            self._identities.write(changes)
-        except StoreError as error:
-            # What they do from now on is written all the same.
-            self._count_and_log("identity_store", error)
+            programs = FilePrograms(
+                self._shared,
+                FileSettings(
+                    words=settings.tables.sensitive.words,
+                    quiet=QUIET_DIRECTORIES,
+                    all=settings.files == "all",
+                    max_file_bytes=settings.max_file_bytes,
+                ),
+            )
+        except OSError as error:
+            self._left_out["files"] = error.strerror or str(error)
+            return None
+        opened.callback(programs.close)
+        return programs
 
     # Agents
 
@@ -486,6 +494,27 @@ class Monitor:
             self._unused = unused
         loop.call_later(UNUSED_SECONDS, self._let_unused_go, loop)
 
+    # Identities
+
+    def _open_identities(self, opened: contextlib.ExitStack) -> IdentityStore | None:
+        path = self._settings.identity_store
+        if path is None:
+            return None
+        store = opened.enter_context(contextlib.closing(IdentityStore(path)))
+        if store.fresh_because:
+            log.error("%s", store.fresh_because)
+        return store
+
+    def _keep_identities(self) -> None:
+        if self._identities is None:
+            return
+        changes = self._pipeline.identities.changes()
+        try:
+            self._identities.write(changes)
+        except StoreError as error:
+            # What they do from now on is written all the same.
+            self._count_and_log("identity_store", error)
+
     # Coverage and loss
 
     def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -546,6 +575,8 @@ class Monitor:
                 self._flows.detach()
             if self._followed:
                 self._followed.detach()
+            if self._file_programs:
+                self._file_programs.detach()
             while self._take(self._shared.ring.read()):
                 pass  # nothing adds to the ring any more, so this ends
             now_ns = time.monotonic_ns()

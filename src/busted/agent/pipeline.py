@@ -21,6 +21,7 @@ import msgspec
 
 from busted import events
 from busted.agent.clock import Clock
+from busted.agent.file_access import Files, Mode
 from busted.agent.flows import Asks, Flows, Network, with_addresses
 from busted.agent.names import Names
 from busted.agent.process_tree import Agent, ProcessTree, text
@@ -32,6 +33,8 @@ from busted.classifier.mcp_memory import Memory
 from busted.classifier.options import DEFAULT_OPTIONS, Options
 from busted.enrich.agents import Agents
 from busted.enrich.agents_table import AGENTS
+from busted.enrich.sensitive import SensitiveFiles
+from busted.enrich.sensitive_table import SENSITIVE
 from busted.events import Event
 from busted.identity.resolver import Shelf
 from busted.identity.tracker import IdentityTracker
@@ -39,6 +42,9 @@ from busted.records import (
     ClientHello,
     ConnectionKey,
     DnsMessage,
+    FileAccess,
+    FileBytes,
+    FileData,
     Flow,
     ProcessExec,
     ProcessExit,
@@ -52,7 +58,7 @@ from busted.records import (
     TlsRandom,
     TlsRecord,
 )
-from busted.streams import Connection, Connections
+from busted.streams import MAX_EARLY_NS, Connection, Connections
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +84,7 @@ class Outside(msgspec.Struct, frozen=True):
     mute: Callable[[ConnectionKey], None] = lambda key: None
     """Tells the kernel to report this connection no more."""
 
-    wanted: Callable[[TlsOpen | ProcessExec | Flow], bool] = lambda record: True
+    wanted: Callable[[TlsOpen | ProcessExec | Flow | FileAccess], bool] = lambda record: True
     """Whether this process is one the operator asked for."""
 
     started: Callable[[ProcessKey, str], None] = lambda process, start_time: None
@@ -89,6 +95,7 @@ class Outside(msgspec.Struct, frozen=True):
 
     want: Callable[[ConnectionKey], None] = lambda key: None
     """Tells the kernel that this connection is AI, so that none of it is held back."""
+
     ended: Callable[[ProcessKey, str], None] = lambda process, start_time: None
     """A process ended; the text is its start time as events tell it."""
 
@@ -103,6 +110,9 @@ class Outside(msgspec.Struct, frozen=True):
 
     flows: Asks = Asks()
     """What is asked of the kernel side of flows."""
+
+    files: Mode = "sensitive"
+    """Which files of agents become events."""
 
 
 Follower = Callable[[Any], Iterable[Told]]
@@ -121,6 +131,7 @@ class Pipeline:
         options: Options = DEFAULT_OPTIONS,
         agents: Agents = Agents(AGENTS),  # noqa: B008  (never changed)
         shelf: Shelf | None = None,
+        sensitive: SensitiveFiles = SensitiveFiles(SENSITIVE),  # noqa: B008  (never changed)
     ) -> None:
         """Enrichers run in their order; their names appear in `failures`.
 
@@ -135,6 +146,8 @@ class Pipeline:
         self._mcp = Memory()
         # In the order of their last use; the others have nothing that could expire.
         self._waiting: dict[ConnectionKey, Connection] = {}
+        # Where reads wait for the bytes of a write call that was under way.
+        self._disordered: dict[ConnectionKey, Connection] = {}
         self._muted: set[ConnectionKey] = set()
         self._wanted: set[ConnectionKey] = set()
         self._counts: Counter[ConnectionKey] = Counter()
@@ -149,14 +162,18 @@ class Pipeline:
             outside.flows,
             selected=outside.wanted,
             started=outside.started,
-            of_agent=lambda process: self.tree.agent_of(process) is not None,
+            of_agent=self._of_agent,
         )
+        self._files = Files(outside.files, sensitive, self._of_agent, origin.clock)
         self._followers: dict[type[Record], Follower] = {
             Flow: self._flows.feed,
             ClientHello: self._hello,
             DnsMessage: self._dns_message,
             ProcessExec: self._executed,
             ProcessFork: self._forked,
+            FileAccess: self._accessed,
+            FileData: self._files.data,
+            FileBytes: self._files.total,
         }
         self.failures: Counter[str] = Counter()
 
@@ -172,6 +189,8 @@ class Pipeline:
             lost["processes_forgotten"] = self.tree.forgotten
         if self.identities.lost:
             lost["identity_changes"] = self.identities.lost
+        if self._files.forgotten:
+            lost["files_forgotten"] = self._files.forgotten
         return lost | self.names.lost
 
     def feed(self, record: Record) -> Iterator[Event]:
@@ -182,6 +201,8 @@ class Pipeline:
         if isinstance(record, ProcessExit):
             for connection in self._connections.of_process(record.key):
                 yield from self._close(connection.key, record.time_ns)
+            ended = partial(self._files.ended, record.key, record.time_ns)
+            yield from self._follow("files", ended)
             self.tree.exit(record)
             start_time = self._origin.clock.start_time(record.key.start_ns)
             self._outside.ended(record.key, start_time)
@@ -207,12 +228,16 @@ class Pipeline:
                 connection.name = record.name
                 self._ask(record.key, partial(_name, reader, record.name))
             else:
-                yield from self._data(connection, reader, record)
+                yield from self._ordered(connection, reader, connection.in_order(record))
+                self._keep_waiting(connection)
             self._judge(record.key, reader)
 
     def expire(self, now_ns: int) -> Iterator[Event]:
         """Yield what has waited too long for its end; `now_ns` is on the records' clock."""
         self.tree.expire(now_ns)
+        for connection in list(self._disordered.values()):
+            if now_ns - (connection.waits_since_ns or 0) > MAX_EARLY_NS:
+                yield from self._release(connection)
         for key, connection in list(self._waiting.items()):
             reader = self._readers.get(key)
             if reader is not None:
@@ -227,6 +252,7 @@ class Pipeline:
         for connection in self._connections:
             yield from self._close(connection.key, now_ns)
         yield from self._follow("flows", self._flows.drain)
+        yield from self._follow("files", partial(self._files.close, now_ns))
 
     def coverage(self, action: events.Coverage, process: events.Process, wall_ns: int) -> Event:
         """Return an event about the monitor itself."""
@@ -275,6 +301,18 @@ class Pipeline:
             self._outside.no_agent(record.key)
         return ()
 
+    def _accessed(self, record: FileAccess) -> Iterable[Told]:
+        if not self._outside.wanted(record):
+            return
+        told = list(self._files.access(record))
+        if told:
+            start_time = self._origin.clock.start_time(record.key.start_ns)
+            self._outside.started(record.key, start_time)
+        yield from told
+
+    def _of_agent(self, process: ProcessKey) -> bool:
+        return self.tree.agent_of(process) is not None
+
     def _told_event(self, told: Told) -> Event:
         self._told += 1
         clock, key = self._origin.clock, ConnectionKey(*told.key, 0, told.time_ns)
@@ -314,6 +352,24 @@ class Pipeline:
             self._waiting[record.key] = connection
         yield from self._events(connection, reader, observed)
 
+    def _ordered(
+        self, connection: Connection, reader: ConnectionReader, records: list[TlsData]
+    ) -> Iterator[Event]:
+        for record in records:
+            if record.key not in self._muted:
+                yield from self._data(connection, reader, record)
+
+    def _keep_waiting(self, connection: Connection) -> None:
+        if connection.waits_since_ns is None:
+            self._disordered.pop(connection.key, None)
+        else:
+            self._disordered[connection.key] = connection
+
+    def _release(self, connection: Connection) -> Iterator[Event]:
+        self._disordered.pop(connection.key, None)
+        if reader := self._readers.get(connection.key):
+            yield from self._ordered(connection, reader, connection.release())
+
     def _judge(self, key: ConnectionKey, reader: ConnectionReader) -> None:
         if reader.verdict == "not_ai" and key not in self._muted:
             self._mute(key)
@@ -341,6 +397,7 @@ class Pipeline:
         self._muted.add(key)
         self._readers.pop(key, None)
         self._waiting.pop(key, None)
+        self._disordered.pop(key, None)
         self._outside.mute(key)
 
     def _close(self, key: ConnectionKey, now_ns: int) -> Iterator[Event]:
@@ -349,6 +406,7 @@ class Pipeline:
             yield from self._finish(connection, now_ns)
 
     def _finish(self, connection: Connection, now_ns: int) -> Iterator[Event]:
+        yield from self._release(connection)
         self._waiting.pop(connection.key, None)
         reader = self._readers.pop(connection.key, None)
         if reader is not None:

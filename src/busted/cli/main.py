@@ -23,9 +23,13 @@ FAILED, USAGE, CANNOT_RUN, INTERRUPTED = 1, 2, 3, 130
 COMMANDS = {
     "classify": "busted.cli.classify",
     "doctor": "busted.cli.doctor",
+    "export": "busted.cli.export",
     "identities": "busted.cli.identities",
     "monitor": "busted.cli.monitor",
+    "query": "busted.cli.query",
     "replay": "busted.cli.replay",
+    "tail": "busted.cli.tail",
+    "top": "busted.cli.top",
     "version": "busted.cli.version",
 }
 
@@ -37,6 +41,7 @@ EXIT_CODES = {
     "busted.cli.output.OutputError": FAILED,
     "busted.identity.store.StoreError": FAILED,
     "busted.kernel.features.CannotRun": CANNOT_RUN,
+    "busted.sinks.history.HistoryError": FAILED,
 }
 
 

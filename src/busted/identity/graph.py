@@ -89,7 +89,10 @@ class Call(msgspec.Struct, frozen=True):
 
 
 class Done(msgspec.Struct, frozen=True):
-    """An action that may have been asked for. `words` are those of its command line."""
+    """An action that may have been asked for. `words` are those of its command line.
+
+    A `usual` one is not told where nobody asked for it: an agent reads files all the time.
+    """
 
     kind: EffectKind
     what: str
@@ -97,6 +100,7 @@ class Done(msgspec.Struct, frozen=True):
     words: tuple[str, ...] = ()
     pid: int = 0
     ppid: int = 0
+    usual: bool = False
 
 
 class Behaviour(msgspec.Struct, frozen=True):
@@ -197,7 +201,7 @@ class Graph:
         )
         if call is not None and sure:
             self._came(identity, call, done, sure)
-        else:
+        elif not done.usual:
             doings.undeclared.append(done)
 
     def behaviour(self, identity: str) -> Behaviour:

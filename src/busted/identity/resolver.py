@@ -97,9 +97,13 @@ class Resolver:
         if not signals.program.key or signals.program.generic:
             return None
         known = [p for p in self._with_keys([_program_key(signals)]) if not p.agent]
-        if len(known) != 1 or known[0].first_ns + SETTLED_NS > now_ns:
+        if len(known) != 1:
             return None
         (profile,) = known
+        # One that was seen with MCP alone is no configuration among several.
+        plain = profile.mcp_client and not profile.prompt and not profile.tools
+        if not plain and profile.first_ns + SETTLED_NS > now_ns:
+            return None
         evidence = scoring.evidence(signals, profile)
         points = scoring.points(evidence)
         if points < scoring.MATCH_POINTS:

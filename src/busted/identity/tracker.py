@@ -516,6 +516,11 @@ class IdentityTracker:
                 place = _place(event, action)
                 pids = (instance.key[0], instance.ppid)
                 graph.did(id, Done("connection", self._clean(place), now_ns, (place,), *pids))
+            case events.FileAccess(operation="close" | "rename" | "unlink", error=None):
+                words = (action.path.rpartition("/")[2],)
+                pids = (instance.key[0], instance.ppid)
+                usual = action.operation == "close" and not action.bytes_written
+                graph.did(id, Done("file", what, now_ns, words, *pids, usual))
             case events.Prompt():
                 for caller in self._callers.of(instance.id):
                     graph.link("calls", caller, id, now_ns, CALLED_WHILE_ASKING)
@@ -560,6 +565,10 @@ def _what(event: Event) -> str:
             return " ".join(action.kinds)
         case events.Network() as action:
             return f"{action.operation} {_place(event, action)}"
+        case events.FileAccess() as action:
+            return f"{action.operation} {action.path}"
+        case events.FileData() as action:
+            return f"{action.direction} {action.path}"
         case events.ProcessExec() as action:
             return program_of(action.exe, action.argv).name
     return ""

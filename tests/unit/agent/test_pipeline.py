@@ -22,6 +22,10 @@ from busted.records import (
     ClientHello,
     ConnectionKey,
     Direction,
+    FileAccess,
+    FileData,
+    FileKey,
+    FileOperation,
     Flow,
     FlowOperation,
     ProcessExec,
@@ -62,7 +66,7 @@ class Host:
     def __init__(
         self,
         enrichers: dict[str, Callable[[Event], Event]] | None = None,
-        wanted: Callable[[TlsOpen | ProcessExec | Flow], bool] = lambda record: True,
+        wanted: Callable[[TlsOpen | ProcessExec | Flow | FileAccess], bool] = lambda record: True,
         max_connections: int = 100,
     ) -> None:
         self.muted: list[ConnectionKey] = []
@@ -113,6 +117,11 @@ class Host:
 
     def read(self, key: ConnectionKey, data: bytes, lost: int = 0) -> list[Event]:
         return self.data(key, Direction.READ, data, lost)
+
+    def read_early(self, key: ConnectionKey, data: bytes) -> list[Event]:
+        self._positions[key, Direction.READ] = len(data)
+        now = self.now()
+        return self.feed(TlsData(key, now, Direction.READ, 0, len(data), 0, key.pid, data, True))
 
     def close(self, key: ConnectionKey) -> list[Event]:
         return self.feed(TlsClose(key, self.now()))
@@ -367,6 +376,29 @@ def test_what_has_been_idle_for_long_is_reported_as_truncated() -> None:
     (response,) = host.pipeline.expire(host.now() + 3600 * SECOND)
     assert isinstance(response.action, Response)
     assert response.action.truncated
+
+
+def test_an_answer_that_was_read_before_its_request_is_told_comes_after_it() -> None:
+    host = Host()
+    key = host.key()
+    assert host.open(key) + host.name(key, "api.openai.com") + host.read_early(key, RESPONSE) == []
+    prompt, response = host.write(key, REQUEST)
+    assert isinstance(prompt.action, Prompt)
+    assert isinstance(response.action, Response)
+    assert response.exchange_id == prompt.exchange_id
+
+
+@pytest.mark.parametrize("end", ["expire", "close", "exit"])
+def test_an_answer_to_a_request_that_is_never_told_is_told_all_the_same(end: str) -> None:
+    host = Host()
+    key = host.key()
+    assert host.open(key) + host.name(key, "api.openai.com") + host.read_early(key, RESPONSE) == []
+    if end == "expire":
+        assert list(host.pipeline.expire(host.now() - SECOND)) == []
+        told = list(host.pipeline.expire(host.now()))
+    else:
+        told = host.close(key) if end == "close" else host.exit(key.pid)
+    assert [type(event.action) for event in told] == [Response]
 
 
 def test_only_connections_with_something_unfinished_are_asked_what_expired(
@@ -644,3 +676,44 @@ def test_two_commands_of_one_moment_have_ids_of_their_own() -> None:
     first = host.feed(executed(CHILD, "/bin/ls"))
     second = host.feed(executed(CHILD, "/bin/ls"))
     assert first[0].id != second[0].id
+
+
+# Files
+
+
+def accessed(key: ProcessKey, path: str) -> FileAccess:
+    return FileAccess(
+        key, 9, FileKey(1, 2), FileOperation.OPEN, path.encode(), False, 0, 0, False,
+        key.pid, 1, 1000, 100, 44, b"cat",
+    )  # fmt: skip
+
+
+def test_sensitive_files_are_told_with_the_agent_that_uses_them() -> None:
+    host = Host()
+    host.feed(executed(AGENT, "/usr/bin/claude"))
+    host.feed(ProcessFork(CHILD, 8, AGENT, 20))
+    (opened,) = host.feed(accessed(CHILD, "/srv/.env"))
+    host.feed(FileData(CHILD, 10, FileKey(1, 2), Direction.READ, 0, 2, b"cat", b"A="))
+    # What it read is told before it is forgotten that it was an agent's.
+    (content,) = host.feed(ProcessExit(CHILD, 11))
+
+    assert isinstance(opened.action, events.FileAccess)
+    assert isinstance(content.action, events.FileData)
+    assert opened.process.agent == content.process.agent == "claude-code"
+    assert (content.action.content, content.time) == ("A=", CLOCK.time(11))
+    assert host.started == [(CHILD, CLOCK.start_time(300))]
+
+
+def test_files_of_processes_that_were_not_asked_for_are_not_told() -> None:
+    host = Host(wanted=lambda record: record.key.pid == 31)
+    assert host.feed(accessed(CHILD, "/srv/.env")) == []
+    assert host.started == []
+    assert names(host.feed(accessed(ProcessKey(31, 310), "/srv/.env"))) == ["FileAccess"]
+
+
+def test_content_that_was_read_is_told_when_the_monitor_stops() -> None:
+    host = Host()
+    host.feed(executed(AGENT, "/usr/bin/claude"))
+    host.feed(accessed(AGENT, "/srv/.env"))
+    host.feed(FileData(AGENT, 10, FileKey(1, 2), Direction.READ, 0, 2, b"cat", b"A="))
+    assert names(list(host.pipeline.close(12))) == ["FileData"]
