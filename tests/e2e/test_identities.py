@@ -25,11 +25,11 @@ def needs_kernel() -> None:
     require("e2e")
 
 
-def asked(bed: Bed, monitor: Monitor, command: Sequence[str]) -> list[Event]:
-    """Run a client and return the events of its exchange."""
+def asked(bed: Bed, monitor: Monitor, command: Sequence[str], exchanges: int = 1) -> list[Event]:
+    """Run a client and return the events of its exchanges."""
     finished = bed.sandbox.run(command, b"Hi?")
     assert finished.code == 0, finished
-    return monitor.wait_for(finished.pid, "Response")
+    return monitor.wait_for(finished.pid, "Response", exchanges)
 
 
 def identity_of(events: list[Event]) -> str:
@@ -110,9 +110,9 @@ def test_two_users_of_one_agent_are_two_principals(test_bed: Bed) -> None:
     with Monitor() as monitor:
         command = python("openai_roles")(PROMPT.format("one"), "gpt-4o")
         own = asked(test_bed, monitor, command)
-        other = asked(test_bed, monitor, [*command, "12345"])
+        other = asked(test_bed, monitor, [*command, "12345"], 2)
         assert monitor.stop() == 130, monitor.stderr
 
     assert identity_of(own) == identity_of(other)
-    principals = [events[0]["identity"]["principal"] for events in (own, other)]
+    principals = [events[-1]["identity"]["principal"] for events in (own, other)]
     assert principals == [f"uid:{os.getuid()}", "uid:12345"]
