@@ -125,6 +125,8 @@ class Profile(msgspec.Struct, omit_defaults=True):
         """Take what an event that is this identity's showed."""
         if signals.prompt and not self.agent:
             self.prompt = signals.prompt
+        if not self.program.key:
+            self.program = signals.program
         if signals.tools:
             self.tools = tuple(sorted(signals.tools))[:MAX_TOOLS]
         self.mcp_client = signals.mcp_client or self.mcp_client

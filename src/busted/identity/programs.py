@@ -38,6 +38,8 @@ _WITH_VALUE = frozenset(("-r", "--require", "--import", "--loader", "-W", "-X", 
 class Program(msgspec.Struct, frozen=True):
     """`key` names it, `name` is for people; a `generic` one says little of who speaks.
 
+    Without a `key` it is unknown: its process was gone before it was looked at.
+
     `configuration` is what its arguments choose; empty where they choose nothing. The executable
     of an `interpreted` one is its interpreter's.
     """
@@ -56,7 +58,7 @@ def program_of(exe: str | None, argv: Sequence[str], name: str = "") -> Program:
     """Return the program of a process; `name` is the kernel's, for one that is gone."""
     argv = argv[:MAX_ARGUMENTS]
     if exe is None:
-        return Program(f"?{name}", name, True) if name else UNKNOWN
+        return Program("", name, True)
     path = _unversioned(exe)
     file = _file(exe)
     if match := _INTERPRETER.fullmatch(file):

@@ -116,9 +116,9 @@ class Resolver:
 
     def learn(self, profile: Profile, signals: Signals, now_ns: int) -> None:
         """Let an identity take what an event that is its own showed."""
-        before = profile.prompt, profile.tools, profile.mcp_client
+        before = profile.program, profile.prompt, profile.tools, profile.mcp_client
         profile.learn(signals, now_ns)
-        if (profile.prompt, profile.tools, profile.mcp_client) != before:
+        if (profile.program, profile.prompt, profile.tools, profile.mcp_client) != before:
             self._index(profile)
 
     def get(self, identity: str) -> Profile | None:

@@ -367,8 +367,13 @@ class IdentityTracker:
         resolved = self._resolve(instance, signals, now_ns)
         while len(instance.remembered) >= MAX_REMEMBERED:
             del instance.remembered[next(iter(instance.remembered))]
-        known = resolved if resolved.level != "new" else replace(resolved, level="configuration")
-        instance.remembered[key] = known
+        # The next time it is none that was never seen.
+        level: IdentityLevel = "configuration"
+        if name:
+            level = "agent" if verified else "claimed"
+        instance.remembered[key] = (
+            replace(resolved, level=level) if resolved.level == "new" else resolved
+        )
         return resolved
 
     def _agent(self, instance: Instance, claimed: str) -> tuple[str, bool]:
