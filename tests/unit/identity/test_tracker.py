@@ -55,8 +55,10 @@ def event(
 
 
 def prompt(system: str | None = None, **more: Any) -> Prompt:
-    told = {"api": "openai.chat", "stream": False, "bytes": 1, "truncated": False, "model": "m"}
-    return Prompt(system_prompt=system, **(told | more))
+    told = Prompt(
+        api="openai.chat", model="m", system_prompt=system, stream=False, bytes=1, truncated=False
+    )
+    return replace(told, **more)
 
 
 def command(*argv: str, agent_pid: int = 10) -> ProcessExec:
@@ -71,7 +73,7 @@ def connect(**more: Any) -> Network:
 
 RESPONSE = Response(api="openai.chat", status=200, stream=False, bytes=1, truncated=False)
 CALL = ToolCall(name="Bash", id="c", arguments='{"command": "make test"}', truncated=False)
-MCP = {"category": "tools", "bytes": 1, "truncated": False}
+MCP: dict[str, Any] = {"category": "tools", "bytes": 1, "truncated": False}
 
 
 def told(known: IdentityTracker, one: Event) -> IdentityMatch:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from busted.events import Action, ChatMessage, Coverage, Event, Prompt, Response, Sdk
+from busted.events import Action, ChatMessage, Coverage, Event, Identity, Prompt, Response, Sdk
 from busted.sinks.console import Console, cut, excerpt, head, visible
 from tests.unit.sinks.samples import (
     ACTIONS,
@@ -128,6 +128,16 @@ def test_truncation_and_errors_are_told() -> None:
 
     assert "truncated" in text(cut_off)
     assert "overloaded" in text(cut_off)
+
+
+def test_what_does_not_fit_is_told_in_the_first_line() -> None:
+    identity = Identity(
+        id="i", name="curl", instance="1", confidence=0.9, level="new", mismatch=("user_agent",)
+    )
+
+    told = head(msgspec.structs.replace(event(PROMPT), identity=identity), UTC)
+    assert told.endswith(" does not fit: user_agent")
+    assert "does not fit" not in head(event(PROMPT), UTC)
 
 
 def test_an_unknown_provider_is_shown_by_its_dialect() -> None:
