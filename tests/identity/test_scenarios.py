@@ -10,9 +10,11 @@ import pytest
 
 from busted.events import Event, Network, Prompt
 from busted.identity.profile import Profile
+from busted.identity.resolver import MAX_IDENTITIES
+from busted.identity.timeline import MAX_ALL_ENTRIES
 from busted.identity.tracker import IdentityMatch, IdentityTracker
 from tests.identity.measure import matched, score, tracker
-from tests.identity.scenarios import LIMITS, SCENARIOS, Labelled, claude, played
+from tests.identity.scenarios import LIMITS, SCENARIOS, Labelled, Run, claude, played
 
 GOAL = 0.98
 
@@ -124,7 +126,7 @@ def shuffled(events: list[Labelled], chance: random.Random) -> list[Labelled]:
     return mixed
 
 
-@pytest.mark.parametrize("name", [name for name in SCENARIOS if name != "spoofed"])
+@pytest.mark.parametrize("name", SCENARIOS)
 @pytest.mark.parametrize("seed", [1, 2])
 def test_the_order_of_events_within_a_second_changes_nothing(name: str, seed: int) -> None:
     events = SCENARIOS[name]()
@@ -157,6 +159,27 @@ def counts(profile: Profile | None) -> tuple[object, ...]:
         *(profile.name, profile.first_ns, profile.last_ns, profile.events, profile.instances),
         *(sorted(profile.models), sorted(profile.principals), profile.program),
     )
+
+
+def test_ten_thousand_identities_and_more_take_no_more_room_than_the_limit() -> None:
+    known = tracker()
+    ids = set()
+    for i in range(MAX_IDENTITIES + 500):
+        run = Run(
+            label="",
+            capture="openai_sync",
+            argv=("python3", f"/srv/{i % 500}/run.py"),
+            number=i,
+            system_prompt=f"You are agent {i}.",
+            connects=False,
+        )
+        ids |= {match.id for _, match in matched(played(run, i * 0.1), known) if match}
+
+    assert len(ids) == MAX_IDENTITIES + 500
+    assert len(known) == MAX_IDENTITIES
+    assert len(known._timelines) <= MAX_ALL_ENTRIES
+    assert len(known._resolver._keys) == MAX_IDENTITIES
+    assert sum(map(len, known._resolver._by_key.values())) <= 3 * MAX_IDENTITIES
 
 
 def test_connections_that_came_before_the_first_prompt_stand_in_the_timeline() -> None:

@@ -60,6 +60,9 @@ CALLED_WHILE_ASKING = 0.6
 # What belongs to whoever sent the request, and to nobody else of its process.
 _ANSWERS = frozenset(("Response", "ToolCall", "ToolResult"))
 
+# What processes of an agent do that say nothing themselves.
+_DOINGS = (events.ProcessExec, events.Network, events.FileAccess, events.FileData)
+
 Recognise = Callable[[str, Sequence[str]], str | None]
 """Names the agent that a process is, given its executable and its arguments."""
 
@@ -317,9 +320,9 @@ class IdentityTracker:
         owner = self._owner(instance, action)
         if owner is not None:
             return self._of_run(owner, now_ns), owner
-        if isinstance(action, events.ProcessExec):
-            # Its agent has said nothing yet: the kernel knows it by what it executed.
-            signals = Signals(agent=action.agent, verified=True)
+        if event.process.agent and isinstance(action, _DOINGS):
+            # Its agent has said nothing yet: the process tree knows it by what it executed.
+            signals = Signals(agent=event.process.agent, verified=True)
             return self._resolver.resolve(signals, now_ns), instance
         if isinstance(action, events.McpRequest):
             return self._by_mcp(instance, now_ns), instance

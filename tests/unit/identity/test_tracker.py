@@ -140,7 +140,15 @@ def test_commands_and_their_commands_belong_to_the_agent_that_started_them() -> 
 
 def test_an_agent_that_only_runs_commands_is_known_by_what_it_executed() -> None:
     known = tracker()
-    make = Process(pid=11, name="make", ppid=10, exe="/bin/make", argv=("make",), start_time="3")
+    make = Process(
+        pid=11,
+        name="make",
+        ppid=10,
+        exe="/bin/make",
+        argv=("make",),
+        start_time="3",
+        agent="claude-code",
+    )
     match = told(known, event(command("make"), make))
 
     assert (match.name, match.level) == ("claude-code", "new")
