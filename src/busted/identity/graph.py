@@ -32,6 +32,8 @@ MAX_LINKS = 16_384
 MAX_CALLS = 64
 MAX_UNDECLARED = 64
 MAX_EFFECTS = 16
+# And in the store.
+MAX_STORED = 256
 MAX_ARGUMENT_CHARS = 4096
 # Identities with calls in memory; what the rest did is in the store.
 MAX_IDENTITIES = 1024
@@ -114,6 +116,16 @@ class Behaviour(msgspec.Struct, frozen=True):
         """Return the calls that nothing seen came of."""
         return tuple(call for call in self.calls if not call.effects)
 
+    def after(self, before: Behaviour) -> Behaviour:
+        """Return this with what was known before and is older than all of it, bounded."""
+        times = [one.time_ns for one in (*self.calls, *self.undeclared)]
+        since = min(times, default=0) - SLACK_NS
+        older = [call for call in before.calls if call.time_ns < since]
+        others = [effect for effect in before.undeclared if effect.time_ns < since]
+        return Behaviour(
+            (*older, *self.calls)[-MAX_STORED:], (*others, *self.undeclared)[-MAX_STORED:]
+        )
+
 
 class _Open(msgspec.Struct):
     tool: str
@@ -141,6 +153,8 @@ class Graph:
         self._doings: OrderedDict[str, _Doings] = OrderedDict()
         self.changed: Callable[[Link], None] = lambda link: None
         """Told of each link that is new or was seen again."""
+        self.stored: Callable[[LinkKind, str, str], Link | None] = lambda kind, source, target: None
+        """Asked for links that are not in memory."""
 
     def link(
         self, kind: LinkKind, source: str, target: str, now_ns: int, confidence: float = 1.0
@@ -149,7 +163,7 @@ class Graph:
         if not target or source == target:
             return
         key = (kind, source, target)
-        known = self._links.pop(key, None)
+        known = self._links.pop(key, None) or self.stored(*key)
         link = Link(
             kind,
             source,

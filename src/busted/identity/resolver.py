@@ -30,6 +30,7 @@ import msgspec
 
 from busted.events import IdentityLevel
 from busted.identity import scoring
+from busted.identity.graph import Link
 from busted.identity.profile import Evidence, Profile, Signals
 
 MAX_IDENTITIES = 10_000
@@ -53,6 +54,9 @@ class Shelf(Protocol):
     def by_keys(self, keys: Sequence[str]) -> Iterable[Profile]:
         """Return those that have one of the keys, the last seen first."""
 
+    def link(self, kind: str, source: str, target: str) -> Link | None:
+        """Return a link, None where it is not there."""
+
 
 class Resolved(msgspec.Struct, frozen=True):
     """Whose something is, and by what that was found."""
@@ -72,12 +76,12 @@ class Resolver:
         max_identities: int = MAX_IDENTITIES,
         max_of_program: int = MAX_OF_PROGRAM,
     ) -> None:
-        """`evicted` has the ids that had to make room, for who keeps more about them."""
+        """`evicted` has those that had to make room, until the shelf has them."""
         self._shelf, self._max, self._max_of_program = shelf, max_identities, max_of_program
         self._profiles: OrderedDict[str, Profile] = OrderedDict()
         self._by_key: dict[str, dict[str, None]] = {}
         self._keys: dict[str, tuple[str, ...]] = {}
-        self.evicted: list[str] = []
+        self.evicted: dict[str, Profile] = {}
 
     def resolve(self, signals: Signals, now_ns: int, here: Sequence[str] = ()) -> Resolved:
         """Return whose the signals are; `here` are the identities that the process has shown."""
@@ -108,7 +112,7 @@ class Resolver:
         points = scoring.points(evidence)
         if points < scoring.MATCH_POINTS:
             return None
-        return Resolved(self._touched(profile), "program", scoring.confidence(points), evidence)
+        return Resolved(self.touch(profile), "program", scoring.confidence(points), evidence)
 
     def has_program(self, signals: Signals) -> bool:
         """Tell whether a program has an identity."""
@@ -123,12 +127,19 @@ class Resolver:
 
     def get(self, identity: str) -> Profile | None:
         """Return an identity by its id, from memory or from the shelf."""
-        profile = self._profiles.get(identity)
+        profile = self._profiles.get(identity) or self.evicted.get(identity)
         if profile is None and self._shelf is not None:
             profile = self._shelf.by_id(identity)
-            if profile is not None:
-                self._add(profile)
-        return profile
+        return profile and self.touch(profile)
+
+    def touch(self, profile: Profile) -> Profile:
+        """Return an identity as it is in memory, where it was just asked for."""
+        known = self._profiles.get(profile.id)
+        if known is None:
+            self._add(profile)
+            return profile
+        self._profiles.move_to_end(profile.id)
+        return known
 
     def __len__(self) -> int:
         """Count the identities in memory."""
@@ -141,7 +152,7 @@ class Resolver:
         evidence = scoring.evidence(signals, profile)
         level: IdentityLevel = "agent" if signals.verified else "claimed"
         sure = scoring.confidence(scoring.points(evidence))
-        return Resolved(self._touched(profile), level, sure, evidence)
+        return Resolved(self.touch(profile), level, sure, evidence)
 
     def _candidates(self, signals: Signals) -> list[Profile]:
         keys = []
@@ -163,14 +174,14 @@ class Resolver:
         }
         if not found and self._shelf is not None:
             for profile in self._shelf.by_keys(keys):
-                found[profile.id] = self._touched(profile)
+                found[profile.id] = self.touch(self.evicted.get(profile.id, profile))
         return list(found.values())
 
     def _matched(
         self, best: tuple[float, Profile, tuple[Evidence, ...]], level: IdentityLevel
     ) -> Resolved:
         points, profile, evidence = best
-        return Resolved(self._touched(profile), level, scoring.confidence(points), evidence)
+        return Resolved(self.touch(profile), level, scoring.confidence(points), evidence)
 
     def _found(self, signals: Signals, founding: tuple[str, ...], now_ns: int) -> Resolved:
         identity = _id(*founding)
@@ -178,7 +189,7 @@ class Resolver:
         if known is not None:
             evidence = scoring.evidence(signals, known)
             sure = scoring.confidence(scoring.points(evidence))
-            return Resolved(self._touched(known), "configuration", sure, evidence)
+            return Resolved(self.touch(known), "configuration", sure, evidence)
         profile = Profile(
             id=identity,
             name=_name(signals, identity),
@@ -196,21 +207,14 @@ class Resolver:
         evidence = scoring.evidence(signals, profile)
         return Resolved(profile, "new", scoring.confidence(scoring.points(evidence)), evidence)
 
-    def _touched(self, profile: Profile) -> Profile:
-        known = self._profiles.get(profile.id)
-        if known is None:
-            self._add(profile)
-            return profile
-        self._profiles.move_to_end(profile.id)
-        return known
-
     def _add(self, profile: Profile) -> None:
         self._profiles[profile.id] = profile
+        self.evicted.pop(profile.id, None)
         self._index(profile)
         while len(self._profiles) > self._max:
-            identity, _ = self._profiles.popitem(last=False)
+            identity, quietest = self._profiles.popitem(last=False)
             self._unindex(identity)
-            self.evicted.append(identity)
+            self.evicted[identity] = quietest
 
     def _index(self, profile: Profile) -> None:
         self._unindex(profile.id)

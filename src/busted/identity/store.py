@@ -108,6 +108,15 @@ class IdentityStore:
         for _, profile in found.fetchall():
             yield _PROFILE.decode(profile)
 
+    def link(self, kind: str, source: str, target: str) -> Link | None:
+        """Return a link, None where it is not there."""
+        rows = self._database.execute(
+            "SELECT link FROM links WHERE kind = ? AND source = ? AND target = ?",
+            (kind, source, target),
+        )
+        found = rows.fetchone()
+        return _LINK.decode(found[0]) if found else None
+
     # By the monitor
 
     def write(self, changes: Changes) -> None:
@@ -129,10 +138,9 @@ class IdentityStore:
                 "INSERT OR REPLACE INTO links VALUES (?, ?, ?, ?)",
                 ((*key, _ENCODE(link)) for key, link in changes.links.items()),
             )
-            database.executemany(
-                "INSERT OR REPLACE INTO behaviours VALUES (?, ?)",
-                ((id, _ENCODE(behaviour)) for id, behaviour in changes.behaviours.items()),
-            )
+            for id, behaviour in changes.behaviours.items():
+                whole = _ENCODE(behaviour.after(self.behaviour(id)))
+                database.execute("INSERT OR REPLACE INTO behaviours VALUES (?, ?)", (id, whole))
             if changes.profiles:
                 self._make_room(database)
 

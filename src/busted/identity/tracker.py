@@ -176,8 +176,8 @@ class IdentityTracker:
         self._changes = Changes()
         self.lost = 0
         """Changes that the store was not given, because it did not ask for them."""
-        if self._stores:
-            self.graph.changed = self._linked
+        if shelf is not None:
+            self.graph.changed, self.graph.stored = self._linked, shelf.link
 
     def observe(self, event: Event) -> IdentityMatch | None:
         """Return whose an event is; None while that is unknown, and for what nobody did."""
@@ -206,8 +206,9 @@ class IdentityTracker:
         self._enter(profile, entry)
         self._relate(profile, instance, event, what, now_ns)
         if self._stores:
-            self._changes.profiles[profile.id] = profile
-        self._let_evicted_go()
+            self._changed(profile)
+        elif self._resolver.evicted:
+            self._let_evicted_go()
         return IdentityMatch(
             profile,
             resolved.level,
@@ -234,6 +235,7 @@ class IdentityTracker:
     def changes(self) -> Changes:
         """Return what changed since the last time it was asked for."""
         changes, self._changes = self._changes, Changes()
+        self._let_evicted_go()
         for id in changes.profiles:
             behaviour = self.graph.behaviour(id)
             if behaviour != Behaviour():
@@ -310,7 +312,7 @@ class IdentityTracker:
                     self._exchanges.popitem(last=False)
             return resolved, instance
         if exchange and (known := self._exchanges.get(exchange)):
-            return known, instance
+            return replace(known, profile=self._resolver.touch(known.profile)), instance
         if type(action).__name__ in _ANSWERS and not instance.recognised:
             return None, instance  # its process may speak for several
         if isinstance(action, events.McpRequest) and action.client and action.sender == "client":
@@ -347,6 +349,7 @@ class IdentityTracker:
         )
         known = instance.remembered.get(key)
         if known is not None and self._resolver.get(known.profile.id) is known.profile:
+            self._shows(instance, known.profile)
             return known
         claimed = agent.name if agent else ""
         name, verified = self._agent(instance, claimed)
@@ -399,10 +402,12 @@ class IdentityTracker:
             self._find(instance, self._mismatches.build(profile, signals, now_ns))
             if len(instance.shown) >= MAX_SHOWN:
                 del instance.shown[next(iter(instance.shown))]
-        # The last one that spoke stands last.
-        instance.shown[profile.id] = instance.shown.pop(profile.id, False)
+        self._shows(instance, profile)
         self._resolver.learn(profile, signals, now_ns)
         return resolved
+
+    def _shows(self, instance: Instance, profile: Profile) -> None:
+        instance.shown[profile.id] = instance.shown.pop(profile.id, False)
 
     def _signals(self, instance: Instance) -> Signals:
         return Signals(
@@ -489,12 +494,24 @@ class IdentityTracker:
                 self._enter(profile, entry)
         instance.waiting = waiting
 
+    def _changed(self, profile: Profile) -> None:
+        profiles = self._changes.profiles
+        if profile.id in profiles or len(profiles) < MAX_CHANGES:
+            profiles[profile.id] = profile
+        else:
+            self.lost += 1
+
     def _linked(self, link: Link) -> None:
-        self._changes.links[link.kind, link.source, link.target] = link
+        key, links = (link.kind, link.source, link.target), self._changes.links
+        if key in links or len(links) < MAX_CHANGES:
+            links[key] = link
+        else:
+            self.lost += 1
 
     def _let_evicted_go(self) -> None:
-        while self._resolver.evicted:
-            self._timelines.forget(self._resolver.evicted.pop())
+        for identity in self._resolver.evicted:
+            self._timelines.forget(identity)
+        self._resolver.evicted.clear()
 
     # What it has to do with others
 

@@ -29,6 +29,9 @@ class Memory:
     def by_keys(self, keys: Sequence[str]) -> list[Profile]:
         return [one for one in self.profiles.values() if {*keys} & {*keys_of(one)}]
 
+    def link(self, kind: str, source: str, target: str) -> None:
+        return None
+
 
 def test_a_new_identity_says_so_once() -> None:
     resolver = Resolver()
@@ -57,8 +60,25 @@ def test_the_quietest_makes_room_and_is_found_again_under_its_id() -> None:
 
     assert len(resolver) == 3
     assert len(resolver.evicted) == 2
+    resolver.evicted.clear()
     again = resolver.resolve(persona(0), 9)
     assert (again.profile.prompts, again.level) == (100, "configuration")
+
+
+def test_who_had_to_make_room_and_is_not_yet_on_the_shelf_is_still_the_same() -> None:
+    resolver = Resolver(Memory(), max_identities=1)
+    first = resolver.resolve(persona(0), 0).profile
+    resolver.resolve(persona(1), 1)
+
+    assert resolver.resolve(persona(0), 2).profile is first
+
+
+def test_who_speaks_all_the_time_never_makes_room() -> None:
+    resolver = Resolver(max_identities=2)
+    busy = resolver.resolve(persona(0), 0).profile
+    for i in range(1, 5):
+        resolver.resolve(persona(i), i)
+        assert resolver.get(busy.id) is busy
 
 
 def test_without_a_shelf_who_comes_back_is_founded_again_with_the_same_id() -> None:

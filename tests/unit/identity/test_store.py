@@ -13,7 +13,9 @@ from busted.identity.programs import Program
 from busted.identity.similarity import PromptPrint
 from busted.identity.store import MIGRATIONS, IdentityStore, StoreError
 from busted.identity.timeline import Entry
-from busted.identity.tracker import Changes
+from busted.identity.tracker import Changes, IdentityTracker
+from tests.identity.measure import agents
+from tests.identity.scenarios import Run, claude, played
 
 LINK = Link("uses", "a", "MCP files", 1, 2, 3, 0.5)
 BEHAVIOUR = Behaviour((Call("Bash", "x-1", 5, True, ()),))
@@ -104,6 +106,33 @@ def test_the_oldest_entries_make_room_only_when_there_are_too_many(path: Path) -
     times = [entry.time_ns for entry in store.timeline("a")]
     assert times == list(range(25 - len(times), 25))
     assert 18 <= len(times) <= 20
+
+
+def test_a_tracker_goes_on_where_the_last_one_ended(path: Path) -> None:
+    ids, observed = set(), 0
+    for run in range(2):
+        store = IdentityStore(path)
+        tracker = IdentityTracker(agents.recognise, agents.names, store, max_identities=2)
+        for i in range(4):
+            one = (
+                claude(capture="mcp_auto", agent=None)
+                if i == 3
+                else Run(label="", capture="openai_tools", argv=("python3", f"{i}.py"), number=i)
+            )
+            for _, event in played(one, run * 600.0 + i):
+                match = tracker.observe(event)
+                ids |= {match.id} if match else set()
+                observed += 1
+            store.write(tracker.changes())
+        store.close()
+
+    store = IdentityStore(path)
+    assert len(ids) == len(list(store.identities())) == 4
+    assert {one.instances for one in store.identities()} == {2}
+    assert sum(one.events for one in store.identities()) == observed
+    assert {link.count for link in store.links()} == {6}
+    calls = [store.behaviour(one.id).calls for one in store.identities() if one.tool_calls]
+    assert {len(told) for told in calls} == {4}
 
 
 @pytest.mark.parametrize("damage", [b"no database at all, but some text" * 9, b"\0" * 4096])

@@ -318,6 +318,9 @@ def test_changes_are_collected_for_a_store_only() -> None:
         def by_keys(self, keys: object) -> list[Any]:
             return []
 
+        def link(self, *key: object) -> None:
+            return None
+
     without = tracker()
     stored = IdentityTracker(agents.recognise, agents.names, Empty())
     for known in (without, stored):
