@@ -118,8 +118,9 @@ class Behaviour(msgspec.Struct, frozen=True):
 
     def after(self, before: Behaviour) -> Behaviour:
         """Return this with what was known before and is older than all of it, bounded."""
-        times = [one.time_ns for one in (*self.calls, *self.undeclared)]
-        since = min(times, default=0) - SLACK_NS
+        called = [call.time_ns for call in self.calls]
+        done = [effect.time_ns for effect in self.undeclared]
+        since = min(called + done, default=0) - SLACK_NS
         older = [call for call in before.calls if call.time_ns < since]
         others = [effect for effect in before.undeclared if effect.time_ns < since]
         return Behaviour(

@@ -63,6 +63,8 @@ _ANSWERS = frozenset(("Response", "ToolCall", "ToolResult"))
 # What processes of an agent do that say nothing themselves.
 _DOINGS = (events.ProcessExec, events.Network, events.FileAccess, events.FileData)
 
+_SHOWN = (Evidence("instance", scoring.WEIGHTS["instance"].agrees),)
+
 Recognise = Callable[[str, Sequence[str]], str | None]
 """Names the agent that a process is, given its executable and its arguments."""
 
@@ -135,6 +137,7 @@ class Instance(msgspec.Struct):
     exe: str | None = None
     argv: tuple[str, ...] = ()
     build_id: str = ""
+    cgroup: str = ""
     program: Program = UNKNOWN
     recognised: str = ""
     principal: str = ""
@@ -266,6 +269,8 @@ class IdentityTracker:
             instance.principal = f"uid:{process.uid}"
         if process.ppid is not None:
             instance.ppid = process.ppid
+        if process.cgroup_id is not None:
+            instance.cgroup = process.cgroup_id
         return instance
 
     def _new_instance(self, key: tuple[int, str], session: str | None) -> Instance:
@@ -416,6 +421,7 @@ class IdentityTracker:
             verified=bool(instance.recognised),
             exe=self._clean(instance.exe or ""),
             build_id=instance.build_id,
+            cgroup=instance.cgroup,
             mcp_client=instance.mcp_client,
         )
 
@@ -425,7 +431,7 @@ class IdentityTracker:
             if profile is not None:
                 # One that shows several may mean another of them.
                 sure = scoring.MAX_CONFIDENCE / len(instance.shown)
-                return Resolved(profile, "instance", sure, (Evidence("instance", 3.0),))
+                return Resolved(profile, "instance", sure, _SHOWN)
         return None
 
     def _owner(self, instance: Instance, action: events.Action) -> Instance | None:

@@ -121,3 +121,16 @@ def test_a_chart_survives_quotes_and_line_breaks_in_names() -> None:
         '    n1["b#quot;] x"]',
         "    n0 -->|uses x2| n1",
     ]
+
+
+def test_what_is_known_of_earlier_runs_goes_before_what_is_new() -> None:
+    def run(at: float) -> graphs.Behaviour:
+        graph = Graph()
+        called(graph, "Bash", "{}", at)
+        graph.did("a", Done("mcp", "x", int(at * SECOND)))
+        return graph.behaviour("a")
+
+    both = run(100).after(run(10))
+    assert [call.time_ns for call in both.calls] == [10 * SECOND, 100 * SECOND]
+    assert [done.time_ns for done in both.undeclared] == [10 * SECOND, 100 * SECOND]
+    assert both.after(both) == both
