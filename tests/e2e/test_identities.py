@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from busted.identity.graph import SOME_WORDS
 from tests.e2e.bed import ANTHROPIC_KEY, Bed, python
 from tests.e2e.monitor import Event, Monitor
 from tests.identity.scenarios import ROLES
@@ -104,6 +105,52 @@ def test_curl_that_says_it_is_claude_code_is_told_and_is_another(
     assert "agent" not in spoofed[0]["identity"]
     assert {e["identity"]["agent"] for e in named if "exchange_id" in e} == {"claude-code"}
     assert identity_of(named) != identity_of(spoofed)
+
+
+def test_what_came_of_a_tool_call_is_told_and_what_no_call_asked_for(
+    test_bed: Bed, tmp_path: Path
+) -> None:
+    store = tmp_path / "identities.db"
+    tool = {
+        "name": "places",
+        "parameters": {"type": "object", "properties": {"place": {"type": "string"}}},
+    }
+    body = {
+        "model": "gpt-4o-mini",
+        "messages": [{"role": "user", "content": "okapi"}],
+        "tools": [{"type": "function", "function": tool}],
+    }
+    script = (
+        "import subprocess, urllib.request\n"
+        "request = urllib.request.Request('https://api.openai.com/v1/chat/completions',\n"
+        f"  {json.dumps(body).encode()!r},\n"
+        "  {'Content-Type': 'application/json', 'User-Agent': 'codex_cli_rs/0.1'})\n"
+        "urllib.request.urlopen(request).read()\n"
+        "print('asked', flush=True); input()\n"
+        "subprocess.run(['/bin/echo', 'okapi'])\n"
+        "subprocess.run(['/usr/bin/env', 'true'])\n"
+    )
+    path = tmp_path / "agent.py"
+    path.write_text(script)
+    with Monitor("--identity-store", str(store)) as monitor:
+        agent = test_bed.sandbox.start([sys.executable, str(path)], stdin=subprocess.PIPE)
+        assert agent.stdin is not None
+        assert agent.stdout is not None
+        assert agent.stdout.readline() == b"asked\n"
+        prompt, *_ = monitor.wait_for(agent.pid, "ToolCall")
+        agent.stdin.write(b"\n")
+        agent.stdin.flush()
+        assert agent.wait(20) == 0
+        monitor.wait_for_lines('"exe":"/usr/bin/env"')
+        assert monitor.stop() == 130, monitor.stderr
+
+    (told,) = shown(store, prompt["identity"]["id"], "--graph")
+    done = [(e["what"], e["confidence"]) for call in told["calls"] for e in call["effects"]]
+    # Half of its words are in the arguments, which name a place and no command.
+    assert done == [("echo", SOME_WORDS)]
+    assert "env" in [action["what"] for action in told["undeclared"]]
+    links = {(link["kind"], link["target"]) for link in told["links"]}
+    assert links >= {("starts", "echo"), ("starts", "env"), ("did", "command echo")}
 
 
 def test_two_users_of_one_agent_are_two_principals(test_bed: Bed) -> None:
