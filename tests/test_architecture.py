@@ -19,13 +19,14 @@ ALLOWED: dict[str, set[str]] = {
     "classifier": {"events", "protocols"},
     "enrich": {"events"},
     "identity": {"records", "events", "protocols"},
+    "policy": {"events"},
     "sinks": {"events"},
     "agent": {
-        *("records", "events", "protocols", "kernel", "streams", "classifier", "enrich", "sinks"),
-        "identity",
+        *("records", "events", "protocols", "kernel", "streams", "classifier", "enrich", "policy"),
+        *("identity", "sinks"),
     },
     # Of the kernel room only the error that says why this host will not do.
-    "cli": {"agent", "events", "classifier", "identity", "sinks", "kernel.features"},
+    "cli": {"agent", "events", "classifier", "identity", "policy", "sinks", "kernel.features"},
 }
 
 # These do no I/O, start nothing and know no clock: time is an argument.

@@ -23,7 +23,16 @@ from typing import Any, Literal, TypeVar, cast
 import msgspec
 
 from busted.classifier import pii
-from busted.events import CONTENT_FIELDS, Connection, Credential, Event, Identity, Process, Value
+from busted.events import (
+    CONTENT_FIELDS,
+    Connection,
+    Credential,
+    Event,
+    Identity,
+    PolicyDecision,
+    Process,
+    Value,
+)
 
 Level = Literal["none", "redacted", "full"]
 T = TypeVar("T", bound=msgspec.Struct)
@@ -36,6 +45,7 @@ OURS: dict[type[Value], tuple[str, ...]] = {
     Process: ("build_id", "start_time", "cgroup_id"),
     Connection: ("id", "socket", "src_ip", "dst_ip"),
     Credential: ("hash",),
+    PolicyDecision: ("id",),
 }
 
 # Tool results carry JSON in JSON in JSON; no real client was seen to go deeper than three.
