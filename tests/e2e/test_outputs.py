@@ -136,7 +136,7 @@ def test_figures_and_the_history_tell_what_was_said(test_bed: Bed, tmp_path: Pat
         assert monitor.stop() == 130
         assert monitor.lost == {}
     with closing(HistoryReader(history)) as reader:
-        kept = reader.last(Filter(pid=asked.pid, text="grusse 世界", type="Prompt"), 10)
+        kept = reader.last(Filter(pid=asked.pid, text="grüße 世界", type="Prompt"), 10)
         every = reader.last(Filter(pid=asked.pid), 10)
     assert [event.id for event in kept] == [shown[0]["id"]]
     assert {event["id"] for event in shown} <= {event.id for event in every}
