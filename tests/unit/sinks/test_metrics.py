@@ -60,7 +60,7 @@ def test_what_agents_said_is_counted(metrics: Metrics) -> None:
         metrics.write(event(answer))
     told = figures(metrics)
     of = ("openai", "gpt-4o")
-    expected: dict[Key, float] = {
+    expected: dict[Key, object] = {
         key("events_total", "Prompt", "openai"): 1,
         key("events_total", "Response", "openai"): 2,
         key("tokens_total", *of, "input"): 36,
