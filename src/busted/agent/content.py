@@ -22,8 +22,9 @@ from typing import Any, Literal, TypeVar, cast
 
 import msgspec
 
-from busted.classifier import pii
-from busted.events import CONTENT_FIELDS, Connection, Credential, Event, Process, Value
+from busted.classifier.options import DEFAULT_SCANNER
+from busted.classifier.pii import Scanner
+from busted.events import CONTENT_FIELDS, Connection, Credential, Event, Finding, Process, Value
 
 Level = Literal["none", "redacted", "full"]
 T = TypeVar("T", bound=msgspec.Struct)
@@ -35,6 +36,7 @@ OURS: dict[type[Value], tuple[str, ...]] = {
     Process: ("build_id", "start_time", "cgroup_id"),
     Connection: ("id", "socket", "src_ip", "dst_ip"),
     Credential: ("hash",),
+    Finding: ("sample", "hash"),
 }
 
 # Tool results carry JSON in JSON in JSON; no real client was seen to go deeper than three.
@@ -52,9 +54,9 @@ class ContentFilter:
     `key` is random and of one run, so that a token cannot be looked up in a table of hashes.
     """
 
-    def __init__(self, level: Level, key: bytes) -> None:
-        """`key` should be at least 16 bytes of os.urandom."""
-        self._level, self._key = level, key
+    def __init__(self, level: Level, key: bytes, scanner: Scanner = DEFAULT_SCANNER) -> None:
+        """`key` should be at least 16 bytes of os.urandom; `scanner` says what is redacted."""
+        self._level, self._key, self._scanner = level, key, scanner
 
     def __call__(self, struct: T) -> T:
         """Return an event, or any other struct that holds actions, at this filter's level."""
@@ -91,7 +93,7 @@ class ContentFilter:
     def _text(self, text: str, cut: bool, depth: int = 0) -> str:
         if "\\" in text and depth < MAX_ESCAPE_DEPTH:
             text = _RUN.sub(lambda run: self._run(run, cut, depth), text)
-        return pii.redact(text, self._key, cut)
+        return self._scanner.redact(text, self._key, cut)
 
     def _run(self, match: re.Match[str], cut: bool, depth: int) -> str:
         run = match[0]

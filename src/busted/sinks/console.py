@@ -23,6 +23,7 @@ import msgspec
 
 from busted.events import (
     Action,
+    CanaryDetected,
     Connection,
     Coverage,
     Event,
@@ -62,6 +63,7 @@ _COLOURS: dict[type[Action], str] = {
     McpRequest: "\x1b[35m",
     McpResponse: "\x1b[35m",
     PiiDetected: "\x1b[31m",
+    CanaryDetected: "\x1b[31m",
     Network: "\x1b[2m",
     ProcessExec: "\x1b[34m",
     Coverage: "\x1b[2m",
@@ -221,6 +223,10 @@ def _what(action: Action) -> Iterator[str]:
             way = "sent" if action.direction == "write" else "received"
             kinds = ", ".join(word(kind) for kind in action.kinds)
             yield f"!! PII {way} in {word(action.where)}: {kinds} ({action.count})"
+        case CanaryDetected():
+            way = "sent" if action.direction == "write" else "asked for"
+            spelled = "" if action.spelling == "plain" else f" as {action.spelling}"
+            yield f"!! canary {word(action.name)} {way} in {word(action.where)}{spelled}"
         case ProcessExec():
             yield f"[x] {visible(action.exe)} for {word(action.agent)}({action.agent_pid})"
         case Coverage():

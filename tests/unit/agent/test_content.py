@@ -159,7 +159,7 @@ def test_our_identifiers_and_times_stay(level: Level) -> None:
     assert shown.connection == said.connection
     assert isinstance(shown.action, Prompt)
     assert shown.action.credential == credential
-    assert OURS.keys() == {Event, Process, Connection, Credential}
+    assert OURS.keys() == {Event, Process, Connection, Credential, Finding}
 
 
 @pytest.mark.parametrize(
@@ -249,4 +249,4 @@ def test_half_a_surrogate_pair_stays_an_escape() -> None:
 
     shown = to_json(ContentFilter("redacted", KEY)(event(said)))
 
-    assert b"\\\\ud83d\\\\n<api_key:" in shown
+    assert b"\\\\ud83d\\\\n<openai_key:" in shown
