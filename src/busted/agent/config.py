@@ -1,9 +1,9 @@
 """The settings of a monitor, with their bounds, and the configuration file.
 
-The file adds to what Busted knows: who serves models, what they cost, which programs are agents.
-It is read once, at the start, and checked row by row: a wrong one stops the command, since a
-monitor that leaves out half of what it was told watches something else than its operator
-believes.
+The file adds to what Busted knows: who serves models, what they cost, which programs are agents,
+what is personal or secret here. It is read once, at the start, and checked row by row: a wrong
+one stops the command, since a monitor that leaves out half of what it was told watches something
+else than its operator believes.
 """
 
 from __future__ import annotations
@@ -13,10 +13,15 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import msgspec
+import phonenumbers
 
 from busted.agent.flows import Network
 from busted.classifier import dialects
+from busted.classifier.canaries import Canary
 from busted.classifier.options import DEFAULT_OPTIONS, Options, with_rows
+from busted.classifier.pii import DEFAULT_REGION, Scanner
+from busted.classifier.pii_rules import CustomRule, Pack
+from busted.classifier.pii_search import pattern_error
 from busted.classifier.prices import Price
 from busted.classifier.providers import Provider
 from busted.enrich.agents import Agent, Agents
@@ -72,7 +77,7 @@ MIN_RING_BYTES, MAX_RING_BYTES = 64 * KIB, 1024 * MIB
 # At least the first and the last piece; the programs stop at 256 pieces of 16 KiB.
 MIN_CALL_BYTES, MAX_CALL_BYTES = 32 * KIB, 4 * MIB
 
-Row = TypeVar("Row", Provider, Price, Agent)
+Row = TypeVar("Row", Provider, Price, Agent, Canary, CustomRule)
 
 # Some hundred rows at most; more is another file given by mistake, or /dev/zero.
 MAX_FILE_BYTES = 1 * MIB
@@ -82,7 +87,14 @@ class ConfigError(Exception):
     """The configuration file cannot be used; the message is one line that names file and row."""
 
 
-_NAMES = ("providers", "prices", "agents")
+class PiiSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What of personal data and secrets is looked for: the table `pii`, without its rules."""
+
+    phone_region: str = DEFAULT_REGION
+    packs: tuple[Pack, ...] = ()
+
+
+_NAMES = ("providers", "prices", "agents", "pii", "canaries")
 
 
 def read_tables(path: Path) -> Tables:
@@ -95,7 +107,7 @@ def read_tables(path: Path) -> Tables:
     for number, row in enumerate(providers, 1):
         if wrong := _wrong(row):
             raise ConfigError(f"{path}: row {number} of providers: {wrong}")
-    options = with_rows(providers, _rows(path, given, "prices", Price))
+    options = with_rows(providers, _rows(path, given, "prices", Price), _scanner(path, given))
     return Tables(options, Agents((*_rows(path, given, "agents", Agent), *AGENTS)))
 
 
@@ -113,8 +125,38 @@ def _read(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path} is no TOML: {error}") from error
 
 
-def _rows(path: Path, given: dict[str, Any], name: str, type: type[Row]) -> list[Row]:
-    rows = given.get(name, [])
+def _scanner(path: Path, given: dict[str, Any]) -> Scanner:
+    table = given.get("pii", {})
+    if not isinstance(table, dict):
+        raise ConfigError(f"{path}: pii is no table: begin it with [pii]")
+    try:
+        chosen = msgspec.convert({k: v for k, v in table.items() if k != "rules"}, PiiSettings)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{path}: pii: {error}") from error
+    if chosen.phone_region not in phonenumbers.SUPPORTED_REGIONS:
+        raise ConfigError(
+            f"{path}: pii: no region is called {chosen.phone_region!r}; "
+            "write a country's two capital letters (ISO 3166-1)"
+        )
+    rules = _rows(path, table, "rules", CustomRule, "pii.rules")
+    for number, rule in enumerate(rules, 1):
+        if error := pattern_error(rule):
+            raise ConfigError(
+                f"{path}: row {number} of pii.rules, {rule.kind!r}: its pattern is wrong: {error}"
+            )
+    return Scanner(
+        region=chosen.phone_region,
+        packs=chosen.packs,
+        custom=rules,
+        canaries=_rows(path, given, "canaries", Canary),
+    )
+
+
+def _rows(
+    path: Path, given: dict[str, Any], key: str, type: type[Row], name: str = ""
+) -> list[Row]:
+    name = name or key
+    rows = given.get(key, [])
     if not isinstance(rows, list):
         raise ConfigError(f"{path}: {name} is no list of tables: begin each with [[{name}]]")
     found = []

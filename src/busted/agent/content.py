@@ -56,13 +56,18 @@ class ContentFilter:
 
     def __init__(self, level: Level, key: bytes, scanner: Scanner = DEFAULT_SCANNER) -> None:
         """`key` should be at least 16 bytes of os.urandom; `scanner` says what is redacted."""
-        self._level, self._key, self._scanner = level, key, scanner
+        self.level = level
+        self._key, self._scanner = key, scanner
 
     def __call__(self, struct: T) -> T:
         """Return an event, or any other struct that holds actions, at this filter's level."""
-        if self._level == "full":
+        if self.level == "full":
             return struct
         return self._struct(struct, cut=False)
+
+    def text(self, text: str) -> str:
+        """Return a text that is no event's, such as a line of a log; it is kept at `none` too."""
+        return text if self.level == "full" else self._text(text, cut=False)
 
     def _value(self, value: Any, cut: bool) -> Any:
         if isinstance(value, str):
@@ -78,7 +83,7 @@ class ContentFilter:
     def _struct(self, struct: T, cut: bool) -> T:
         kind = cast(type[Value], type(struct))
         ours, content = OURS.get(kind, ()), CONTENT_FIELDS.get(kind, ())
-        left_out = content if self._level == "none" else ()
+        left_out = content if self.level == "none" else ()
         # Texts end where they do, but those of a truncated action may end within a secret.
         cut = cut or getattr(struct, "truncated", False)
         fields: dict[str, Any] = {}

@@ -8,6 +8,7 @@ never shown as if it had been.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import re
 from collections import Counter
@@ -103,6 +104,12 @@ class Scanner:
         self.key = key
         self._search = Search((*built_in(region, frozenset(packs)), *map(of_operator, custom)))
         self._canaries = Canaries(canaries)
+
+    def with_key(self, key: bytes) -> Scanner:
+        """Return a scanner that differs in its key only, and shares all that was made."""
+        other = copy.copy(self)
+        other.key = key
+        return other
 
     def find(self, text: str) -> Scan:
         """Return what is found in the first `MAX_SCAN_CHARS` of a text, placed by characters."""

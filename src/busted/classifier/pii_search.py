@@ -227,6 +227,15 @@ def of_operator(given: CustomRule) -> Rule:
     )
 
 
+def pattern_error(given: CustomRule) -> str | None:
+    """Return what is wrong with the pattern of an operator's rule, in hyperscan's words."""
+    try:
+        _database([(0, given.pattern.encode(), hyperscan.HS_FLAG_SOM_LEFTMOST)])
+    except hyperscan.error as error:
+        return str(error)
+    return None
+
+
 def joined(spans: list[Span]) -> list[Span]:
     """Return spans in order; overlapping ones become one, of the rule that is surest."""
     apart: list[Span] = []

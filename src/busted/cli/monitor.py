@@ -11,6 +11,7 @@ from typing import Literal
 
 import click
 
+from busted.agent import host_key
 from busted.agent.config import (
     MAX_CALL_BYTES,
     MAX_RING_BYTES,
@@ -22,7 +23,7 @@ from busted.agent.config import (
 )
 from busted.agent.flows import Network
 from busted.agent.monitor import Monitor
-from busted.cli.configuration import config_option
+from busted.cli.configuration import config_option, keyed
 from busted.cli.output import Output, content_option, format_option
 
 INTERRUPTED = 130
@@ -114,6 +115,12 @@ def monitor(
     Needs root, or the capabilities in docs/privileges.md. Exits with 3 where the kernel or the
     privileges do not allow it.
     """
+    found = host_key.load(host_key.state_directory(), create=True)
+    if found.temporary:
+        click.echo(
+            f"busted: hashes of findings hold for this run only: {found.temporary}", err=True
+        )
+    tables = keyed(tables, found.key)
     settings = Settings(
         buffer=buffer,
         ring_bytes=ring_bytes,
@@ -126,7 +133,13 @@ def monitor(
     )
     if record:
         click.echo(f"busted: {record} will hold prompts and keys in plain text", err=True)
-    if asyncio.run(_watch(settings, lambda: Output(format, content), lockdown=not no_lockdown)):
+    if asyncio.run(
+        _watch(
+            settings,
+            lambda: Output(format, content, tables.options.scanner),
+            lockdown=not no_lockdown,
+        )
+    ):
         sys.exit(INTERRUPTED)
 
 

@@ -16,7 +16,10 @@ from typing import Any, BinaryIO, cast
 
 import click
 
+from busted.agent import private_log
 from busted.agent.content import ContentFilter, Level
+from busted.classifier.options import DEFAULT_SCANNER
+from busted.classifier.pii import Scanner
 from busted.events import Event
 from busted.sinks import jsonl
 from busted.sinks.console import DEFAULT_WIDTH, Console
@@ -52,9 +55,9 @@ class OutputError(Exception):
 class Output:
     """Takes events without ever waiting for the reader; what it has no room for is counted."""
 
-    def __init__(self, format: str, content: str) -> None:
+    def __init__(self, format: str, content: str, scanner: Scanner = DEFAULT_SCANNER) -> None:
         """Open standard output; `format` and `content` are values of their options."""
-        self._writer = Writer(standard_output(), shown(format, content))
+        self._writer = Writer(standard_output(), shown(format, content, scanner))
 
     def write(self, event: Event) -> None:
         """Show the event soon, or count it as lost."""
@@ -88,13 +91,19 @@ class Output:
             )
 
 
-def shown(format: str, content: str) -> Render:
-    """Return what turns an event into the bytes to print.
+def content_filter(content: str, scanner: Scanner = DEFAULT_SCANNER) -> ContentFilter:
+    """Return the filter for the value of `--content`, which logs and tracebacks obey from now on.
 
-    Tokens of redacted text are keyed by chance, so that they tie together what one run prints
-    and nothing else.
+    Without the host's key tokens are keyed by chance: they tie together what one run prints.
     """
-    allowed = ContentFilter(cast(Level, content), os.urandom(32))
+    allowed = ContentFilter(cast(Level, content), scanner.key or os.urandom(32), scanner)
+    private_log.obey(allowed)
+    return allowed
+
+
+def shown(format: str, content: str, scanner: Scanner = DEFAULT_SCANNER) -> Render:
+    """Return what turns an event into the bytes to print."""
+    allowed = content_filter(content, scanner)
     if format == "json":
         return lambda event: jsonl.render(allowed(event))
     terminal = sys.stdout.isatty()

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import click
 
+from busted.agent import host_key
 from busted.agent.config import Tables
 from busted.agent.recording import read
 from busted.agent.replay import Replay
-from busted.cli.configuration import config_option
+from busted.cli.configuration import config_option, keyed
 from busted.cli.output import (
     content_option,
     format_option,
@@ -28,8 +29,11 @@ from busted.sinks.writer import deliver
 def replay(file: Path, format: str, content: str, tables: Tables) -> None:
     """Print the events of a recording made with `busted monitor --record FILE`."""
     header, frames = read(file)
+    found = host_key.load(host_key.state_directory(), create=False)
+    # The same recording gives the same events, also where the host's key is not there.
+    tables = keyed(tables, header.origin.seed if found.temporary else found.key)
     replay = Replay(header, tables)
-    show, out = shown(format, content), standard_output()
+    show, out = shown(format, content, tables.options.scanner), standard_output()
     try:
         for event in replay.events(frames):
             deliver(out, show(event))
