@@ -12,13 +12,14 @@ import copy
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
 from busted.classifier import pii_checks as checks
 from busted.classifier.canaries import Canaries, Canary
 from busted.classifier.direction import Direction
+from busted.classifier.pii_encodings import Encoding
 from busted.classifier.pii_rules import LOCAL, Category, CustomRule, Pack, Rule, built_in
 from busted.classifier.pii_search import Search, Span, joined, of_operator
 from busted.events import (
@@ -82,9 +83,14 @@ _DOMAIN_CUT = re.compile(rb"[A-Za-z0-9.-]{0,253}\Z")
 
 
 class Scan(msgspec.Struct, frozen=True):
-    """What a text holds, in order, none overlapping, and how many bytes were not looked at."""
+    """What a text holds, in order, none overlapping, and how many bytes were not looked at.
+
+    Of more than `MAX_FINDINGS` only the first are there, but all are counted by kind.
+    """
 
     findings: tuple[Finding, ...] = ()
+    counts: dict[str, int] = {}
+    categories: frozenset[str] = frozenset()
     unscanned: int = 0
 
 
@@ -119,16 +125,13 @@ class Scanner:
         unscanned = len(data) - end
         if len(scanned) < len(text):
             unscanned += len(_utf8(text[MAX_SCAN_CHARS:]))
-        if not spans:
-            return Scan((), unscanned)
-        return Scan(self._findings(_in_characters(data, spans)), unscanned)
+        return self._scan(_in_characters(data, spans), unscanned)
 
     def find_in_body(self, body: bytes) -> Scan:
         """Return what is found in the first `MAX_SCAN_CHARS` of a body, placed by its bytes."""
         data = body[:MAX_SCAN_CHARS]
         spans, end = self._search.spans(data)
-        unscanned = len(body) - end
-        return Scan(self._findings(spans) if spans else (), unscanned)
+        return self._scan(spans, len(body) - end)
 
     def redact(self, text: str, key: bytes, cut: bool = True) -> str:
         """Return the text with each finding replaced by a token such as `<email:3f9a>`.
@@ -167,23 +170,23 @@ class Scanner:
         texts = _texts(action)
         if not texts:
             return (action,)
-        findings, unscanned = self._placed(texts)
+        # Searched together: nothing goes across a line's end.
+        scan = self.find("\n".join([text for _, text in texts]))
         told = self._sightings(action, texts, direction)
-        if not findings and not unscanned:
+        if scan is _NOTHING:
             return (action, *told)
         action = msgspec.structs.replace(
-            action, pii=tuple(findings[:MAX_FINDINGS]), unscanned_bytes=unscanned
+            action, pii=_placed(texts, scan.findings), unscanned_bytes=scan.unscanned
         )
-        if not findings:
+        if not scan.findings:
             return (action, *told)
-        counts = Counter([finding.kind for finding in findings])
         detected = PiiDetected(
             direction="write" if direction is Direction.WRITE else "read",
-            kinds=tuple(sorted(counts)),
-            counts=dict(sorted(counts.items())),
-            categories=tuple(sorted({finding.category for finding in findings})),
+            kinds=tuple(sorted(scan.counts)),
+            counts=dict(sorted(scan.counts.items())),
+            categories=tuple(sorted(scan.categories)),
             where=type(action).__name__,
-            count=len(findings),
+            count=sum(scan.counts.values()),
         )
         return (action, detected, *told)
 
@@ -206,50 +209,57 @@ class Scanner:
                 field=where,
             )
 
-    def _placed(self, texts: list[tuple[str, str]]) -> tuple[list[Finding], int]:
-        """Return what is found in named texts, searched together: nothing crosses a line's end."""
-        scan = self.find("\n".join([text for _, text in texts]))
-        findings: list[Finding] = []
-        found = iter(scan.findings)
-        finding = next(found, None)
-        begin = 0
-        for where, text in texts:
-            stop = begin + len(text)
-            while finding and finding.start < stop:
-                findings.append(
-                    msgspec.structs.replace(
-                        finding,
-                        start=finding.start - begin,
-                        end=finding.end - begin,
-                        where=where,
-                    )
-                )
-                finding = next(found, None)
-            begin = stop + 1
-        return findings, scan.unscanned
-
     def _planted(self, data: bytes) -> list[Span]:
         return [
             (one.start, one.end, _CANARY, data[one.start : one.end], None)
             for one in self._canaries.find(data)
         ]
 
-    def _findings(self, spans: Sequence[Span]) -> tuple[Finding, ...]:
-        return tuple(
-            [
-                Finding(
-                    kind=rule.kind,
-                    category=rule.category,
-                    confidence=rule.confidence,
-                    start=start,
-                    end=end,
-                    sample=_sample(rule, value),
-                    hash=_digest(rule, value, self.key) if self.key else None,
-                    encoding=encoding,
-                )
-                for start, end, rule, value, encoding in spans
-            ]
+    def _scan(self, spans: list[Span], unscanned: int) -> Scan:
+        if not spans:
+            return Scan(unscanned=unscanned) if unscanned else _NOTHING
+        return Scan(
+            tuple([self._finding(*span) for span in spans[:MAX_FINDINGS]]),
+            dict(Counter([rule.kind for _, _, rule, _, _ in spans])),
+            frozenset([rule.category for _, _, rule, _, _ in spans]),
+            unscanned,
         )
+
+    def _finding(
+        self, start: int, end: int, rule: Rule, value: bytes, encoding: Encoding | None
+    ) -> Finding:
+        return Finding(
+            kind=rule.kind,
+            category=rule.category,
+            confidence=rule.confidence,
+            start=start,
+            end=end,
+            sample=_sample(rule, value),
+            hash=_digest(rule, value, self.key) if self.key else None,
+            encoding=encoding,
+        )
+
+
+_NOTHING = Scan()
+
+
+def _placed(texts: list[tuple[str, str]], found: tuple[Finding, ...]) -> tuple[Finding, ...]:
+    """Return what was found in the lines of named texts, placed in the text of each name."""
+    findings = iter(found)
+    finding = next(findings, None)
+    placed: list[Finding] = []
+    begin = 0
+    for where, text in texts:
+        stop = begin + len(text)
+        while finding and finding.start < stop:
+            placed.append(
+                msgspec.structs.replace(
+                    finding, start=finding.start - begin, end=finding.end - begin, where=where
+                )
+            )
+            finding = next(findings, None)
+        begin = stop + 1
+    return tuple(placed)
 
 
 def _texts(action: Value) -> list[tuple[str, str]]:
@@ -274,7 +284,7 @@ def _utf8(text: str) -> bytes:
 
 def _in_characters(data: bytes, spans: list[Span]) -> list[Span]:
     """Return spans of UTF-8 as spans of its characters."""
-    if data.isascii():
+    if not spans or data.isascii():
         return spans
     placed: list[Span] = []
     begin = characters = 0

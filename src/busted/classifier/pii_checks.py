@@ -64,6 +64,7 @@ _IBAN_LENGTHS = {
     }.items()
     for country in countries.split()
 }
+_IBAN_NUMBERS = {ord(c): str(int(c, 36)) for c in "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"}
 # Those whose account numbers have no letters.
 _LETTERLESS = (
     "AT BA BE CR CZ DE DK EE ES FI FO GL HR HU IL IS LT ME NO PL PT RS SE SI SK TL TN VA XK"
@@ -74,10 +75,16 @@ _IBAN_DIGITS = frozenset(_LETTERLESS.split())
 _SSN_SAMPLES = frozenset((b"078051120", b"219099999", b"457555462"))
 
 # What stands in documents and examples where a secret would.
-_PLACEHOLDER = re.compile(
-    rb"(?i)example|sample|dummy|placeholder|change_?me|replace|redacted|your|insert|xxxx|\*\*\*|\.\.\."
-    rb"|<|>|\$\{|\{\{|%\(|0123456|12345678|abcdef|aaaaaa|test_?(?:key|token|secret|pass)|fake|todo"
+_SAMPLES = (
+    *(b"example", b"sample", b"dummy", b"placeholder", b"changeme", b"change_me", b"change-me"),
+    *(b"replace", b"redacted", b"your", b"insert", b"xxxx", b"***", b"...", b"<", b">", b"${"),
+    *(b"{{", b"%(", b"0123456", b"12345678", b"abcdef", b"aaaaaa", b"fake", b"todo", b"testkey"),
+    *(b"test_key", b"test-key", b"test_token", b"test-token", b"test_secret", b"test-secret"),
 )
+# A key may hold four letters that are a word by chance, but hardly more.
+_SAMPLE_KEYS = (b"example", b"xxxxx", b"your-", b"your_", b"...", b"placeholder", b"redacted")
+# Where a sample says that it is one.
+MAX_CHECKED = 512
 _SPANISH = b"TRWAGMYFPDXBNJZSQVHLCKE"
 # Values of characters at odd places of a codice fiscale: decree of 23 December 1976, art. 12.
 _ITALIAN_ODD = tuple(
@@ -129,8 +136,7 @@ def is_iban(value: bytes) -> bool:
         return False
     if country in _IBAN_DIGITS and not account.isdigit():
         return False
-    number = "".join([str(int(chr(c), 36)) for c in account + compact[:4]])
-    return int(number) % 97 == 1
+    return int("".join(map(_IBAN_NUMBERS.__getitem__, account + compact[:4]))) % 97 == 1
 
 
 def is_ssn(value: bytes) -> bool:
@@ -165,58 +171,43 @@ def entropy(value: bytes) -> float:
 
 def is_random(value: bytes) -> bool:
     """Tell whether a value of 8 bytes or more could be a key, rather than words or a sample."""
-    if _PLACEHOLDER.search(value):
+    if not is_no_sample(value):
         return False
     return entropy(value) >= min(3.0, math.log2(len(value)) * 0.8)
 
 
 def is_no_sample(value: bytes) -> bool:
     """Tell whether a value is none of those that documents show in place of a secret."""
-    return not _PLACEHOLDER.search(value)
+    return not any(map(value[:MAX_CHECKED].lower().__contains__, _SAMPLES))
 
 
 def is_key(value: bytes) -> bool:
     """Tell whether what follows the fixed beginning of a key is no sample of a document."""
-    return not _SAMPLE_KEY.search(value) and len(set(value)) > 4
+    start = value[:MAX_CHECKED]
+    return not any(map(start.lower().__contains__, _SAMPLE_KEYS)) and len(set(start)) > 4
 
 
-_SAMPLE_KEY = re.compile(rb"(?i)example|xxxxx|your[-_]|\.\.\.|placeholder|redacted")
-_HEX = re.compile(rb"[0-9a-fA-F-]+")
+# Both a digit and a letter.
+_MIXED = re.compile(rb"(?=[^0-9]*+[0-9])(?=[^A-Za-z]*+[A-Za-z])")
 _WORDS = re.compile(rb"[A-Za-z]+(?:[._:/-]+[A-Za-z]+)*[0-9]{0,2}|[A-Za-z_]+[A-Za-z0-9_.]*\(.*")
 
 
 def is_assigned_secret(value: bytes) -> bool:
     """Tell whether what is assigned to a secret's name is one: mixed, and no name or sample."""
-    kinds = sum(any(map(test, value)) for test in (_is_lower, _is_upper, _is_digit))
-    mixed = kinds >= 2 and any(map(_is_digit, value))
-    return mixed and is_random(value) and not _WORDS.fullmatch(value)
+    return bool(_MIXED.match(value)) and not _WORDS.fullmatch(value) and is_random(value)
 
 
 def is_assigned_password(value: bytes) -> bool:
     """Tell whether what is assigned to a password's name is one rather than a name or sample."""
-    if _PLACEHOLDER.search(value) or _WORDS.fullmatch(value):
-        return False
-    mixed = any(map(_is_digit, value)) and any(_is_lower(c) or _is_upper(c) for c in value)
-    return mixed and entropy(value) >= 2.5
-
-
-def _is_lower(byte: int) -> bool:
-    return 97 <= byte <= 122
-
-
-def _is_upper(byte: int) -> bool:
-    return 65 <= byte <= 90
-
-
-def _is_digit(byte: int) -> bool:
-    return 48 <= byte <= 57
+    mixed = _MIXED.match(value) and not _WORDS.fullmatch(value)
+    return bool(mixed) and is_no_sample(value) and entropy(value) >= 2.5
 
 
 def is_url_secret(value: bytes) -> bool:
     """Tell whether `user:password` of a URL holds a password rather than a sample of one."""
     password = value.partition(b":")[2]
     weak = len(password) < 3 or password.lower() in _WEAK
-    return not weak and not _PLACEHOLDER.search(password)
+    return not weak and is_no_sample(password)
 
 
 _WEAK = frozenset(

@@ -24,26 +24,36 @@ Encoding = Literal["base64", "url", "json"]
 # A value of less cannot hold a card number; one of more is a file.
 MIN_BASE64, MAX_BASE64 = 24, 1 << 16
 MAX_URL = 1 << 14
-# The escapes of one text that are undone.
-MAX_ESCAPES = 4096
+
+
+def _spelled_in_hex(number: int) -> set[bytes]:
+    low = b"%02x" % number
+    return {low, low.upper(), low[:1].upper() + low[1:], low[:1] + low[1:].upper()}
+
 
 _BASE64 = re.compile(rb"[A-Za-z0-9+/_-]{%d,%d}={0,2}" % (MIN_BASE64, MAX_BASE64))
 _URL_BYTES = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._~%+-"
 _URL = re.compile(rb"[A-Za-z0-9._~%%+!*'()-]{3,%d}" % MAX_URL)
 _URL_ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})")
 _JSON_ESCAPE = re.compile(rb"\\+(?:u00([2-7][0-9A-Fa-f])|(/))")
+_BYTES = {digits: bytes((number,)) for number in range(256) for digits in _spelled_in_hex(number)}
 _SHORT_ESCAPES = (b"\\n", b"\\r", b"\\t", b'\\"', b"\\b", b"\\f")
 _LONG_ESCAPE = re.compile(rb"\\u[0-9a-fA-F]{4}")
 
 
 class Decoded(msgspec.Struct, frozen=True):
-    """What a part of a text stands for, and where each place of that is in the text."""
+    """What a part of a text stands for, and where each place of that is in the text.
+
+    `escapes` were undone, up to `read_to`, where `plain` ends too.
+    """
 
     start: int
     end: int
     plain: bytes
     place: Callable[[int, int], tuple[int, int]]
     encoding: Encoding
+    read_to: int
+    escapes: int = 0
 
 
 # The first 18 bytes of text in base64, told from other words: of the four characters that stand
@@ -75,17 +85,20 @@ def base64(data: bytes, end: int) -> Decoded | None:
         # Three bytes have four characters; a character that says part of it belongs to it.
         return start + first // 3 * 4, min(start + -(-last // 3) * 4, match.end())
 
-    return Decoded(start, match.end(), plain, place, "base64")
+    return Decoded(start, match.end(), plain, place, "base64", match.end())
 
 
-def url(data: bytes, end: int) -> Decoded | None:
-    """Return what a word with URL escapes says, whose first escape ends here (RFC 3986, 2.1)."""
+def url(data: bytes, end: int, limit: int) -> Decoded | None:
+    """Return what a word with URL escapes says (RFC 3986 section 2.1), whose first ends here.
+
+    Only the first `limit` are undone.
+    """
     before = data[max(0, end - 67) : end]
     start = end - len(before) + len(before.rstrip(_URL_BYTES))
     match = _URL.match(data, start)
     if match is None:
         return None
-    return _undone(data, start, match.end(), _URL_ESCAPE, "url")
+    return _undone(data, start, match.end(), _URL_ESCAPE, "url", limit)
 
 
 def url_text(data: bytes) -> Decoded:
@@ -93,7 +106,7 @@ def url_text(data: bytes) -> Decoded:
     return _undone(data, 0, len(data), _URL_ESCAPE, "url", None)
 
 
-def json(data: bytes, limit: int | None = MAX_ESCAPES) -> Decoded:
+def json(data: bytes, limit: int | None) -> Decoded:
     """Return a text with escapes of printable characters undone (RFC 8259 section 7).
 
     Only the first `limit` are; None undoes them all.
@@ -116,7 +129,7 @@ def _undone(
     end: int,
     escape: re.Pattern[bytes],
     encoding: Encoding,
-    limit: int | None = MAX_ESCAPES,
+    limit: int | None,
 ) -> Decoded:
     """Undo escapes that spell one byte each."""
     pieces: list[bytes] = []
@@ -127,13 +140,12 @@ def _undone(
         if count == limit:
             break
         spelled = match[1]
-        byte = bytes((int(spelled, 16),)) if spelled else match[0][-1:]
+        byte = _BYTES[spelled] if spelled else b"/"
         pieces += (data[read_to : match.start()], byte)
         length += match.start() - read_to + 1
         read_to = match.end()
         here.append(read_to)
         there.append(length)
-    pieces.append(data[read_to:end])
 
     def original(place: int) -> int:
         row = bisect.bisect_right(there, place) - 1
@@ -143,4 +155,8 @@ def _undone(
         # The end of an escape is where what follows it begins.
         return original(first), original(last)
 
-    return Decoded(start, end, b"".join(pieces), place, encoding)
+    undone = len(here) - 1
+    if limit is None or undone < limit:
+        pieces.append(data[read_to:end])
+        read_to = end
+    return Decoded(start, end, b"".join(pieces), place, encoding, read_to, undone)

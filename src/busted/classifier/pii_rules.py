@@ -42,8 +42,9 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     `confidence` is how much of what the rule finds is what it says, from 0 to 1. With a
     `context` it counts only if one of these words stands in the `CONTEXT_BYTES` before it. A
     masked sample shows the first and last characters, as many as `shown` says. Group `value`
-    of the pattern, where there is one, is what is found. What `is_long` has lines, and what
-    `is_whole` is found by `begins` alone.
+    of the pattern, where there is one, is what is found. A check that `is_costly` is made a few
+    times in a text; then the pattern decides. What `is_long` has lines, and what `is_whole` is
+    found by `begins` alone.
     """
 
     kind: Kind
@@ -57,6 +58,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     confidence: float = 0.95
     context: re.Pattern[bytes] | None = None
     shown: tuple[int, int] = (0, 0)
+    is_costly: bool = False
     is_long: bool = False
     is_whole: bool = False
 
@@ -133,26 +135,27 @@ _PHONE_WORDS = (
 # follows it there is a word: a token is long, or has a digit.
 _BEARER = (
     _ALONE + rb"(?i:bearer)[ \t]{1,4}"
-    rb"(?P<value>(?:(?=[A-Za-z._~+/-]{0,64}\d)[\w.~+/-]{16}|[\w.~+/-]{32})[\w.~+/-]*={0,2})"
+    rb"(?P<value>(?:(?=[A-Za-z._~+/-]{0,64}\d)[\w.~+/-]{16}|[\w.~+/-]{32})[\w.~+/-]{0,4096}+={0,2})"
 )
 _AUTHORIZATION = (
     rb"""[ \t]{0,4}["']?"""
-    rb"""(?:(?i:bearer|basic|token|apikey)[ \t]{1,4})?(?P<value>[\w.~+/:-]{8,}={0,2})"""
+    rb"""(?:(?i:bearer|basic|token|apikey)[ \t]{1,4})?(?P<value>[\w.~+/:-]{8,4096}+={0,2})"""
 )
 # RFC 7468 section 2, and the headers of RFC 1421 and OpenPGP. In JSON and .env files line breaks
 # are escapes, which read as blanks. An end that was cut off is none the less part of it.
 _PEM = (
     rb"-----BEGIN (?:[A-Z]{2,9} ){0,2}PRIVATE KEY(?: BLOCK)?-----"
-    rb"\s{0,8}(?:[\w-]{2,20}: ?[\w ,-]{1,80}\s{1,8}){0,3}[A-Za-z0-9+/]{24}[A-Za-z0-9+/=\s]*+"
+    rb"\s{0,8}(?:(?:Proc-Type|DEK-Info|Version|Comment): ?[\w .,:()/+-]{1,80}\s{1,8}){0,3}"
+    rb"[A-Za-z0-9+/]{24}[A-Za-z0-9+/=\s]*+"
     rb"(?:-----END (?:[A-Z]{2,9} ){0,2}PRIVATE KEY(?: BLOCK)?-----)?"
 )
 _JWT = rb"(?<![\w.-])eyJ[\w-]{8,4096}+\.eyJ[\w-]{8,16384}+\.[\w-]{16,2048}+"
 _URL = rb"://(?P<value>[^\s/@:\"'<>\\`]{0,128}:[!#$%&()*+,.0-9;=?A-Z\[\]^_a-z{|}~-]{1,256})@[A-Za-z0-9\[]"
 _PASSWORD_PART = rb"""[ \t]{0,2}["']?(?P<value>[^\s;"'<>\\{}$%*]{3,128})"""
 # Between a secret's name and the secret: `"name": "`, `name = '`, `name=`, `name: `.
-_ASSIGNED = rb"""(?:[>=]?)[ \t]{0,4}["'`]?(?P<value>%s)(?![!-~]*[(\[{])"""
-_KEY_VALUE = rb"[A-Za-z0-9_~+/.=-]{16,256}"
-_PASSWORD_VALUE = rb"[!#$%&*+./0-9:=?@A-Z^_a-z~-]{8,64}"
+_ASSIGNED = rb"""[>=]?[ \t]{0,4}["'`]?(?P<value>%s)(?![(\[{])"""
+_KEY_VALUE = rb"[A-Za-z0-9_~+/.=-]{16,256}+"
+_PASSWORD_VALUE = rb"[!#$%&*+./0-9:=?@A-Z^_a-z~-]{8,64}+"
 _NAME_END = rb"""(?:\\{0,4}["'\]]{1,2})?[ \t]{0,4}[:=]"""
 
 
@@ -264,7 +267,7 @@ _SECRETS = (
         start=b"sk-",
     ),
     # OpenAI's old ones, and those of who speaks its dialect, DeepSeek for one.
-    _key("openai_key", rb"sk-[A-Za-z0-9]{20}", rb"[A-Za-z0-9]*(?![\w-])", start=23, shown=3),
+    _key("openai_key", rb"sk-[A-Za-z0-9]{20}", rb"[A-Za-z0-9]*", start=23, shown=3),
     _key("huggingface_token", rb"hf_", rb"[A-Za-z0-9]{30,}"),
     # https://docs.slack.dev/authentication/tokens
     _key("slack_token", rb"xox[abeoprs]-", rb"[A-Za-z0-9-]{10,}", start=5),
@@ -353,6 +356,7 @@ _SECRETS = (
         pattern=re.compile(_ASSIGNED % _PASSWORD_VALUE),
         check=checks.is_assigned_password,
         confidence=0.8,
+        is_costly=True,
     ),
     Rule(
         kind="generic_secret",
@@ -363,6 +367,7 @@ _SECRETS = (
         pattern=re.compile(_ASSIGNED % _KEY_VALUE),
         check=checks.is_assigned_secret,
         confidence=0.75,
+        is_costly=True,
     ),
 )
 
@@ -449,6 +454,7 @@ def _phones(region: str) -> tuple[Rule, ...]:
             pattern=re.compile(pattern),
             check=check,
             confidence=confidence,
+            is_costly=True,
             shown=(0, 2),
         )
 
