@@ -149,13 +149,19 @@ def is_ssn(value: bytes) -> bool:
         and group != b"00"
         and serial != b"0000"
         and digits not in _SSN_SAMPLES
-        and len(set(digits)) > 2
+        and len(set(digits)) > 3
     )
+
+
+# A number with a sign and a fraction is none of a telephone.
+_DECIMAL = re.compile(rb"\.[0-9]{1,2}\Z")
 
 
 @lru_cache(maxsize=1024)
 def is_phone(value: bytes, region: str) -> bool:
     """Tell whether a number of this length can be dialled; `region` reads national forms."""
+    if _DECIMAL.search(value):
+        return False
     try:
         number = phonenumbers.parse(value.decode("ascii"), region)
     except (phonenumbers.NumberParseException, UnicodeDecodeError):
@@ -181,20 +187,34 @@ def is_no_sample(value: bytes) -> bool:
     return not any(map(value[:MAX_CHECKED].lower().__contains__, _SAMPLES))
 
 
+def is_no_word(value: bytes) -> bool:
+    """Tell whether a value is neither a sample nor a few words with hyphens between them."""
+    return is_no_sample(value) and not _HYPHENATED.fullmatch(value)
+
+
 def is_key(value: bytes) -> bool:
     """Tell whether what follows the fixed beginning of a key is no sample of a document."""
     start = value[:MAX_CHECKED]
     return not any(map(start.lower().__contains__, _SAMPLE_KEYS)) and len(set(start)) > 4
 
 
+# UUIDs, short hashes, names with dots, and words with hyphens and few digits: these name things.
+_IDENTIFIER = re.compile(
+    rb"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|[0-9a-fA-F]{1,31}"
+    rb"|(?:[A-Za-z]+[0-9]{0,3}[-_./]+)+[A-Za-z0-9]{1,15}|[^0-9]*+[0-9]?[^0-9]*+"
+    rb"|(?:[A-Za-z_]\w*\.)+[A-Za-z_]\w*"
+)
 # Both a digit and a letter.
 _MIXED = re.compile(rb"(?=[^0-9]*+[0-9])(?=[^A-Za-z]*+[A-Za-z])")
 _WORDS = re.compile(rb"[A-Za-z]+(?:[._:/-]+[A-Za-z]+)*[0-9]{0,2}|[A-Za-z_]+[A-Za-z0-9_.]*\(.*")
+_HYPHENATED = re.compile(rb"[a-z]+(?:[._-][a-z]+)+")
 
 
 def is_assigned_secret(value: bytes) -> bool:
     """Tell whether what is assigned to a secret's name is one: mixed, and no name or sample."""
-    return bool(_MIXED.match(value)) and not _WORDS.fullmatch(value) and is_random(value)
+    if not _MIXED.match(value) or _WORDS.fullmatch(value) or _IDENTIFIER.fullmatch(value):
+        return False
+    return is_random(value)
 
 
 def is_assigned_password(value: bytes) -> bool:

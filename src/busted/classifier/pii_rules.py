@@ -40,11 +40,11 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     simpler that matches whenever it does, and only then it is searched for.
 
     `confidence` is how much of what the rule finds is what it says, from 0 to 1. With a
-    `context` it counts only if one of these words stands in the `CONTEXT_BYTES` before it. A
-    masked sample shows the first and last characters, as many as `shown` says. Group `value`
-    of the pattern, where there is one, is what is found. A check that `is_costly` is made a few
-    times in a text; then the pattern decides. What `is_long` has lines, and what `is_whole` is
-    found by `begins` alone.
+    `context` it counts only if one of these words stands in the `CONTEXT_BYTES` before it, with
+    `without` only if none of those does. A masked sample shows the first and last characters, as
+    many as `shown` says. Group `value` of the pattern, where there is one, is what is found. A
+    check that `is_costly` is made a few times in a text; then the pattern decides. What `is_long`
+    has lines, and what `is_whole` is found by `begins` alone.
     """
 
     kind: Kind
@@ -57,6 +57,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     check: Check | None = None
     confidence: float = 0.95
     context: re.Pattern[bytes] | None = None
+    without: re.Pattern[bytes] | None = None
     shown: tuple[int, int] = (0, 0)
     is_costly: bool = False
     is_long: bool = False
@@ -137,10 +138,12 @@ _BEARER = (
     _ALONE + rb"(?i:bearer)[ \t]{1,4}"
     rb"(?P<value>(?:(?=[A-Za-z._~+/-]{0,64}\d)[\w.~+/-]{16}|[\w.~+/-]{32})[\w.~+/-]{0,4096}+={0,2})"
 )
-_AUTHORIZATION = (
-    rb"""[ \t]{0,4}["']?"""
-    rb"""(?:(?i:bearer|basic|token|apikey)[ \t]{1,4})?(?P<value>[\w.~+/:-]{8,4096}+={0,2})"""
+# A scheme says that a secret follows; else it must look like one.
+_SCHEME = (
+    rb"""[ \t]{0,4}["']?(?i:bearer|basic|token|apikey)[ \t]{1,4}"""
+    rb"(?P<value>[\w.~+/:-]{8,4096}+={0,2})"
 )
+_NO_SCHEME = rb"""[ \t]{0,4}["']?(?P<value>[\w.~+/:-]{16,4096}+={0,2})(?![(\[{])"""
 # RFC 7468 section 2, and the headers of RFC 1421 and OpenPGP. In JSON and .env files line breaks
 # are escapes, which read as blanks. An end that was cut off is none the less part of it.
 _PEM = (
@@ -339,14 +342,20 @@ _SECRETS = (
         check=checks.is_no_sample,
         confidence=0.9,
     ),
-    Rule(
-        kind="authorization",
-        category="secret",
-        begins=rb"(?i)authorization" + _NAME_END,
-        start=0,
-        pattern=re.compile(_AUTHORIZATION),
-        check=checks.is_no_sample,
-        confidence=0.9,
+    *(
+        Rule(
+            kind="authorization",
+            category="secret",
+            begins=rb"(?i)authorization" + _NAME_END,
+            start=0,
+            pattern=re.compile(pattern),
+            check=check,
+            confidence=0.9,
+        )
+        for pattern, check in (
+            (_SCHEME, checks.is_no_word),
+            (_NO_SCHEME, checks.is_assigned_secret),
+        )
     ),
     Rule(
         kind="password",
@@ -367,6 +376,12 @@ _SECRETS = (
         pattern=re.compile(_ASSIGNED % _KEY_VALUE),
         check=checks.is_assigned_secret,
         confidence=0.75,
+        # Where a list goes on, or which version of a thing is meant, is nobody's secret.
+        without=re.compile(
+            rb"(?i)(?:next|forward|backward|continuation|change|lock|page|paging|pagination|sync"
+            rb"|marker|starting|scroll|resume|idempotency|client|request|cancellation)"
+            rb"""[_-]?token["'\s:=\\]{0,12}\Z"""
+        ),
         is_costly=True,
     ),
 )

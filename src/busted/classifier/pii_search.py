@@ -215,6 +215,8 @@ def _read(
 def _holds(rule: Rule, view: bytes, start: int, value: bytes, work: _Work) -> bool:
     if rule.context and not rule.context.search(view, max(0, start - CONTEXT_BYTES), start):
         return False
+    if rule.without and rule.without.search(view, max(0, start - CONTEXT_BYTES), start):
+        return False
     if rule.check is None:
         return True
     if rule.is_costly:
