@@ -111,6 +111,12 @@ def luhn(digits: str) -> bool:
     return sum(map(int, digits[-1::-2] + digits[-2::-2].translate(_DOUBLED))) % 10 == 0
 
 
+def has_luhn_digits(value: bytes) -> bool:
+    """Check the last of the digits in a value, whatever stands between them."""
+    digits = "".join(chr(byte) for byte in value if 48 <= byte <= 57)
+    return len(digits) > 1 and luhn(digits)
+
+
 def is_email(value: bytes) -> bool:
     """Tell whether it is no file; images for dense screens are called `icon@2x.png`."""
     return not value.endswith(_FILE_ENDINGS)

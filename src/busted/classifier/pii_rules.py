@@ -78,9 +78,11 @@ class CustomRule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     check: Literal["luhn", "iban", "random"] | None = None
 
 
+_IBAN_SHAPE = re.compile(rb"[A-Z]{2}[0-9]{2}[A-Z0-9 -]{11,40}")
+# An operator's pattern may match anything, which these must bear.
 CHECKS: dict[str, Check] = {
-    "luhn": lambda value: checks.luhn(checks.digits_of(value)),
-    "iban": checks.is_iban,
+    "luhn": checks.has_luhn_digits,
+    "iban": lambda value: _IBAN_SHAPE.fullmatch(value) is not None and checks.is_iban(value),
     "random": checks.is_random,
 }
 

@@ -128,7 +128,7 @@ def said(action: Action) -> str:
             return action.params or ""
         case McpResponse():
             return action.error or action.result or ""
-        case PiiDetected() | Network():
+        case PiiDetected() | CanaryDetected() | Network():
             return ""
         case ProcessExec():
             return shlex.join(action.argv)

@@ -10,6 +10,7 @@ from busted.events import Action, ChatMessage, Coverage, Event, Prompt, Response
 from busted.sinks.console import Console, cut, excerpt, head, visible
 from tests.unit.sinks.samples import (
     ACTIONS,
+    CANARY,
     COVERAGE,
     MCP_REQUEST,
     MCP_RESPONSE,
@@ -65,6 +66,7 @@ def prompt(said: str) -> Prompt:
             ],
         ),
         (MCP_RESPONSE, ["14:03:22.117 python3(41213) <<< MCP tools/call", '    {"ok":1}']),
+        (CANARY, ["14:03:22.117 python3(41213) !! canary payroll sent in Prompt as base64"]),
         (PII, ["14:03:22.117 python3(41213) !! PII sent in Prompt: email, api_key (3)"]),
         (
             NETWORK,
