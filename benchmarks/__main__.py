@@ -17,7 +17,7 @@ from pathlib import Path
 
 import msgspec
 
-from benchmarks import classifier, idle_monitor, names_cost, probe_cost, reader
+from benchmarks import classifier, files_cost, idle_monitor, names_cost, probe_cost, reader
 from benchmarks.plan import FULL, QUICK, Plan, processors
 from benchmarks.programs import BenchmarkError, build
 from benchmarks.table import Table
@@ -68,6 +68,7 @@ def _measure(plan: Plan) -> Iterator[Table]:
         yield from reader.tables(plan, built, on)
         yield probe_cost.table(plan, built, on)
         os.sched_setaffinity(0, everywhere)
+        yield files_cost.table(plan, built)
     yield from names_cost.tables(plan)
     yield classifier.table(plan)
     yield idle_monitor.table(plan)

@@ -27,6 +27,7 @@ from busted.events import (
     Action,
     CanaryDetected,
     ChatMessage,
+    FileData,
     Finding,
     PiiDetected,
     Prompt,
@@ -193,7 +194,8 @@ class Scanner:
     def _sightings(
         self, action: Value, texts: list[tuple[str, str]], direction: Direction
     ) -> Iterator[CanaryDetected]:
-        if not (direction is Direction.WRITE or isinstance(action, ToolCall)):
+        leaves = direction is Direction.WRITE and not isinstance(action, FileData)
+        if not leaves and not isinstance(action, ToolCall):
             return
         seen = {
             (one.name, where, one.spelling)

@@ -22,7 +22,7 @@ config_option: Callable[[Callable[..., Any]], Callable[..., Any]] = click.option
     type=click.Path(path_type=Path),
     metavar="FILE",
     callback=_tables,
-    help="Add the providers, prices, agents, rules and canaries of a configuration file (TOML).",
+    help="Add the providers, prices, agents, files and rules of a configuration file (TOML).",
 )
 
 

@@ -23,8 +23,12 @@ FAILED, USAGE, CANNOT_RUN, INTERRUPTED = 1, 2, 3, 130
 COMMANDS = {
     "classify": "busted.cli.classify",
     "doctor": "busted.cli.doctor",
+    "export": "busted.cli.export",
     "monitor": "busted.cli.monitor",
+    "query": "busted.cli.query",
     "replay": "busted.cli.replay",
+    "tail": "busted.cli.tail",
+    "top": "busted.cli.top",
     "version": "busted.cli.version",
 }
 
@@ -35,6 +39,7 @@ EXIT_CODES = {
     "busted.cli.classify.ClassifyError": FAILED,
     "busted.cli.output.OutputError": FAILED,
     "busted.kernel.features.CannotRun": CANNOT_RUN,
+    "busted.sinks.history.HistoryError": FAILED,
 }
 
 

@@ -8,6 +8,8 @@ from busted.events import (
     Connection,
     Coverage,
     Event,
+    FileAccess,
+    FileData,
     Library,
     McpRequest,
     McpResponse,
@@ -94,6 +96,22 @@ PROCESS_EXEC = ProcessExec(
     parents=("bash", "claude"),
     truncated=False,
 )
+FILE_ACCESS = FileAccess(
+    path="/srv/app/.env",
+    operation="open",
+    mode="read",
+    category="environment",
+    error=13,
+    truncated=False,
+)
+FILE_DATA = FileData(
+    path="/srv/app/notes.txt",
+    direction="write",
+    offset=0,
+    content="Buy milk.",
+    bytes=9,
+    truncated=False,
+)
 COVERAGE = Coverage(
     libraries=(
         Library(path="/usr/lib/libssl.so.3", kind="openssl", processes=11),
@@ -116,6 +134,8 @@ ACTIONS: tuple[Action, ...] = (
     CANARY,
     NETWORK,
     PROCESS_EXEC,
+    FILE_ACCESS,
+    FILE_DATA,
     COVERAGE,
 )
 
