@@ -251,6 +251,7 @@ _SECRETS = (
         start=37,
         pattern=re.compile(rb"(?<![\w~.-])[\w~.-]{3}[78]Q~[\w~.-]{31,34}(?![\w~.-])"),
         check=checks.is_random,
+        is_costly=True,
         confidence=0.97,
     ),
     # https://github.blog/engineering/behind-githubs-new-authentication-token-formats/
@@ -325,6 +326,7 @@ _SECRETS = (
         pattern=re.compile(_URL),
         check=checks.is_url_secret,
         confidence=0.95,
+        is_costly=True,
     ),
     # ADO.NET, ODBC and JDBC: `Server=...;User Id=...;Password=...`.
     Rule(

@@ -50,6 +50,8 @@ class Search:
 
     def __init__(self, rules: Iterable[Rule]) -> None:
         self._rules = tuple(rules)
+        patterns = [rule.pattern for rule in self._rules]
+        self._readers = [_Reader(rule, patterns.index(rule.pattern)) for rule in self._rules]
         self._base64, self._url, self._json = (len(self._rules) + row for row in range(3))
         self._databases: _Databases | None = None
 
@@ -117,20 +119,21 @@ class Search:
         work.signs -= len(signs)
         view = self._view(data, signs)
         spans: list[Span] = []
-        read_to: dict[object, int] = {}
-        for sign in signs:
-            row = sign[2]
+        # Also what keeps this linear: a key may be full of what begins one.
+        read_to = [0] * (self._json + 1)
+        for begin, stop, row in signs:
             if row < self._base64:
-                rule = self._rules[row]
-                if found := _read(rule, view, sign, read_to, work):
-                    spans.append((*found, rule, view[found[0] : found[1]], None))
-            elif depth < MAX_DEPTH and sign[1] > read_to.get(row, 0) and work.escapes > 0:
-                decoded = self._decoded(row, data, view, sign[1], work)
+                if found := self._readers[row](view, begin, stop, read_to, work):
+                    spans.append(found)
+            elif depth < MAX_DEPTH and stop > read_to[row] and work.escapes > 0:
+                decoded = self._decoded(row, data, view, stop, work)
                 if decoded:
                     read_to[row] = decoded.end
-                    spans += self._inside(decoded, data, work, depth)
-                    if decoded.read_to < decoded.end:
-                        end = min(end, decoded.read_to)
+                    inside, read = self._inside(decoded, data, work, depth)
+                    spans += inside
+                    end = min(end, read)
+        if end < len(data):
+            spans = [span for span in spans if span[0] < end]
         return joined(spans), end
 
     def _decoded(
@@ -148,17 +151,23 @@ class Search:
 
     def _inside(
         self, decoded: encodings.Decoded, data: bytes, work: _Work, depth: int
-    ) -> list[Span]:
-        """Return what is found in what a part of the text stands for."""
+    ) -> tuple[list[Span], int]:
+        """Return what is found in what a part of the text stands for.
+
+        And up to where that was looked at: the end of the text, if all of the part was.
+        """
         if work.signs <= 0:
-            return []
+            return [], decoded.start
+        found, read = self._spans(decoded.plain, work, depth + 1)
         spans: list[Span] = []
-        for first, last, rule, value, encoding in self._spans(decoded.plain, work, depth + 1)[0]:
+        for first, last, rule, value, encoding in found:
             start, end = decoded.place(first, last)
             # What stands there as it is was found already.
             if data[start:end] != value:
                 spans.append((start, end, rule, value, encoding or decoded.encoding))
-        return spans
+        if read < len(decoded.plain):
+            return spans, decoded.place(read, read)[0]
+        return spans, len(data) if decoded.read_to == decoded.end else decoded.read_to
 
     def _view(self, data: bytes, signs: Sequence[_Sign]) -> bytes:
         """Return the text as it is read around `signs`: in JSON escapes count as blanks.
@@ -185,45 +194,59 @@ class _Work:
         self.escapes = ESCAPES + size // BYTES_AN_ESCAPE
 
 
-def _read(
-    rule: Rule,
-    view: bytes,
-    sign: _Sign,
-    read_to: dict[object, int],
-    work: _Work,
-) -> tuple[int, int] | None:
-    """Return where a value stands whose beginning was found, if it is one."""
-    begin, stop, _ = sign
-    if rule.is_whole:
-        value = view[begin:stop]
-        return (begin, stop) if _holds(rule, view, begin, value, work) else None
-    if isinstance(rule.start, int):
-        place = stop - rule.start
-    else:
-        place = view.rfind(rule.start, max(0, stop - _MAX_START), stop)
-    if rule.back:
-        before = view[max(0, place - _MAX_BACK) : place]
-        place -= len(before) - len(before.rstrip(rule.back))
-    # Also what keeps this linear: a key may be full of what begins one.
-    if place < read_to.get(rule.pattern, 0) or not (match := rule.pattern.match(view, place)):
-        return None
-    read_to[rule.pattern] = match.end()
-    span = match.span("value" if "value" in rule.pattern.groupindex else 0)
-    return span if _holds(rule, view, span[0], view[span[0] : span[1]], work) else None
+class _Reader:
+    """Reads on where a rule's beginning was found."""
 
+    def __init__(self, rule: Rule, group: int) -> None:
+        """Rules with the same pattern have the same group: none reads what another has read."""
+        self._rule, self._group = rule, group
+        self._literal = rule.start if isinstance(rule.start, bytes) else None
+        self._size = rule.start if isinstance(rule.start, int) else 0
+        self._back = rule.back
+        self._match = rule.pattern.match
+        self._value: int | str = "value" if "value" in rule.pattern.groupindex else 0
+        # A rule of an operator has no beginning: hyperscan finds all of it.
+        self._is_whole = rule.is_whole
+        self._is_plain = not (rule.context or rule.without or rule.is_costly or rule.is_whole)
 
-def _holds(rule: Rule, view: bytes, start: int, value: bytes, work: _Work) -> bool:
-    if rule.context and not rule.context.search(view, max(0, start - CONTEXT_BYTES), start):
-        return False
-    if rule.without and rule.without.search(view, max(0, start - CONTEXT_BYTES), start):
-        return False
-    if rule.check is None:
-        return True
-    if rule.is_costly:
-        work.checks -= 1
-        if work.checks < 0:
-            return True
-    return rule.check(value)
+    def __call__(
+        self, view: bytes, begin: int, stop: int, read_to: list[int], work: _Work
+    ) -> Span | None:
+        """Return what stands there, if it is one."""
+        rule = self._rule
+        if self._is_whole:
+            value = view[begin:stop]
+            return (
+                (begin, stop, rule, value, None) if self._holds(view, begin, value, work) else None
+            )
+        if self._literal is None:
+            place = stop - self._size
+        else:
+            place = view.rfind(self._literal, stop - _MAX_START if stop > _MAX_START else 0, stop)
+        if self._back:
+            before = view[place - _MAX_BACK if place > _MAX_BACK else 0 : place]
+            place -= len(before) - len(before.rstrip(self._back))
+        if place < read_to[self._group] or not (match := self._match(view, place)):
+            return None
+        read_to[self._group] = match.end()
+        value, first, last = match[self._value], match.start(self._value), match.end(self._value)
+        if self._is_plain:
+            holds = rule.check is None or rule.check(value)
+        else:
+            holds = self._holds(view, first, value, work)
+        return (first, last, rule, value, None) if holds else None
+
+    def _holds(self, view: bytes, start: int, value: bytes, work: _Work) -> bool:
+        rule = self._rule
+        if rule.context and not rule.context.search(view, max(0, start - CONTEXT_BYTES), start):
+            return False
+        if rule.is_costly:
+            work.checks -= 1
+            if work.checks < 0:
+                return True
+        if rule.without and rule.without.search(view, max(0, start - CONTEXT_BYTES), start):
+            return False
+        return rule.check is None or rule.check(value)
 
 
 def of_operator(given: CustomRule) -> Rule:
@@ -254,15 +277,18 @@ def pattern_error(given: CustomRule) -> str | None:
 def joined(spans: list[Span]) -> list[Span]:
     """Return spans in order; overlapping ones become one, of the rule that is surest."""
     apart: list[Span] = []
+    stop = 0
     for span in sorted(spans, key=_in_order):
-        if not apart or span[0] >= apart[-1][1]:
+        if span[0] >= stop or not apart:
             apart.append(span)
+            stop = span[1]
             continue
         first = apart[-1]
         surer = span[2].confidence > first[2].confidence or (
             span[2] is first[2] and span[0] == first[0]
         )
-        apart[-1] = (first[0], max(first[1], span[1]), *(span if surer else first)[2:])
+        stop = max(stop, span[1])
+        apart[-1] = (first[0], stop, *(span if surer else first)[2:])
     return apart
 
 
