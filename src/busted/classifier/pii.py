@@ -11,7 +11,6 @@ from __future__ import annotations
 import copy
 import hashlib
 import re
-from collections import Counter
 from collections.abc import Iterable, Iterator
 
 import msgspec
@@ -124,6 +123,8 @@ class Scanner:
         data = _utf8(scanned)
         spans, end = self._search.spans(data)
         unscanned = len(data) - end
+        if not spans and not unscanned and len(scanned) == len(text):
+            return _NOTHING
         if len(scanned) < len(text):
             unscanned += len(_utf8(text[MAX_SCAN_CHARS:]))
         return self._scan(_in_characters(data, spans), unscanned)
@@ -220,10 +221,13 @@ class Scanner:
     def _scan(self, spans: list[Span], unscanned: int) -> Scan:
         if not spans:
             return Scan(unscanned=unscanned) if unscanned else _NOTHING
+        counts: dict[str, int] = {}
+        for _, _, rule, _, _ in spans:
+            counts[rule.kind] = counts.get(rule.kind, 0) + 1
         return Scan(
             tuple([self._finding(*span) for span in spans[:MAX_FINDINGS]]),
-            dict(Counter([rule.kind for _, _, rule, _, _ in spans])),
-            frozenset([rule.category for _, _, rule, _, _ in spans]),
+            counts,
+            frozenset([span[2].category for span in spans]),
             unscanned,
         )
 

@@ -33,8 +33,8 @@ MAX_DEPTH = 3
 
 # How far before a sign's end its rule may begin to read, and what belongs to it before that.
 _MAX_START, _MAX_BACK = 512, 64
-# As much as stands between the word "authorization" and the end of what is searched for there.
-_AROUND = 512
+# As much as stands between the word "authorization" and the secret, twice.
+_AROUND = 192
 _LONGEST_ESCAPE = 6
 
 # Where it stands, by which rule, what it is, and how it is spelled.
@@ -57,42 +57,41 @@ class Search:
 
     def spans(self, data: bytes) -> tuple[list[Span], int]:
         """Return what is found, in order and apart, and how many bytes were looked at."""
-        return self._spans(data, _Work(len(data)), 0)
+        signs, end = self._signs(data, SIGNS + len(data) // BYTES_A_SIGN)
+        return self._spans(data, signs, end, _Work(len(data)), 0) if signs else ([], end)
 
     def _compiled(self) -> _Databases:
         """Return the search for most rows and all gates, and by gate that for the rows behind it.
 
         Making them takes 50 ms, so on first use.
         """
-        if self._databases is None:
-            some, once = hyperscan.HS_FLAG_SOM_LEFTMOST, hyperscan.HS_FLAG_SINGLEMATCH
-            rows = [
-                *(
-                    (r.gate, (row, r.begins, some * r.is_whole))
-                    for row, r in enumerate(self._rules)
-                ),
-                (encodings.BASE64_GATE, (self._base64, encodings.BASE64_BEGINS, 0)),
-                (encodings.URL_GATE, (self._url, encodings.URL_BEGINS, 0)),
-                (b"", (self._json, encodings.JSON_BEGINS, once)),
-            ]
-            gates = dict.fromkeys(gate for gate, _ in rows if gate)
-            behind = {
-                self._json + number: (gate, _database([row for g, row in rows if g == gate]))
-                for number, gate in enumerate(gates, 1)
-            }
-            most = [row for gate, row in rows if not gate]
-            most += [(number, gate, once) for number, (gate, _) in behind.items()]
-            self._databases = (
-                _database(most),
-                {number: database for number, (_, database) in behind.items()},
-            )
+        some, once = hyperscan.HS_FLAG_SOM_LEFTMOST, hyperscan.HS_FLAG_SINGLEMATCH
+        rows = [
+            *((r.gate, (row, r.begins, some * r.is_whole)) for row, r in enumerate(self._rules)),
+            (encodings.BASE64_GATE, (self._base64, encodings.BASE64_BEGINS, 0)),
+            (encodings.URL_GATE, (self._url, encodings.URL_BEGINS, 0)),
+            (b"", (self._json, encodings.JSON_BEGINS, once)),
+        ]
+        gates = dict.fromkeys(gate for gate, _ in rows if gate)
+        behind = {
+            self._json + number: (gate, _database([row for g, row in rows if g == gate]))
+            for number, gate in enumerate(gates, 1)
+        }
+        most = [row for gate, row in rows if not gate]
+        most += [(number, gate, once) for number, (gate, _) in behind.items()]
+        self._databases = (
+            _database(most),
+            {number: database for number, (_, database) in behind.items()},
+        )
         return self._databases
 
-    def _signs(self, data: bytes, work: _Work) -> tuple[list[_Sign], int]:
-        """Return where something may begin, in order, and how much was looked at."""
+    def _signs(self, data: bytes, room: int) -> tuple[list[_Sign], int]:
+        """Return where something may begin, in order, and how much was looked at.
+
+        There is `room` for so many. Nearly every text has none, so that is what must be fast.
+        """
         signs: list[_Sign] = []
         gates: list[int] = []
-        room = work.signs
 
         def add(row: int, start: int, end: int, flags: int, context: object) -> bool:
             if row > self._json:
@@ -101,19 +100,21 @@ class Search:
             signs.append((start, end, row))
             return len(signs) >= room
 
-        most, behind = self._compiled()
+        most, behind = self._databases or self._compiled()
         looked_at = _looked_at(most, data, add, signs)
+        if not gates:
+            return signs, looked_at
         for gate in gates:
             # What one search had no room for is not looked at by those that follow.
-            room = len(signs) + max(work.signs - len(signs), work.signs // 4)
+            room = len(signs) + max(room - len(signs), room // 4)
             looked_at = _looked_at(behind[gate], data[:looked_at], add, signs)
-        if gates:
-            signs = [sign for sign in signs if sign[1] <= looked_at]
-            signs.sort(key=_end_of)
+        signs = [sign for sign in signs if sign[1] <= looked_at]
+        signs.sort(key=_end_of)
         return signs, looked_at
 
-    def _spans(self, data: bytes, work: _Work, depth: int) -> tuple[list[Span], int]:
-        signs, end = self._signs(data, work)
+    def _spans(
+        self, data: bytes, signs: list[_Sign], end: int, work: _Work, depth: int
+    ) -> tuple[list[Span], int]:
         if not signs:
             return [], end
         work.signs -= len(signs)
@@ -158,7 +159,8 @@ class Search:
         """
         if work.signs <= 0:
             return [], decoded.start
-        found, read = self._spans(decoded.plain, work, depth + 1)
+        signs, read = self._signs(decoded.plain, work.signs)
+        found, read = self._spans(decoded.plain, signs, read, work, depth + 1)
         spans: list[Span] = []
         for first, last, rule, value, encoding in found:
             start, end = decoded.place(first, last)
@@ -174,9 +176,9 @@ class Search:
 
         An escape such as \\n must not read as the letter n of the word that follows.
         """
-        begin = max(0, min(map(_end_of, signs)) - _MAX_START)
         # Beyond that an escape ends what is found as well as a blank does.
-        end = max(map(_end_of, signs)) + _AROUND
+        begin = max(0, signs[0][1] - _AROUND)
+        end = signs[-1][1] + _AROUND
         if any(row < self._base64 and self._rules[row].is_long for _, _, row in signs):
             end = len(data)
         if b"\\" not in data[begin:end]:
