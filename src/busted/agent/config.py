@@ -159,9 +159,9 @@ def _scanner(path: Path, given: dict[str, Any]) -> Scanner:
         )
     rules = _rows(path, table, "rules", CustomRule, "pii.rules")
     for number, rule in enumerate(rules, 1):
-        if error := pattern_error(rule):
+        if wrong := pattern_error(rule):
             raise ConfigError(
-                f"{path}: row {number} of pii.rules, {rule.kind!r}: its pattern is wrong: {error}"
+                f"{path}: row {number} of pii.rules, {rule.kind!r}: its pattern is wrong: {wrong}"
             )
     return Scanner(
         region=chosen.phone_region,

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Annotated, Literal
 
 import hyperscan
@@ -93,7 +93,11 @@ class Canaries:
             yield Sighting(end - len(word), end, name, spelling)
 
 
-def scan(database: hyperscan.Database, data: bytes, add: object) -> None:
+def scan(
+    database: hyperscan.Database,
+    data: bytes,
+    add: Callable[[int, int, int, int, object], bool | None],
+) -> None:
     """Search with a database that other threads may be using."""
     try:
         database.scan(data, match_event_handler=add)

@@ -294,10 +294,11 @@ def _in_characters(data: bytes, spans: list[Span]) -> list[Span]:
         return spans
     placed: list[Span] = []
     begin = characters = 0
-    for start, end, *rest in spans:
+    for span in spans:
+        start, end = span[:2]
         first = characters + len(data[begin:start].decode("utf-8", "surrogatepass"))
         characters = first + len(data[start:end].decode("utf-8", "surrogatepass"))
-        placed.append((first, characters, *rest))
+        placed.append((first, characters, *span[2:]))
         begin = end
     return placed
 

@@ -295,7 +295,10 @@ def joined(spans: list[Span]) -> list[Span]:
 
 
 def _looked_at(
-    database: hyperscan.Database, data: bytes, add: Callable[..., bool], signs: list[_Sign]
+    database: hyperscan.Database,
+    data: bytes,
+    add: Callable[[int, int, int, int, object], bool | None],
+    signs: list[_Sign],
 ) -> int:
     """Search until `add` says that it is enough; return how far that was."""
     try:
