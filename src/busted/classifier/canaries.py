@@ -22,6 +22,9 @@ from busted.classifier import pii_encodings as encodings
 # Shorter ones stand in other words by chance; longer ones say nothing more.
 MIN_BYTES, MAX_BYTES = 8, 256
 
+# Takes the row of what matched, where that begins if hyperscan was asked to know it, and where
+# it ends; what is true ends the search.
+Add = Callable[[int, int, int, int, object], bool | None]
 Spelling = Literal["plain", "base64", "hex", "url", "json"]
 
 
@@ -93,11 +96,7 @@ class Canaries:
             yield Sighting(end - len(word), end, name, spelling)
 
 
-def scan(
-    database: hyperscan.Database,
-    data: bytes,
-    add: Callable[[int, int, int, int, object], bool | None],
-) -> None:
+def scan(database: hyperscan.Database, data: bytes, add: Add) -> None:
     """Search with a database that other threads may be using."""
     try:
         database.scan(data, match_event_handler=add)

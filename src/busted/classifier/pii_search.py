@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 import hyperscan
 
@@ -297,7 +297,7 @@ def joined(spans: list[Span]) -> list[Span]:
 def _looked_at(
     database: hyperscan.Database,
     data: bytes,
-    add: Callable[[int, int, int, int, object], bool | None],
+    add: Add,
     signs: list[_Sign],
 ) -> int:
     """Search until `add` says that it is enough; return how far that was."""
