@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import msgspec
-import phonenumbers
 
 from busted.agent.file_access import Mode
 from busted.agent.flows import Network
@@ -21,6 +20,7 @@ from busted.classifier import dialects
 from busted.classifier.canaries import Canary
 from busted.classifier.options import DEFAULT_OPTIONS, Options, with_rows
 from busted.classifier.pii import DEFAULT_REGION, Scanner
+from busted.classifier.pii_checks import is_region
 from busted.classifier.pii_rules import CustomRule, Pack
 from busted.classifier.pii_search import pattern_error
 from busted.classifier.prices import Price
@@ -152,7 +152,7 @@ def _scanner(path: Path, given: dict[str, Any]) -> Scanner:
         chosen = msgspec.convert({k: v for k, v in table.items() if k != "rules"}, PiiSettings)
     except msgspec.ValidationError as error:
         raise ConfigError(f"{path}: pii: {error}") from error
-    if chosen.phone_region not in phonenumbers.SUPPORTED_REGIONS:
+    if not is_region(chosen.phone_region):
         raise ConfigError(
             f"{path}: pii: no region is called {chosen.phone_region!r}; "
             "write a country's two capital letters (ISO 3166-1)"

@@ -21,7 +21,6 @@ from functools import partial
 from typing import Annotated, Literal
 
 import msgspec
-import phonenumbers
 
 from busted.classifier import pii_checks as checks
 
@@ -125,6 +124,9 @@ _IBAN = (
 _SSN = _NUMBER + rb"\d{3}([- ])\d{2}\1\d{4}" + _NUMBER_END
 
 _PHONE_E164 = rb"(?<![A-Za-z0-9+])\+[1-9](?:[ .()/-]{0,2}\d){6,14}" + _NUMBER_END
+# The countries of the North American Numbering Plan: https://nationalnanpa.com/area_codes
+_NANP_REGIONS = "AG AI AS BB BM BS CA DM DO GD GU JM KN KY LC MP MS PR SX TC TT US VC VG VI"
+_NANP = frozenset(_NANP_REGIONS.split())
 # Areas and exchanges begin with 2 to 9 (NANPA). Groups are set apart all in the same way.
 _PHONE_NANP = _NUMBER + rb"[2-9]\d{2}([.-])[2-9]\d{2}\1\d{4}" + _NUMBER_END
 _PHONE_PARENTHESES = rb"\([2-9]\d{2}\)[ -]?[2-9]\d{2}[ -]\d{4}" + _NUMBER_END
@@ -487,7 +489,7 @@ def _phones(region: str) -> tuple[Rule, ...]:
             can_be_dialled,
         ),
     ]
-    if phonenumbers.country_code_for_region(region) == 1:
+    if region in _NANP:
         rules += [
             rule(rb"[2-9]\d{2}-[2-9]\d{2}-\d{4}", 12, _PHONE_NANP, 0.9, can_be_dialled),
             rule(

@@ -18,7 +18,7 @@ from collections.abc import Iterable, Sequence
 import hyperscan
 
 from busted.classifier import pii_encodings as encodings
-from busted.classifier.canaries import scan
+from busted.classifier.canaries import Add, scan
 from busted.classifier.pii_rules import CHECKS, CONTEXT_BYTES, CustomRule, Rule
 
 # How many beginnings are looked at in a text: so many, and one for each so many bytes of it. Each
