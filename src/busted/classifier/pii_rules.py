@@ -338,6 +338,7 @@ _SECRETS = (
         start=0,
         pattern=re.compile(_PASSWORD_PART),
         check=checks.is_no_sample,
+        is_costly=True,
     ),
     Rule(
         kind="bearer_token",
@@ -347,6 +348,7 @@ _SECRETS = (
         pattern=re.compile(_BEARER),
         check=checks.is_no_sample,
         confidence=0.9,
+        is_costly=True,
     ),
     *(
         Rule(

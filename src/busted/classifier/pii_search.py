@@ -23,7 +23,7 @@ from busted.classifier.pii_rules import CHECKS, CONTEXT_BYTES, CustomRule, Rule
 
 # How many beginnings are looked at in a text: so many, and one for each so many bytes of it. Each
 # costs 1 to 4 us; 64 KB of nothing but beginnings must not take more than 3 ms.
-SIGNS, BYTES_A_SIGN = 320, 320
+SIGNS, BYTES_A_SIGN = 384, 320
 # To look a telephone number up takes 30 us; after so many costly checks the pattern decides.
 COSTLY_CHECKS = 32
 # Each escape that is undone takes 1 us.
@@ -106,7 +106,7 @@ class Search:
             return signs, looked_at
         for gate in gates:
             # What one search had no room for is not looked at by those that follow.
-            room = len(signs) + max(room - len(signs), room // 4)
+            room = len(signs) + max(room - len(signs), room // 8)
             looked_at = _looked_at(behind[gate], data[:looked_at], add, signs)
         signs = [sign for sign in signs if sign[1] <= looked_at]
         signs.sort(key=_end_of)

@@ -49,7 +49,7 @@ def test_the_work_for_a_hostile_text_is_bounded(unit: str) -> None:
     with patch.object(_Reader, "__call__", counted):
         scan = SCANNER.find(text)
 
-    # Searches behind gates have a quarter more each, of which few are behind one text.
+    # Searches behind gates have an eighth more each, of which few are behind one text.
     assert read["signs"] <= 2 * (SIGNS + SIZE // BYTES_A_SIGN) * MAX_DEPTH
     assert scan.unscanned > 0 or read["signs"] < SIGNS
     assert "example" not in SCANNER.redact(text + " bob@example.com", b"k")
