@@ -17,7 +17,16 @@ from pathlib import Path
 
 import msgspec
 
-from benchmarks import classifier, files_cost, idle_monitor, names_cost, pii, probe_cost, reader
+from benchmarks import (
+    classifier,
+    files_cost,
+    idle_monitor,
+    names_cost,
+    pii,
+    policy,
+    probe_cost,
+    reader,
+)
 from benchmarks.plan import FULL, QUICK, Plan, processors
 from benchmarks.programs import BenchmarkError, build
 from benchmarks.table import Table
@@ -72,6 +81,7 @@ def _measure(plan: Plan) -> Iterator[Table]:
     yield from names_cost.tables(plan)
     yield classifier.table(plan)
     yield pii.table(plan)
+    yield policy.table(plan)
     yield idle_monitor.table(plan)
 
 

@@ -29,6 +29,7 @@ from busted.enrich.agents import Agent, Agents
 from busted.enrich.agents_table import AGENTS
 from busted.enrich.sensitive import Sensitive, SensitiveFiles
 from busted.enrich.sensitive_table import SENSITIVE
+from busted.events import Decision
 from busted.records import FileAccess, Flow, ProcessExec, TlsOpen
 
 KIB, MIB = 1 << 10, 1 << 20
@@ -75,6 +76,11 @@ class Settings(msgspec.Struct, frozen=True):
     tables: Tables = DEFAULT_TABLES
     # Which flows become events; "none" does not even load the programs.
     network: Network = "ai"
+    # A directory or file of Rego; None: events carry no decisions.
+    policy: Path | None = None
+    # What is decided where policy cannot be asked.
+    on_error: Decision = "audit"
+    audit_log: Path | None = None
     # Which files of agents become events; None does not even load the programs, which cost every
     # system call of the host something.
     files: Mode | None = None

@@ -24,7 +24,16 @@ import msgspec
 
 from busted.classifier.options import DEFAULT_SCANNER
 from busted.classifier.pii import Scanner
-from busted.events import CONTENT_FIELDS, Connection, Credential, Event, Finding, Process, Value
+from busted.events import (
+    CONTENT_FIELDS,
+    Connection,
+    Credential,
+    Event,
+    Finding,
+    PolicyDecision,
+    Process,
+    Value,
+)
 
 Level = Literal["none", "redacted", "full"]
 T = TypeVar("T", bound=msgspec.Struct)
@@ -37,6 +46,7 @@ OURS: dict[type[Value], tuple[str, ...]] = {
     Connection: ("id", "socket", "src_ip", "dst_ip"),
     Credential: ("hash",),
     Finding: ("sample", "hash"),
+    PolicyDecision: ("id",),
 }
 
 # Tool results carry JSON in JSON in JSON; no real client was seen to go deeper than three.

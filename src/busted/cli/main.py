@@ -21,10 +21,12 @@ FAILED, USAGE, CANNOT_RUN, INTERRUPTED = 1, 2, 3, 130
 
 # name: the module that has a command of this name.
 COMMANDS = {
+    "audit": "busted.cli.audit",
     "classify": "busted.cli.classify",
     "doctor": "busted.cli.doctor",
     "export": "busted.cli.export",
     "monitor": "busted.cli.monitor",
+    "policy": "busted.cli.policy",
     "query": "busted.cli.query",
     "replay": "busted.cli.replay",
     "tail": "busted.cli.tail",
@@ -34,11 +36,17 @@ COMMANDS = {
 
 # Named, not imported: an error can only come from a module that is already there.
 EXIT_CODES = {
+    "busted.agent.audit_log.AuditError": FAILED,
     "busted.agent.config.ConfigError": USAGE,
+    "busted.agent.event_files.EventFileError": FAILED,
+    "busted.agent.policies.MissingExtra": CANNOT_RUN,
     "busted.agent.recording.RecordingError": FAILED,
     "busted.cli.classify.ClassifyError": FAILED,
     "busted.cli.output.OutputError": FAILED,
+    "busted.cli.policy_learn.LearnError": FAILED,
+    "busted.cli.policy_test.ExpectationError": FAILED,
     "busted.kernel.features.CannotRun": CANNOT_RUN,
+    "busted.policy.sources.PolicyError": FAILED,
     "busted.sinks.history.HistoryError": FAILED,
 }
 

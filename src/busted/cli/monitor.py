@@ -26,7 +26,9 @@ from busted.agent.file_access import Mode
 from busted.agent.flows import Network
 from busted.agent.monitor import Monitor
 from busted.cli.configuration import config_option, keyed
-from busted.cli.output import Output, content_option, format_option
+from busted.cli.output import Output, content_filter, content_option, format_option
+from busted.cli.policy_options import on_error_option, policy_option
+from busted.events import Decision
 
 INTERRUPTED = 130
 # Says of each place what is counted there, what it means, and what to do.
@@ -88,6 +90,15 @@ def _power_of_two(_: click.Context, __: click.Parameter, value: int) -> int:
     help="Also write what the kernel says to a new file, for `busted replay`. It holds everything "
     "in plain text, whatever --content says; only its owner can read it.",
 )
+@policy_option
+@on_error_option
+@click.option(
+    "--audit-log",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Also append every decision to this file, each line tied to the one before, for `busted "
+    "audit verify`; needs --policy.",
+)
 @click.option(
     "--buffer",
     type=click.Choice(["ring", "perf"]),
@@ -126,6 +137,9 @@ def monitor(
     max_file_bytes: int,
     network: Network,
     record: Path | None,
+    policy: Path | None,
+    on_error: Decision | None,
+    audit_log: Path | None,
     buffer: Literal["ring", "perf"] | None,
     ring_bytes: int,
     max_call_bytes: int,
@@ -136,12 +150,17 @@ def monitor(
     Needs root, or the capabilities in docs/privileges.md. Exits with 3 where the kernel or the
     privileges do not allow it.
     """
+    if policy is None and (on_error or audit_log):
+        raise click.UsageError("--on-error and --audit-log need --policy.")
     found = host_key.load(host_key.state_directory(), create=True)
     if found.temporary:
         click.echo(
             f"busted: hashes of findings hold for this run only: {found.temporary}", err=True
         )
     tables = keyed(tables, found.key)
+    scanner = tables.options.scanner
+    # From the start on, not only once there is an output.
+    content_filter(content, scanner)
     settings = Settings(
         buffer=buffer,
         ring_bytes=ring_bytes,
@@ -150,6 +169,9 @@ def monitor(
         selection=Selection(frozenset(pids), frozenset(names)),
         record=record,
         network=network,
+        policy=policy,
+        on_error=on_error or Settings().on_error,
+        audit_log=audit_log,
         files=files,
         max_file_bytes=max_file_bytes,
         tables=tables,
@@ -159,7 +181,7 @@ def monitor(
     if asyncio.run(
         _watch(
             settings,
-            lambda: Output(format, content, tables.options.scanner),
+            lambda: Output(format, content, scanner),
             lockdown=not no_lockdown,
         )
     ):
@@ -173,6 +195,8 @@ async def _watch(settings: Settings, open_output: Callable[[], Output], *, lockd
         monitor.lock_down()
     # After that: its thread has the privileges that are left.
     output = open_output()
+    if settings.policy:  # else it ends the monitor, as it ends most programs
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, monitor.reload_policy)
     try:
         return await _run(monitor, output)
     finally:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import click
 
 from busted.agent import host_key
 from busted.agent.config import Tables
+from busted.agent.decisions import judged_all
+from busted.agent.policies import judging
 from busted.agent.recording import read
 from busted.agent.replay import Replay
 from busted.cli.configuration import config_option, keyed
@@ -18,6 +21,8 @@ from busted.cli.output import (
     shown,
     standard_output,
 )
+from busted.cli.policy_options import on_error_option, policy_option
+from busted.events import Decision
 from busted.sinks.writer import deliver
 
 
@@ -26,8 +31,19 @@ from busted.sinks.writer import deliver
 @format_option
 @content_option
 @config_option
-def replay(file: Path, format: str, content: str, tables: Tables) -> None:
+@policy_option
+@on_error_option
+def replay(
+    file: Path,
+    format: str,
+    content: str,
+    tables: Tables,
+    policy: Path | None,
+    on_error: Decision | None,
+) -> None:
     """Print the events of a recording made with `busted monitor --record FILE`."""
+    if policy is None and on_error:
+        raise click.UsageError("--on-error needs --policy.")
     header, frames = read(file)
     found = host_key.load(host_key.state_directory(), create=False)
     # The same recording gives the same events, also where the host's key is not there.
@@ -35,8 +51,13 @@ def replay(file: Path, format: str, content: str, tables: Tables) -> None:
     replay = Replay(header, tables)
     show, out = shown(format, content, tables.options.scanner), standard_output()
     try:
-        for event in replay.events(frames):
-            deliver(out, show(event))
+        with contextlib.ExitStack() as opened:
+            events = replay.events(frames)
+            if policy:
+                judge = opened.enter_context(judging(policy, on_error or "audit"))
+                events = judged_all(judge, events)
+            for event in events:
+                deliver(out, show(event))
     except BrokenPipeError:
         return  # the reader has seen enough
     except OSError as error:
