@@ -1,9 +1,9 @@
 """The settings of a monitor, with their bounds, and the configuration file.
 
 The file adds to what Busted knows: who serves models, what they cost, which programs are agents,
-which files are sensitive, what is personal or secret. It is read once, at the start, and checked
-row by row: a wrong one stops the command, since a monitor that leaves out half of what it was told
-watches something else than its operator believes.
+which files are sensitive, what is personal or secret; and it names outputs. It is read once, at the
+start, and checked row by row: a wrong one stops the command, since a monitor that leaves out half
+of what it was told watches something else than its operator believes.
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ from busted.enrich.sensitive import Sensitive, SensitiveFiles
 from busted.enrich.sensitive_table import SENSITIVE
 from busted.events import Decision
 from busted.records import FileAccess, Flow, ProcessExec, TlsOpen
+from busted.sinks.channel import WrongOutput
+from busted.sinks.kinds import Choice, choose
 
 KIB, MIB = 1 << 10, 1 << 20
 
@@ -54,6 +56,7 @@ class Tables(msgspec.Struct, frozen=True):
     options: Options = DEFAULT_OPTIONS
     agents: Agents = Agents(AGENTS)
     sensitive: SensitiveFiles = SensitiveFiles(SENSITIVE)
+    outputs: tuple[Choice, ...] = ()
 
 
 DEFAULT_TABLES = Tables()
@@ -112,7 +115,7 @@ class PiiSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     packs: tuple[Pack, ...] = ()
 
 
-_NAMES = ("providers", "prices", "agents", "sensitive", "pii", "canaries")
+_NAMES = ("providers", "prices", "agents", "sensitive", "pii", "canaries", "outputs")
 
 
 def read_tables(path: Path) -> Tables:
@@ -133,7 +136,7 @@ def read_tables(path: Path) -> Tables:
             raise ConfigError(
                 f"{path}: row {number} of sensitive: a path without a name to look for"
             )
-    return Tables(options, agents, SensitiveFiles((*rows, *SENSITIVE)))
+    return Tables(options, agents, SensitiveFiles((*rows, *SENSITIVE)), _outputs(path, given))
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -163,7 +166,7 @@ def _scanner(path: Path, given: dict[str, Any]) -> Scanner:
             f"{path}: pii: no region is called {chosen.phone_region!r}; "
             "write a country's two capital letters (ISO 3166-1)"
         )
-    rules = _rows(path, table, "rules", CustomRule, "pii.rules")
+    rules = _rows(path, table, "pii.rules", CustomRule)
     for number, rule in enumerate(rules, 1):
         if wrong := pattern_error(rule):
             raise ConfigError(
@@ -177,15 +180,28 @@ def _scanner(path: Path, given: dict[str, Any]) -> Scanner:
     )
 
 
-def _rows(
-    path: Path, given: dict[str, Any], key: str, type: type[Row], name: str = ""
-) -> list[Row]:
-    name = name or key
-    rows = given.get(key, [])
+def _tables(path: Path, given: dict[str, Any], name: str) -> list[Any]:
+    rows = given.get(name.rpartition(".")[2], [])
     if not isinstance(rows, list):
         raise ConfigError(f"{path}: {name} is no list of tables: begin each with [[{name}]]")
+    return rows
+
+
+def _outputs(path: Path, given: dict[str, Any]) -> tuple[Choice, ...]:
+    chosen = []
+    for number, row in enumerate(_tables(path, given, "outputs"), 1):
+        try:
+            if not isinstance(row, dict):
+                raise WrongOutput("no table")
+            chosen.append(choose(row))
+        except WrongOutput as error:
+            raise ConfigError(f"{path}: row {number} of outputs: {error}") from error
+    return tuple(chosen)
+
+
+def _rows(path: Path, given: dict[str, Any], name: str, type: type[Row]) -> list[Row]:
     found = []
-    for number, row in enumerate(rows, 1):
+    for number, row in enumerate(_tables(path, given, name), 1):
         try:
             found.append(msgspec.convert(row, type))
         except msgspec.ValidationError as error:

@@ -18,7 +18,7 @@ import click
 import msgspec
 
 from busted import classifier
-from busted.agent import host_key
+from busted.agent import host_key, private_log
 from busted.agent.clock import Clock
 from busted.agent.config import Tables
 from busted.agent.content import ContentFilter
@@ -70,6 +70,7 @@ def classify(
         raise click.UsageError("--sni goes with --write and --read; each line has its own.")
     tables = keyed(tables, host_key.load(host_key.state_directory(), create=False).key)
     scanner = tables.options.scanner
+    private_log.obey(content_filter(content, scanner))
     bad_lines = 0
     out = standard_output()
     try:

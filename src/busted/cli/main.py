@@ -46,6 +46,7 @@ EXIT_CODES = {
     "busted.cli.policy_learn.LearnError": FAILED,
     "busted.cli.policy_test.ExpectationError": FAILED,
     "busted.kernel.features.CannotRun": CANNOT_RUN,
+    "busted.sinks.channel.WrongOutput": USAGE,
     "busted.policy.sources.PolicyError": FAILED,
     "busted.sinks.history.HistoryError": FAILED,
 }

@@ -11,7 +11,7 @@ from typing import Literal, get_args
 
 import click
 
-from busted.agent import host_key
+from busted.agent import host_key, private_log
 from busted.agent.config import (
     MAX_CALL_BYTES,
     MAX_FILE_BYTES,
@@ -26,9 +26,16 @@ from busted.agent.file_access import Mode
 from busted.agent.flows import Network
 from busted.agent.monitor import Monitor
 from busted.cli.configuration import config_option, keyed
-from busted.cli.output import Output, content_filter, content_option, format_option
+from busted.cli.output import (
+    Output,
+    content_filter,
+    content_option,
+    format_option,
+    output_option,
+)
 from busted.cli.policy_options import on_error_option, policy_option
 from busted.events import Decision
+from busted.sinks.kinds import Choice, check_together
 
 INTERRUPTED = 130
 # Says of each place what is counted there, what it means, and what to do.
@@ -44,6 +51,7 @@ def _power_of_two(_: click.Context, __: click.Parameter, value: int) -> int:
 @click.command()
 @format_option
 @content_option
+@output_option
 @config_option
 @click.option(
     "--duration",
@@ -129,6 +137,7 @@ def _power_of_two(_: click.Context, __: click.Parameter, value: int) -> int:
 def monitor(
     format: str,
     content: str,
+    choices: tuple[Choice, ...],
     tables: Tables,
     duration: float | None,
     pids: tuple[int, ...],
@@ -160,7 +169,7 @@ def monitor(
     tables = keyed(tables, found.key)
     scanner = tables.options.scanner
     # From the start on, not only once there is an output.
-    content_filter(content, scanner)
+    private_log.obey(content_filter(content, scanner))
     settings = Settings(
         buffer=buffer,
         ring_bytes=ring_bytes,
@@ -178,13 +187,13 @@ def monitor(
     )
     if record:
         click.echo(f"busted: {record} will hold prompts and keys in plain text", err=True)
-    if asyncio.run(
-        _watch(
-            settings,
-            lambda: Output(format, content, scanner),
-            lockdown=not no_lockdown,
-        )
-    ):
+    outputs = (*tables.outputs, *choices)
+    check_together(outputs)
+
+    def open_output() -> Output:
+        return Output(format, content, outputs, scanner)
+
+    if asyncio.run(_watch(settings, open_output, lockdown=not no_lockdown)):
         sys.exit(INTERRUPTED)
 
 

@@ -1,5 +1,5 @@
 """Where events go on the command line: standard output, in the format and at the content level
-that the operator chose.
+that the operator chose, and all other outputs.
 
 `Output` is for events that come on their own and must not be waited for; `shown` alone is for
 commands that make events as fast as they are read.
@@ -11,18 +11,20 @@ import contextlib
 import os
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, BinaryIO, cast
 
 import click
 
-from busted.agent import private_log
 from busted.agent.content import ContentFilter, Level
+from busted.agent.outputs import Outputs
 from busted.classifier.options import DEFAULT_SCANNER
 from busted.classifier.pii import Scanner
 from busted.events import Event
 from busted.sinks import jsonl
 from busted.sinks.console import DEFAULT_WIDTH, Console
+from busted.sinks.delivery import Figures
+from busted.sinks.kinds import STANDARD_OUTPUT, Choice, StandardOutputSettings, parse
 from busted.sinks.writer import Render, Writer
 
 # What is queued when the monitor stops may still be read; whoever stopped it is waiting.
@@ -53,19 +55,52 @@ class OutputError(Exception):
 
 
 class Output:
-    """Takes events without ever waiting for the reader; what it has no room for is counted."""
+    """Takes events without ever waiting for a reader; what there is no room for is counted.
 
-    def __init__(self, format: str, content: str, scanner: Scanner = DEFAULT_SCANNER) -> None:
-        """Open standard output; `format` and `content` are values of their options."""
-        self._writer = Writer(standard_output(), shown(format, content, scanner))
+    Standard output is one of the outputs, and the only one where none was chosen.
+    """
+
+    def __init__(
+        self,
+        format: str,
+        content: str,
+        choices: Sequence[Choice] = (),
+        scanner: Scanner = DEFAULT_SCANNER,
+    ) -> None:
+        """Open what was chosen; `format` and `content` are values of their options.
+
+        Raises OutputError and WrongOutput.
+        """
+        self._outputs = Outputs(
+            [choice for choice in choices if choice.kind != STANDARD_OUTPUT],
+            cast(Level, content),
+            scanner,
+        )
+        self._only = not choices
+        self._writer: Writer | None = None
+        for choice in choices or (Choice(STANDARD_OUTPUT, "", StandardOutputSettings()),):
+            if isinstance(choice.settings, StandardOutputSettings):
+                self._writer = Writer(
+                    standard_output(),
+                    shown(
+                        choice.settings.format or format,
+                        choice.settings.content or content,
+                        scanner,
+                    ),
+                )
 
     def write(self, event: Event) -> None:
         """Show the event soon, or count it as lost."""
-        self._writer.write(event)
+        self._outputs.write(event)
+        if self._writer:
+            self._writer.write(event)
 
     def lost(self) -> dict[str, int]:
         """Return what was lost here, by place, where it is not zero."""
-        return {"output": self._writer.lost} if self._writer.lost else {}
+        lost = self._outputs.lost()
+        if self._writer and self._writer.lost:
+            lost["output"] = self._writer.lost
+        return lost
 
     def when_closed(self, call: Callable[[], object]) -> None:
         """Have `call` called, from another thread, when nobody reads any more."""
@@ -75,10 +110,18 @@ class Output:
             with contextlib.suppress(RuntimeError):
                 call()
 
-        self._writer.when_closed = called
+        # Other outputs still have their readers.
+        if self._writer and self._only:
+            self._writer.when_closed = called
 
     def close(self) -> None:
-        """Write what is queued, as long as the reader takes it. Raises OutputError."""
+        """Deliver what is queued, as long as the readers take it. Raises OutputError."""
+        self._outputs.close(DRAIN_SECONDS)
+        for name, figures in self._outputs.figures().items():
+            if figures.lost or figures.waiting:
+                click.echo(f"busted: output {name}: {_account(figures)}", err=True)
+        if self._writer is None:
+            return
         reader_left = self._writer.closed
         self._writer.close(DRAIN_SECONDS)
         if self._writer.error:
@@ -91,14 +134,33 @@ class Output:
             )
 
 
+def _account(figures: Figures) -> str:
+    told = [f"{count:,} events lost ({reason})" for reason, count in figures.lost.items()]
+    if figures.waiting:
+        told.append(f"{figures.waiting:,} events stay in its spool")
+    return ", ".join(told)
+
+
+def _choices(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> tuple[Choice, ...]:
+    return tuple(parse(text) for text in texts)
+
+
+output_option: Decorator = click.option(
+    "--output",
+    "choices",
+    multiple=True,
+    metavar="KIND:TARGET",
+    callback=_choices,
+    help="Where events go, docs/outputs.md; repeatable.  [default: stdout]",
+)
+
+
 def content_filter(content: str, scanner: Scanner = DEFAULT_SCANNER) -> ContentFilter:
-    """Return the filter for the value of `--content`, which logs and tracebacks obey from now on.
+    """Return the filter for the value of `--content`.
 
     Without the host's key tokens are keyed by chance: they tie together what one run prints.
     """
-    allowed = ContentFilter(cast(Level, content), scanner.key or os.urandom(32), scanner)
-    private_log.obey(allowed)
-    return allowed
+    return ContentFilter(cast(Level, content), scanner.key or os.urandom(32), scanner)
 
 
 def shown(format: str, content: str, scanner: Scanner = DEFAULT_SCANNER) -> Render:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from busted.agent import host_key
+from busted.agent import host_key, private_log
 from busted.agent.config import Tables
 from busted.agent.decisions import judged_all
 from busted.agent.policies import judging
@@ -15,6 +15,7 @@ from busted.agent.recording import read
 from busted.agent.replay import Replay
 from busted.cli.configuration import config_option, keyed
 from busted.cli.output import (
+    content_filter,
     content_option,
     format_option,
     output_error,
@@ -48,6 +49,7 @@ def replay(
     found = host_key.load(host_key.state_directory(), create=False)
     # The same recording gives the same events, also where the host's key is not there.
     tables = keyed(tables, header.origin.seed if found.temporary else found.key)
+    private_log.obey(content_filter(content, tables.options.scanner))
     replay = Replay(header, tables)
     show, out = shown(format, content, tables.options.scanner), standard_output()
     try:
