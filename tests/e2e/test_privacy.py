@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from contextlib import ExitStack
 from itertools import product, zip_longest
+from pathlib import Path
 
 import pytest
 
@@ -43,15 +44,26 @@ Outputs = dict[tuple[str, str], str]
 
 
 @pytest.fixture(scope="module")
-def outputs(test_bed: Bed) -> Iterator[Outputs]:
-    """All that monitors with each format and level printed, to stdout and stderr, of one run.
+def outputs(test_bed: Bed, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outputs]:
+    """All that monitors with each format and level wrote, to stdout, stderr and a file, in one run.
 
     The prompt stands in arguments, requests, tool calls, tool results and answers.
     """
     require("e2e")
+    directory = tmp_path_factory.mktemp("outputs")
+
+    def file(output: str, content: str) -> Path:
+        return directory / f"{output}-{content}.jsonl"
+
     with ExitStack() as stack:
         monitors = {
-            (output, content): stack.enter_context(Monitor(output=output, content=content))
+            (output, content): stack.enter_context(
+                Monitor(
+                    *("--output", "stdout", "--output", f"file:{file(output, content)}"),
+                    output=output,
+                    content=content,
+                )
+            )
             for output, content in [*product(FORMATS, LEVELS), ("json", "full")]
         }
         keys = {"OPENAI_API_KEY": HEADER_KEY, "ANTHROPIC_API_KEY": HEADER_KEY}
@@ -62,8 +74,9 @@ def outputs(test_bed: Bed) -> Iterator[Outputs]:
                     monitor.wait_for(pid, "Response")
         for monitor in monitors.values():
             assert monitor.stop() == 130, monitor.stderr
+        assert all(file(*which).stat().st_size for which in monitors)
         yield {
-            which: "".join([*monitor.stdout, *monitor.stderr])
+            which: "".join([*monitor.stdout, *monitor.stderr, file(*which).read_text()])
             for which, monitor in monitors.items()
         }
 
