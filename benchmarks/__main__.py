@@ -22,6 +22,7 @@ from benchmarks import (
     files_cost,
     idle_monitor,
     names_cost,
+    pii,
     policy,
     probe_cost,
     reader,
@@ -79,6 +80,7 @@ def _measure(plan: Plan) -> Iterator[Table]:
         yield files_cost.table(plan, built)
     yield from names_cost.tables(plan)
     yield classifier.table(plan)
+    yield pii.table(plan)
     yield policy.table(plan)
     yield idle_monitor.table(plan)
 

@@ -283,7 +283,18 @@ class Pipeline:
             self._failed(name)
             return
         for one in told:
-            yield self._enriched(self._told_event(one))
+            for action in self._examined(one.action):
+                event = self._told_event(msgspec.structs.replace(one, action=action))
+                yield self._enriched(event)
+
+    def _examined(self, action: events.Action) -> tuple[events.Action, ...]:
+        if not isinstance(action, events.FileData):
+            return (action,)
+        try:
+            return self._options.scanner.examine(action, Direction(action.direction))
+        except Exception:
+            self._failed("classifier")
+            return (action,)
 
     def _executed(self, record: ProcessExec) -> Iterable[Told]:
         agent = self.tree.exec(record)
