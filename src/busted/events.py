@@ -330,13 +330,33 @@ CONTENT_FIELDS: dict[type[Value], tuple[str, ...]] = {
 }
 
 
-class PolicyDecision(Value, frozen=True, kw_only=True):
-    """What policy says of an event."""
+Decision = Literal["allow", "audit", "deny"]
 
-    decision: Literal["allow", "audit", "deny"]
+# What became of a denied action; the last two are those of shadow mode.
+Enforced = Literal[
+    "prevented",
+    "interrupted",
+    "after_send",
+    "not_possible",
+    "would_prevent",
+    "would_interrupt",
+]
+
+
+class PolicyDecision(Value, frozen=True, kw_only=True):
+    """What policy says of an event; `milliseconds` is what asking it took.
+
+    `error` says why it could not be asked; the decision is then the operator's `--on-error`.
+    """
+
+    decision: Decision
     reasons: tuple[str, ...] = ()
     rule: str | None = None
-    enforced: str | None = None
+    file: str | None = None
+    id: str | None = None
+    milliseconds: float | None = None
+    error: str | None = None
+    enforced: Enforced | None = None
 
 
 class Event(Value, frozen=True, kw_only=True):

@@ -23,7 +23,15 @@ from typing import Any, Literal, TypeVar, cast
 import msgspec
 
 from busted.classifier import pii
-from busted.events import CONTENT_FIELDS, Connection, Credential, Event, Process, Value
+from busted.events import (
+    CONTENT_FIELDS,
+    Connection,
+    Credential,
+    Event,
+    PolicyDecision,
+    Process,
+    Value,
+)
 
 Level = Literal["none", "redacted", "full"]
 T = TypeVar("T", bound=msgspec.Struct)
@@ -35,6 +43,7 @@ OURS: dict[type[Value], tuple[str, ...]] = {
     Process: ("build_id", "start_time", "cgroup_id"),
     Connection: ("id", "socket", "src_ip", "dst_ip"),
     Credential: ("hash",),
+    PolicyDecision: ("id",),
 }
 
 # Tool results carry JSON in JSON in JSON; no real client was seen to go deeper than three.

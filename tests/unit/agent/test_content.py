@@ -61,7 +61,7 @@ def everywhere(text: str) -> Event:
         process=Process(pid=7, name=text, exe=text, argv=("curl", "-H", text)),
         connection=Connection(id="7-1-1", sni=text, tls_library=text),
         session_id=text,
-        policy=PolicyDecision(decision="audit", reasons=(text,), rule=text),
+        policy=PolicyDecision(decision="audit", reasons=(text,), rule=text, file=text, error=text),
         action=Prompt(
             api=text,
             provider=text,
@@ -144,9 +144,11 @@ def test_our_identifiers_and_times_stay(level: Level) -> None:
     number = "4111" + "1111" * 3
     credential = Credential(scheme="bearer", hash=number)
     prompt = everywhere("word").action
+    policy = PolicyDecision(decision="audit", id=number)
     said = msgspec.structs.replace(
         everywhere("word"),
         action=msgspec.structs.replace(prompt, credential=credential),
+        policy=policy,
         id=number,
         exchange_id=number,
         connection=Connection(id=number),
@@ -159,7 +161,8 @@ def test_our_identifiers_and_times_stay(level: Level) -> None:
     assert shown.connection == said.connection
     assert isinstance(shown.action, Prompt)
     assert shown.action.credential == credential
-    assert OURS.keys() == {Event, Process, Connection, Credential}
+    assert shown.policy == policy
+    assert OURS.keys() == {Event, Process, Connection, Credential, PolicyDecision}
 
 
 @pytest.mark.parametrize(
