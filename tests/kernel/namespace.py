@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import subprocess
 import sys
@@ -82,3 +83,9 @@ def namespace(script: str) -> Iterator[Namespace]:
         yield running
     finally:
         running.end()
+
+
+def packed(address: str) -> bytes:
+    """An address as records have it: 16 bytes, IPv4 as IPv4-mapped IPv6."""
+    mapped = address if ":" in address else f"::ffff:{address}"
+    return ipaddress.IPv6Address(mapped).packed

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 from collections.abc import Iterator
 from contextlib import closing
@@ -13,7 +12,7 @@ from msgspec.structs import replace
 
 from busted.kernel.destroy import Outcome, TcpConnection, destroy
 from busted.kernel.privileged import PrivilegedChild
-from tests.kernel.namespace import Namespace, namespace
+from tests.kernel.namespace import Namespace, namespace, packed
 
 pytestmark = pytest.mark.needs("root", "unshare")
 
@@ -69,11 +68,6 @@ def connection(told: dict[str, Any]) -> TcpConnection:
         packed(told["here"][0]), told["here"][1], packed(told["there"][0]), told["there"][1],
         told["cookie"],
     )  # fmt: skip
-
-
-def packed(address: str) -> bytes:
-    parsed = ipaddress.ip_address(address)
-    return ipaddress.IPv6Address(f"::ffff:{address}" if parsed.version == 4 else address).packed
 
 
 def assert_both_ends_saw_it(running: Namespace) -> None:

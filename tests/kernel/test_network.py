@@ -17,7 +17,7 @@ from busted.kernel import features
 from busted.kernel.network import FlowPrograms, Network
 from busted.kernel.shared import SharedMaps
 from busted.records import Flow, FlowOperation, FlowOwner, ProcessKey, decode
-from tests.kernel.namespace import DEADLINE_SECONDS, namespace
+from tests.kernel.namespace import DEADLINE_SECONDS, namespace, packed
 from tests.requirements import require
 
 pytestmark = pytest.mark.needs("kernel", "unshare")
@@ -79,10 +79,6 @@ def ai_flows() -> Iterator[Watched]:
 def ip(address: bytes) -> str:
     parsed = ipaddress.IPv6Address(address)
     return str(parsed.ipv4_mapped or parsed)
-
-
-def packed(address: str) -> bytes:
-    return ipaddress.IPv6Address(f"::ffff:{address}").packed
 
 
 TRANSFER = """
