@@ -40,7 +40,7 @@ Network = Literal["all", "ai", "none"]
 UPDATE_NS = 10 * 1_000_000_000
 _SECOND_NS = 1_000_000_000
 # Its number (iana.org/assignments/protocol-numbers).
-_TRANSPORTS = {6: "tcp"}
+_TRANSPORTS = {6: "tcp", 17: "udp"}
 _OWNERS: dict[FlowOwner, Literal["opener", "listener", "holder"]] = {
     FlowOwner.OPENER: "opener",
     FlowOwner.LISTENER: "listener",
@@ -132,10 +132,19 @@ class Flows:
 
     def feed(self, flow: Flow) -> list[Told]:
         """Learn how a flow stands, and return what that tells."""
+        if flow.operation == FlowOperation.REFUSED:
+            return self._refused(flow)
         self._learn(flow)
         if flow.operation in (FlowOperation.LOOK, FlowOperation.LOOK_CLOSED):
             return []  # told with the record that somebody was asked for
         return self.drain()
+
+    def _refused(self, flow: Flow) -> list[Told]:
+        """Tell of a connection that a verdict forbade; its socket may yet connect elsewhere."""
+        if not self._selected(flow):
+            return []
+        self._started(flow.key, self._clock.start_time(flow.key.start_ns))
+        return [self._told(_Followed(flow), "connect", flow.time_ns)]
 
     def hello(self, hello: Hello) -> list[Told]:
         """Take what a TLS client said first over a socket, and return what that tells."""
