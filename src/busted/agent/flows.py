@@ -159,7 +159,7 @@ class Flows:
     def learned_address(self, netns: int, name: str, address: str) -> None:
         """Take an answer of DNS: flows to an address that a provider's name has are of interest."""
         if self._network == "ai" and self._providers.find(name):
-            self._asks.want_address(netns, _packed(address))
+            self._asks.want_address(netns, packed_address(address))
 
     def expire(self, now_ns: int) -> list[Told]:
         """Return how the flows that are worth it stand, if they moved something since."""
@@ -186,6 +186,11 @@ class Flows:
         return told
 
     # TLS connections
+
+    def known(self, cookie: int) -> Flow | None:
+        """Return a flow as it was last told, by the cookie of its socket."""
+        followed = self._find(cookie)
+        return followed.flow if followed else None
 
     def learn_random(self, cookie: int, random: bytes) -> None:
         """Tie a socket to the random of the ClientHello that was sent over it."""
@@ -357,7 +362,8 @@ def with_addresses(connection: events.Connection, flow: Flow) -> events.Connecti
         connection,
         socket=str(flow.cookie),
         transport=_TRANSPORTS.get(flow.transport, str(flow.transport)),
-        src_ip=_text(flow.local),
+        # One that was refused never got an address of its own.
+        src_ip=_text(flow.local) if any(flow.local) else None,
         src_port=flow.local_port or None,
         dst_ip=_text(flow.remote),
         dst_port=flow.remote_port,
@@ -373,7 +379,8 @@ def _text(address: bytes) -> str:
     return str(parsed.ipv4_mapped or parsed)
 
 
-def _packed(address: str) -> bytes:
+def packed_address(address: str) -> bytes:
+    """Return an address as records have it: 16 bytes, IPv4 as IPv4-mapped IPv6."""
     parsed = ipaddress.ip_address(address)
     if isinstance(parsed, ipaddress.IPv6Address):
         return parsed.packed

@@ -30,7 +30,9 @@ from busted.agent.audit_log import AuditLog
 from busted.agent.clock import read_clock
 from busted.agent.config import Settings
 from busted.agent.decisions import Decisions, Judge
+from busted.agent.enforcement import Enforcement, Known
 from busted.agent.flows import Asks
+from busted.agent.means import OpenedMeans
 from busted.agent.pipeline import Origin, Outside, Pipeline
 from busted.agent.policies import open_policy
 from busted.agent.process_tree import text
@@ -155,8 +157,11 @@ class Monitor:
             self._judge: Judge | None = None
             self._decisions: Decisions | None = None
             self._audit_log: AuditLog | None = None
+            self._means: OpenedMeans | None = None
+            self._enforcement: Enforcement | None = None
             if settings.policy:
                 self._decide(opened, settings.policy)
+                self._enforce(opened)
             self._pipeline = Pipeline(
                 self._origin,
                 {"processes": self._processes},
@@ -288,8 +293,36 @@ class Monitor:
         self._decisions = Decisions(self._judge, self._decided)
         self._take_event = self._decisions.take
 
+    def _enforce(self, opened: contextlib.ExitStack) -> None:
+        settings = self._settings
+        if settings.enforcement == "off":
+            return
+        if settings.enforcement == "on":
+            self._means = OpenedMeans(self._shared, link_local=settings.deny_link_local)
+            opened.callback(self._means.close)
+            self._left_out |= self._means.left_out
+        self._enforcement = Enforcement(
+            self._means.means if self._means else None,
+            Known(self._flow_of, self._agent_of, self._addresses_of, time.monotonic_ns),
+            self._origin.clock,
+            on_deny=settings.on_deny,
+            verdict_seconds=settings.verdict_seconds,
+        )
+
+    def _flow_of(self, cookie: int) -> Flow | None:
+        return self._pipeline.flow(cookie)
+
+    def _agent_of(self, process: ProcessKey) -> ProcessKey | None:
+        agent = self._pipeline.tree.agent_of(process)
+        return agent.process if agent else None
+
+    def _addresses_of(self, netns: int, name: str, now_ns: int) -> tuple[str, ...]:
+        return self._pipeline.names.addresses(netns, name, now_ns)
+
     def _decided(self, events: Sequence[Event]) -> None:
         for event in events:
+            if self._enforcement:
+                event = self._enforcement.apply(event)
             if self._audit_log:
                 self._audit_log.write(event)
             self._emit(event)
@@ -515,6 +548,10 @@ class Monitor:
             self._recording.add(Tick(now_ns))
         self._report(self._pipeline.expire(now_ns))
         self.reload_policy()
+        if self._enforcement:
+            self._enforcement.expire(now_ns)
+        if self._means:
+            self._means.expire(now_ns)
         if self._decisions and self._audit_log:
             self._decisions.later(self._audit_log.sync)
         self._tell_coverage()
@@ -570,6 +607,8 @@ class Monitor:
                 self._names.detach()
             if self._flows:
                 self._flows.detach()
+            if self._means:
+                self._means.detach()
             if self._followed:
                 self._followed.detach()
             while self._take(self._shared.ring.read()):

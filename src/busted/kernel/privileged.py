@@ -75,7 +75,7 @@ class PrivilegedChild:
             self._process = subprocess.Popen(
                 # -P: not the modules of the directory in which an operator happens to be.
                 [sys.executable, "-P", "-m", __name__],
-                stdin=theirs,
+                stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
                 # Ctrl-C is for the monitor, which may still need it.
                 start_new_session=True,
