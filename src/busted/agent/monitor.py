@@ -158,6 +158,8 @@ class Monitor:
             self._decisions: Decisions | None = None
             self._audit_log: AuditLog | None = None
             self._means: OpenedMeans | None = None
+            self._reloads: Callable[[], int] = lambda: 0
+            self._seen_reloads = 0
             self._enforcement: Enforcement | None = None
             if settings.policy:
                 self._decide(opened, settings.policy)
@@ -282,6 +284,7 @@ class Monitor:
     def _decide(self, opened: contextlib.ExitStack, policy: Path) -> None:
         engine = open_policy(policy, self._settings.on_error)
         opened.callback(engine.close)
+        self._reloads = lambda: engine.counts.get("reloads", 0)
         if self._settings.audit_log:
             self._audit_log = AuditLog(
                 self._settings.audit_log,
@@ -550,6 +553,9 @@ class Monitor:
         self.reload_policy()
         if self._enforcement:
             self._enforcement.expire(now_ns)
+            if self._reloads() != self._seen_reloads:
+                self._seen_reloads = self._reloads()
+                self._enforcement.clear()
         if self._means:
             self._means.expire(now_ns)
         if self._decisions and self._audit_log:
