@@ -45,7 +45,7 @@ from busted.kernel.mappings import MappingWatch
 from busted.kernel.names import NamePrograms
 from busted.kernel.network import FlowPrograms
 from busted.kernel.processes import ProcessPrograms
-from busted.kernel.programs import TlsPrograms, best_buffer, best_way
+from busted.kernel.programs import TlsPrograms, best_buffer, best_way, left_out
 from busted.kernel.ring import MAX_BATCH_BYTES
 from busted.kernel.shared import SharedMaps
 from busted.kernel.targets import (
@@ -126,7 +126,7 @@ class Monitor:
             self._programs = opened.enter_context(
                 contextlib.closing(_load(settings, self._features, self._shared))
             )
-            self._left_out: dict[str, str] = {}
+            self._left_out = left_out(self._features)
             self._followed = self._follow_processes(opened)
             # Before the scan, so that nothing is mapped unseen between the two.
             self._watch = opened.enter_context(contextlib.closing(_watch_mappings()))
