@@ -64,9 +64,12 @@ class ConnectVerdicts:
         self._links: list[Link] = []
         self._until: dict[bytes, int] = {}
         self._refused_before = 0
+        self.at_cgroups = True
+        """Whether the programs are at the root of the cgroups; else it is the LSM hook."""
         try:
             root = open_root(mounts)
         except OSError as error:
+            self.at_cgroups = False
             reason = error.strerror or str(error)
             self.left_out = {name: f"{what}: {reason}" for name, what in _AT_CGROUPS.items()}
             self.any_error = True
