@@ -211,6 +211,7 @@ def test_a_denied_provider_is_refused_from_the_second_connection_on(
                 assert client.ask(ALLOWED_MODEL, FORBIDDEN) == {"error": "APIConnectionError"}
             events = denied(monitor, client.pid, 3)
         assert monitor.stop() == 130
+    assert any(line.startswith("busted: connections refused: ") for line in monitor.stderr)
     interrupted, *prevented = [event for event in events if event["action"]["operation"] != "close"]
     assert interrupted["policy"]["enforced"] == "interrupted"
     assert len(prevented) == 2

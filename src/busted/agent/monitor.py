@@ -116,6 +116,8 @@ class Monitor:
         self._stopped = asyncio.Event()
         self.lost_after: Callable[[], dict[str, int]] = dict
         """What was lost after `emit` took an event, by place."""
+        self.refused = 0
+        """How many connections the kernel refused; after `run()`."""
         _allow_many_files()
         with contextlib.ExitStack() as opened:
             self._features = features.probe()
@@ -614,6 +616,7 @@ class Monitor:
             if self._flows:
                 self._flows.detach()
             if self._means:
+                self.refused = self._means.refused()
                 self._means.detach()
             if self._followed:
                 self._followed.detach()
