@@ -575,10 +575,11 @@ class Monitor:
             lost["mapping_watch"] = self._watch.lost
         if self._recording and self._recording.lost:
             lost["recording_frames"] = self._recording.lost
-        if self._judge and self._decisions:
+        if self._judge:
             lost |= self._judge.failed
+        if self._decisions and self._decisions.lost:
             lost["policy_queue"] = self._decisions.lost
-        if self._audit_log:
+        if self._audit_log and self._audit_log.lost:
             lost["audit_log"] = self._audit_log.lost
         return lost | self._counts | self._pipeline.lost | self.lost_after()
 

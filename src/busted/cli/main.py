@@ -34,12 +34,15 @@ COMMANDS = {
 EXIT_CODES = {
     "busted.agent.audit_log.AuditError": FAILED,
     "busted.agent.config.ConfigError": USAGE,
+    "busted.agent.event_files.EventFileError": FAILED,
     "busted.agent.policies.MissingExtra": CANNOT_RUN,
     "busted.agent.recording.RecordingError": FAILED,
     "busted.cli.classify.ClassifyError": FAILED,
     "busted.cli.output.OutputError": FAILED,
+    "busted.cli.policy_learn.LearnError": FAILED,
+    "busted.cli.policy_test.ExpectationError": FAILED,
     "busted.kernel.features.CannotRun": CANNOT_RUN,
-    "busted.policy.engine.PolicyError": FAILED,
+    "busted.policy.sources.PolicyError": FAILED,
 }
 
 

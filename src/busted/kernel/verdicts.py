@@ -146,8 +146,8 @@ class ConnectVerdicts:
             self._refused(value) for key in self._until if (value := self._verdicts.lookup(key))
         )
 
-    def __len__(self) -> int:
-        """Count the verdicts, those whose end has come included until `expire`."""
+    def count(self) -> int:
+        """Return how many verdicts there are, those whose end has come included until `expire`."""
         return len(self._until)
 
     def _drop(self, key: bytes) -> None:

@@ -30,7 +30,7 @@ import regorus
 
 from busted.events import Decision
 from busted.policy import syntax
-from busted.policy.builtins import REFUSED
+from busted.policy.builtins import REFUSED, REFUSED_FORMS
 from busted.policy.messages import Answer
 from busted.policy.sources import PolicyError, Problem, Source, Sources, error
 
@@ -44,6 +44,10 @@ MAX_ERROR_CHARACTERS = 500
 
 _DECIDING = ("decision", "reasons", "reason")
 
+# What is asked is a module of its own, compiled with the rest: `all`, for each file N that decides
+# `file_N`, and `decision_N` for its decision alone.
+_ASKED = "busted_asked"
+
 
 class _Said(msgspec.Struct, frozen=True):
     """The values of one file's rules, each in a list that is empty when it is undefined."""
@@ -51,18 +55,6 @@ class _Said(msgspec.Struct, frozen=True):
     decision: list[Any]
     reasons: list[Any] = []
     reason: list[Any] = []
-
-
-class _Expression(msgspec.Struct, frozen=True):
-    value: dict[str, _Said]
-
-
-class _Row(msgspec.Struct, frozen=True):
-    expressions: tuple[_Expression, ...]
-
-
-class _Result(msgspec.Struct, frozen=True):
-    result: tuple[_Row, ...] = ()
 
 
 class _Entry(msgspec.Struct, frozen=True):
@@ -75,9 +67,10 @@ class _Entry(msgspec.Struct, frozen=True):
     def rule(self) -> str:
         return ".".join((*self.module.package, "decision"))
 
-    def query(self, names: tuple[str, ...]) -> str:
+    def question(self, names: tuple[str, ...]) -> str:
+        """Return Rego for an object of these rules' values."""
         data = "data" + "".join(f'["{part}"]' for part in self.module.package)
-        return ", ".join(f'"{name}": [x | x := {data}.{name}]' for name in names)
+        return "{" + ", ".join(f'"{name}": [x | x := {data}.{name}]' for name in names) + "}"
 
 
 class _Failure(Exception):
@@ -88,7 +81,8 @@ class _Failure(Exception):
         self.kind = kind
 
 
-_DECODER = msgspec.json.Decoder(_Result)
+_DECODER = msgspec.json.Decoder(_Said)
+_ALL_DECODER = msgspec.json.Decoder(tuple[_Said, ...])
 
 
 class Compiled:
@@ -107,7 +101,7 @@ class Compiled:
             raise PolicyError(tuple(problems))
         self._texts = {m.name: m.text.decode() for m in parsed}
         modules = [m for m in parsed if not Source(m.name, "").is_test]
-        groups = _deciding(modules)
+        groups = deciding(modules)
         if not groups:
             raise PolicyError((error("", f"no rule `decision` in package {PACKAGE} or below it"),))
         data = merged_data(sources.data)
@@ -146,17 +140,18 @@ class Compiled:
             silent = (
                 m.package in speaking and m in groups[m.package] and m is not speaking[m.package]
             )
-            text = _blanked(m) if silent else m.text.decode()
+            text = blanked(m) if silent else m.text.decode()
             if not silent:
                 kept.setdefault(m.package, set()).update(r.name for r in m.rules)
             engine.set_rego_v0(not m.v1)
             engine.add_policy(m.name, text)
-        engine.set_rego_v0(False)
         entries = tuple(
             _Entry(m, tuple(name for name in _DECIDING if name in kept[p]))
             for p, m in speaking.items()
             if number < len(groups[p])
         )
+        engine.set_rego_v0(False)
+        engine.add_policy(_ASKED, _questions(entries))
         engine.add_data_json(data)
         try:
             # Unsafe variables and the like are found when anything is asked for the first time.
@@ -167,36 +162,31 @@ class Compiled:
 
     def _ask(self, engine: regorus.Engine, entries: tuple[_Entry, ...]) -> Iterator[Answer]:
         """Ask for all at once, and one by one when that fails, to know whose failure it is."""
-        queries = {e.module.name: "{" + e.query(e.names) + "}" for e in entries}
         try:
-            said = _query(engine, queries)
-            for e in entries:
-                yield self._answer(e, said[e.module.name])
+            said = _ALL_DECODER.decode(engine.eval_rule_as_json(f"data.{_ASKED}.all"))
+            yield from [self._answer(e, s) for e, s in zip(entries, said, strict=True)]
             return
         except (RuntimeError, msgspec.DecodeError):
             pass
-        for e in entries:
-            name = e.module.name
+        for number, entry in enumerate(entries):
             try:
-                yield self._answer(e, _query(engine, {name: queries[name]})[name])
+                yield self._answer(entry, _asked(engine, f"file_{number}"))
             except (RuntimeError, msgspec.DecodeError) as failure:
-                yield self._failed(engine, e, str(failure))
+                yield self._failed(engine, entry, number, str(failure))
 
-    def _failed(self, engine: regorus.Engine, entry: _Entry, text: str) -> Answer:
+    def _failed(self, engine: regorus.Engine, entry: _Entry, number: int, text: str) -> Answer:
         """Return the decision of a file where something failed; its reasons may have been that."""
         problem = self._problem(text)
         conflict = "conflict" in problem.message or "multiple outputs" in problem.message
         kind = "conflict" if conflict else "failed"
         decision = self._on_error
-        name = entry.module.name
         try:
-            only = _query(engine, {name: "{" + entry.query(("decision",)) + "}"})[name]
-            told = self._answer(entry, only)
+            told = self._answer(entry, _asked(engine, f"decision_{number}"))
             # Nothing here is more lenient than what an error yields.
             decision = max(decision, told.decision, key=SEVERITY.index)
         except (RuntimeError, msgspec.DecodeError):
             pass
-        return Answer(decision, (), entry.rule, name, str(problem), kind)
+        return Answer(decision, (), entry.rule, entry.module.name, str(problem), kind)
 
     def _answer(self, entry: _Entry, said: _Said) -> Answer:
         name = entry.module.name
@@ -221,16 +211,18 @@ def parse(sources: tuple[Source, ...]) -> tuple[list[syntax.Module], list[Proble
     """Return the modules that can be read, and what is wrong with the others."""
     modules, problems = [], []
     for source in sources:
-        try:
-            modules.append(_parsed(source, v1=True))
-        except RuntimeError as first:
-            try:
-                modules.append(_parsed(source, v1=False))
-            except RuntimeError as second:
-                texts = {source.name: source.text}
-                # The version that it is written in is the one that reads further.
-                found = (problem(str(second), texts), problem(str(first), texts))
-                problems.append(max(found, key=lambda p: (p.line, p.column)))
+        v1 = _parsed(source, v1=True)
+        if isinstance(v1, syntax.Module):
+            modules.append(v1)
+            continue
+        v0 = _parsed(source, v1=False)
+        if isinstance(v0, Problem):
+            # The version that it is written in is the one that reads further.
+            problems.append(max((v0, v1), key=lambda p: (p.line, p.column)))
+        elif syntax.is_v1_at_heart(v0):
+            problems.append(v1)
+        else:
+            modules.append(v0)
     return modules, problems
 
 
@@ -245,7 +237,9 @@ def refused(modules: list[syntax.Module]) -> list[Problem]:
     }
     problems = []
     for m in modules:
-        for name, at, _ in syntax.calls(m):
+        if m.package[:1] == (_ASKED,):
+            problems.append(error(m.name, f"package {_ASKED} is ours"))
+        for name, at, arguments in syntax.calls(m):
             first, *rest = name.split(".")
             if first == "data":
                 path: tuple[str, ...] = tuple(rest)
@@ -255,8 +249,9 @@ def refused(modules: list[syntax.Module]) -> list[Problem]:
                 path = (*m.package, first, *rest)
             if path in functions:
                 continue
-            if name in REFUSED:
-                message = f"{name} is refused: {REFUSED[name]}"
+            reason = REFUSED.get(name) or REFUSED_FORMS.get((name, arguments))
+            if reason:
+                message = f"{name} is refused: {reason}"
             elif name in supported or name == "print":
                 continue
             else:
@@ -312,10 +307,13 @@ def _column(line: str, told: int) -> int:
     return len(line) + 1
 
 
-def _parsed(source: Source, *, v1: bool) -> syntax.Module:
+def _parsed(source: Source, *, v1: bool) -> syntax.Module | Problem:
     engine = regorus.Engine()
     engine.set_rego_v0(not v1)
-    engine.add_policy(source.name, source.text)
+    try:
+        engine.add_policy(source.name, source.text)
+    except RuntimeError as failure:
+        return problem(str(failure), {source.name: source.text})
     (file,) = msgspec.json.decode(engine.get_ast_as_json())
     return syntax.module(source.name, source.text, v1=v1, tree=file["ast"])
 
@@ -349,7 +347,7 @@ def _merge(into: dict[str, Any], new: dict[str, Any], file: str, path: tuple[str
             raise PolicyError((error(file, f"{place} is in another data file, too"),))
 
 
-def _deciding(modules: list[syntax.Module]) -> dict[tuple[str, ...], list[syntax.Module]]:
+def deciding(modules: list[syntax.Module]) -> dict[tuple[str, ...], list[syntax.Module]]:
     """Return the files that decide, by package."""
     groups: dict[tuple[str, ...], list[syntax.Module]] = {}
     for m in modules:
@@ -358,7 +356,7 @@ def _deciding(modules: list[syntax.Module]) -> dict[tuple[str, ...], list[syntax
     return groups
 
 
-def _blanked(m: syntax.Module) -> str:
+def blanked(m: syntax.Module) -> str:
     """Return the module without its deciding rules, everything else at the same place."""
     text = bytearray(m.text)
     for rule in m.rules:
@@ -368,10 +366,21 @@ def _blanked(m: syntax.Module) -> str:
     return text.decode()
 
 
-def _query(engine: regorus.Engine, objects: dict[str, str]) -> dict[str, _Said]:
-    fields = ", ".join(f"{msgspec.json.encode(name).decode()}: {o}" for name, o in objects.items())
-    rows = _DECODER.decode(engine.eval_query_as_json("{" + fields + "}")).result
-    return rows[0].expressions[0].value
+def _questions(entries: tuple[_Entry, ...]) -> str:
+    """Return the module that asks."""
+    numbers = range(len(entries))
+    return "\n".join(
+        (
+            f"package {_ASKED}",
+            f"all := [{', '.join(f'file_{n}' for n in numbers)}]",
+            *(f"file_{n} := {entries[n].question(entries[n].names)}" for n in numbers),
+            *(f"decision_{n} := {entries[n].question(('decision',))}" for n in numbers),
+        )
+    )
+
+
+def _asked(engine: regorus.Engine, rule: str) -> _Said:
+    return _DECODER.decode(engine.eval_rule_as_json(f"data.{_ASKED}.{rule}"))
 
 
 def _most_severe(said: list[Answer]) -> Answer:

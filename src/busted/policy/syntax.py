@@ -17,13 +17,15 @@ Path: TypeAlias = tuple[str | None, ...]
 
 _REFERENCES = ("Var", "RefDot", "RefBrack")
 _TEXTS = ("String", "RawString")
+# Names in v0, unless imported. A rule `if` is half of a v1 rule, torn in two.
+_LATER_KEYWORDS = ("if", "in", "every")
 
 
 class Rule(msgspec.Struct, frozen=True):
     """A rule of a module, or one of several with its name.
 
-    `start` is the byte where it begins, `end` where the next begins; `values` what it says when that is written down as text,
-    and None when it is not. `arguments` is None but for functions.
+    `start` is the byte where it begins, `end` where the next begins; `values` what it says when
+    that is written down as text, and None when it is not. `arguments` is None but for functions.
     """
 
     path: Path
@@ -61,20 +63,34 @@ class Module(msgspec.Struct, frozen=True):
 def module(name: str, text: str, *, v1: bool, tree: Any) -> Module:
     """Return what the tree of a module says; `tree` as in `get_ast_as_json`, under `ast`."""
     package = reference(tree["package"]["refr"])
+    content = text.encode()
     imports = {}
     for imported in tree["imports"]:
         path = _known(reference(imported["refr"]))
         alias = imported.get("as")
         if path:
-            imports[alias[1] if alias else path[-1]] = path
+            named = content[alias["start"] : alias["end"]].decode() if alias else path[-1]
+            imports[named] = path
     return Module(
         name,
-        text.encode(),
+        content,
         v1,
         # Some versions of the parser tell the package with `data` in front.
         _known(package[1:] if package[:1] == ("data",) else package),
         imports,
-        _rules(tree["rules"], len(text.encode())),
+        _rules(tree["rules"], len(content)),
+    )
+
+
+def is_v1_at_heart(module: Module) -> bool:
+    """Return whether a module that was read as v0 uses words as names that v1 made keywords.
+
+    OPA refuses such names, regorus only warns; `decision := "allow" if x` would allow everything.
+    """
+    return any(
+        rule.name in (*_LATER_KEYWORDS, "contains")
+        or any(k == "Var" and n["value"] in _LATER_KEYWORDS for k, n in nodes(rule.tree))
+        for rule in module.rules
     )
 
 
@@ -172,7 +188,7 @@ def _rules(trees: list[Any], size: int) -> tuple[Rule, ...]:
     starts = [start(tree) for tree in trees]
     return tuple(
         _rule(tree, at, end)
-        for tree, at, end in zip(trees, starts, [*starts[1:], size], strict=True)
+        for tree, at, end in zip(trees, starts, [*starts, size][1:], strict=True)
     )
 
 
