@@ -18,7 +18,7 @@ from typing import Any
 
 import regorus
 
-from busted.policy.compiled import parse, refused
+from busted.policy.compiled import parse, prepared, refused
 from busted.policy.sources import Source
 
 # same: OPA's answer, or an error where it has one. refused: told at load, with the place.
@@ -38,7 +38,7 @@ def outcome(case: dict[str, Any]) -> str:
     try:
         for module in modules:
             engine.set_rego_v0(not module.v1)
-            engine.add_policy(module.name, module.text.decode())
+            engine.add_policy(module.name, prepared(module).text)
         engine.set_rego_v0(any(not m.v1 for m in modules))
         if case.get("data"):
             engine.add_data_json(json.dumps(case["data"]))

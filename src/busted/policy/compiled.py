@@ -42,7 +42,7 @@ MAX_REASONS = 16
 MAX_REASON_CHARACTERS = 500
 MAX_ERROR_CHARACTERS = 500
 
-_DECIDING = ("decision", "reasons", "reason")
+DECIDING = ("decision", "reasons", "reason")
 
 # What is asked is a module of its own, compiled with the rest: `all`, for each file N that decides
 # `file_N`, and `decision_N` for its decision alone.
@@ -101,6 +101,7 @@ class Compiled:
             raise PolicyError(tuple(problems))
         self._texts = {m.name: m.text.decode() for m in parsed}
         modules = [m for m in parsed if not Source(m.name, "").is_test]
+        self._prepared = {m.name: prepared(m) for m in modules}
         groups = deciding(modules)
         if not groups:
             raise PolicyError((error("", f"no rule `decision` in package {PACKAGE} or below it"),))
@@ -140,13 +141,13 @@ class Compiled:
             silent = (
                 m.package in speaking and m in groups[m.package] and m is not speaking[m.package]
             )
-            text = blanked(m) if silent else m.text.decode()
+            text = prepared(m, silent=silent).text
             if not silent:
                 kept.setdefault(m.package, set()).update(r.name for r in m.rules)
             engine.set_rego_v0(not m.v1)
             engine.add_policy(m.name, text)
         entries = tuple(
-            _Entry(m, tuple(name for name in _DECIDING if name in kept[p]))
+            _Entry(m, tuple(name for name in DECIDING if name in kept[p]))
             for p, m in speaking.items()
             if number < len(groups[p])
         )
@@ -204,7 +205,7 @@ class Compiled:
 
     def _problem(self, text: str) -> Problem:
         """Return where and what an error of regorus is, without anything that is not policy."""
-        return problem(text, self._texts)
+        return problem(text, self._texts, self._prepared)
 
 
 def parse(sources: tuple[Source, ...]) -> tuple[list[syntax.Module], list[Problem]]:
@@ -257,7 +258,16 @@ def refused(modules: list[syntax.Module]) -> list[Problem]:
             else:
                 message = f"there is no function {name} here"
             problems.append(Problem(m.name, *m.place(at), "error", message))
+        problems += (
+            Problem(m.name, *m.place(at), "error", "_ is unsafe in what `not` stands before")
+            for at in syntax.unsafe_negations(m)
+        )
     return problems
+
+
+def prepared(module: syntax.Module, *, silent: bool = False) -> syntax.Rewritten:
+    """Return what regorus is to be given of a module; a `silent` one decides nothing itself."""
+    return syntax.as_opa_negates(module, DECIDING if silent else ())
 
 
 def merged_data(sources: tuple[Source, ...]) -> str:
@@ -276,14 +286,20 @@ def merged_data(sources: tuple[Source, ...]) -> str:
     return msgspec.json.encode(merged).decode()
 
 
-def problem(text: str, texts: dict[str, str]) -> Problem:
-    """Return an error of regorus as a problem; `texts` are the modules by name."""
+def problem(
+    text: str, texts: dict[str, str], given: dict[str, syntax.Rewritten] | None = None
+) -> Problem:
+    """Return an error of regorus as a problem, in its place in the modules' own texts.
+
+    `texts` are those by name, `given` what regorus was given instead.
+    """
     found = _PLACE.search(text)
     name, line, column = "", 0, 0
     if found and found[1] in texts:
-        name, line = found[1], int(found[2])
-        lines = texts[name].split("\n")
-        column = _column(lines[line - 1], int(found[3])) if line <= len(lines) else 1
+        name = found[1]
+        read = (given or {}).get(name) or syntax.Rewritten(texts[name])
+        at = read.original(_byte(read.text, int(found[2]), int(found[3])))
+        line, column = syntax.place(texts[name].encode(), at)
     message = text.partition("error: ")[2] or "cannot be evaluated"
     message = message.partition("\n\nStack backtrace")[0].partition(" Got ")[0].strip()
     quoted = (a or b for a, b in _QUOTED.findall(message))
@@ -297,14 +313,17 @@ _PLACE = re.compile(r"--> (.*):(\d+):(\d+)\n")
 _QUOTED = re.compile(r"`([^`]*)`|\"([^\"]*)\"")
 
 
-def _column(line: str, told: int) -> int:
-    """Return the column of a place; regorus counts a tab as four."""
-    width = 1
-    for column, character in enumerate(line, 1):
+def _byte(text: str, line: int, told: int) -> int:
+    """Return the byte of a place that regorus tells; it counts a tab as four columns."""
+    lines = text.split("\n")
+    before = len("\n".join(lines[: line - 1]).encode()) + (line > 1)
+    width, characters = 1, 0
+    for character in lines[line - 1] if line <= len(lines) else "":
         if width >= told:
-            return column
+            break
         width += 4 if character == "\t" else 1
-    return len(line) + 1
+        characters += 1
+    return before + len(lines[line - 1][:characters].encode()) if line <= len(lines) else before
 
 
 def _parsed(source: Source, *, v1: bool) -> syntax.Module | Problem:
@@ -354,16 +373,6 @@ def deciding(modules: list[syntax.Module]) -> dict[tuple[str, ...], list[syntax.
         if m.package[:1] == (PACKAGE,) and any(rule.name == "decision" for rule in m.rules):
             groups.setdefault(m.package, []).append(m)
     return groups
-
-
-def blanked(m: syntax.Module) -> str:
-    """Return the module without its deciding rules, everything else at the same place."""
-    text = bytearray(m.text)
-    for rule in m.rules:
-        if rule.name in _DECIDING:
-            span = text[rule.start : rule.end]
-            text[rule.start : rule.end] = bytes(b if b == 0x0A else 0x20 for b in span)
-    return text.decode()
 
 
 def _questions(entries: tuple[_Entry, ...]) -> str:
