@@ -102,6 +102,27 @@ def test_what_policy_denies_is_told_with_its_reason_and_rule(
     assert verified.returncode == 0, verified.stdout + verified.stderr
 
 
+def test_a_secret_on_its_way_out_is_denied_by_the_policies_that_come_with_it(
+    test_bed: Bed, tmp_path: Path
+) -> None:
+    log = tmp_path / "audit.log"
+    secret = "sk-" + "a1B2c3D4e5" * 4
+    with Monitor("--policy", str(ROOT / "policies"), "--audit-log", str(log)) as monitor:
+        finished = test_bed.ask("openai_sync", f"My key is {secret}.", PROMPT)
+        events = monitor.wait_for(finished.pid, "Response", 2)
+        monitor.stop()
+
+    told = {e["action"].get("user_message"): e["policy"] for e in events}
+    denied, audited = told[f"My key is {secret}."], told[PROMPT]
+    assert (denied["decision"], audited["decision"]) == ("deny", "audit")
+    assert denied["reasons"] == ["api_key in Prompt leaves this host"]
+    assert denied["file"].startswith("default/default.rego")
+    assert monitor.lost == {}
+    assert '"decision":"deny"' in log.read_text()
+    assert secret not in log.read_text()
+    assert busted("audit", "verify", str(log)).returncode == 0
+
+
 def test_a_worker_that_dies_costs_one_decision_which_is_told(test_bed: Bed, policy: Path) -> None:
     with Monitor("--policy", str(policy), "--on-error", "deny") as monitor:
         os.kill(worker_of(monitor), signal.SIGKILL)
@@ -117,6 +138,25 @@ def test_a_worker_that_dies_costs_one_decision_which_is_told(test_bed: Bed, poli
     assert len(judged) >= 4
     assert decisions(later) == [("Prompt", "allow"), ("Response", "audit")]
     assert monitor.lost == {"policy_crashes": 1}
+
+
+def test_the_log_of_a_monitor_that_was_killed_is_whole_and_goes_on(
+    test_bed: Bed, policy: Path, tmp_path: Path
+) -> None:
+    log = tmp_path / "audit.log"
+    for _ in range(2):
+        with Monitor("--policy", str(policy), "--audit-log", str(log)) as monitor:
+            finished = test_bed.ask("curl_openai", FORBIDDEN)
+            monitor.wait_for(finished.pid, "Response")
+            monitor.process.kill()
+            monitor.wait()
+        verified = busted("audit", "verify", str(log))
+        assert verified.returncode == 0, verified.stdout + verified.stderr
+
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    assert [line["type"] for line in lines].count("start") == 2
+    denied = [line for line in lines if line.get("decision") == "deny"]
+    assert [line["action"] for line in denied] == ["Prompt", "Prompt"]
 
 
 def test_a_changed_policy_is_taken_on_and_an_invalid_one_is_not(

@@ -29,6 +29,7 @@ class EventFileError(Exception):
 def read_events(path: Path, tables: Tables = DEFAULT_TABLES) -> Iterator[Event]:
     """Yield the events of a recording or of a file with one JSON object a line.
 
+    What policy said of them when they were shown is left out: it is no part of what it judges.
     Raises EventFileError or RecordingError where it cannot be read.
     """
     if is_recording(path):
@@ -37,7 +38,7 @@ def read_events(path: Path, tables: Tables = DEFAULT_TABLES) -> Iterator[Event]:
         return
     for number, line in numbered_lines(path):
         try:
-            yield _EVENT.decode(line)
+            yield msgspec.structs.replace(_EVENT.decode(line), policy=None)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise EventFileError(f"{path}:{number}: no event: {error}") from error
 

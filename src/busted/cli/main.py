@@ -24,9 +24,13 @@ COMMANDS = {
     "audit": "busted.cli.audit",
     "classify": "busted.cli.classify",
     "doctor": "busted.cli.doctor",
+    "export": "busted.cli.export",
     "monitor": "busted.cli.monitor",
     "policy": "busted.cli.policy",
+    "query": "busted.cli.query",
     "replay": "busted.cli.replay",
+    "tail": "busted.cli.tail",
+    "top": "busted.cli.top",
     "version": "busted.cli.version",
 }
 
@@ -43,6 +47,7 @@ EXIT_CODES = {
     "busted.cli.policy_test.ExpectationError": FAILED,
     "busted.kernel.features.CannotRun": CANNOT_RUN,
     "busted.policy.sources.PolicyError": FAILED,
+    "busted.sinks.history.HistoryError": FAILED,
 }
 
 

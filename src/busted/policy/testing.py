@@ -246,7 +246,8 @@ def _evaluated(
         value = engine.eval_rule(case.rule)
     except RuntimeError as failure:
         texts = {m.name: m.text.decode() for m in loaded.modules}
-        message = str(compiled.problem(str(failure), texts))
+        given = {m.name: compiled.prepared(m) for m in loaded.modules}
+        message = str(compiled.problem(str(failure), texts, given))
     seconds = time.perf_counter() - start
     prints = tuple(engine.take_prints()[:MAX_PRINTS])
     if message:
@@ -295,7 +296,7 @@ def _engine(loaded: _Loaded, subject: Module | None) -> regorus.Engine:
     for module in loaded.modules:
         first = spoken.setdefault(module.package, module) if _decides(module) else module
         engine.set_rego_v0(not module.v1)
-        text = module.text.decode() if first is module else compiled.blanked(module)
+        text = compiled.prepared(module, silent=first is not module).text
         engine.add_policy(module.name, text)
     engine.set_rego_v0(False)
     engine.add_data_json(loaded.data)

@@ -1,11 +1,12 @@
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from busted.agent.event_files import EventFileError, is_recording, numbered_lines, read_events
 from busted.agent.recording import Header
 from busted.agent.replay import Replay
-from busted.events import to_json
+from busted.events import PolicyDecision, to_json
 from tests.recordings import ORIGIN, exchange, record
 from tests.unit.sinks.samples import ACTIONS, event
 
@@ -17,6 +18,14 @@ def test_json_lines_give_their_events(tmp_path: Path) -> None:
 
     assert list(read_events(path)) == events
     assert not is_recording(path)
+
+
+def test_what_policy_said_then_is_not_judged_again(tmp_path: Path) -> None:
+    said = event(ACTIONS[0])
+    path = tmp_path / "events.jsonl"
+    path.write_bytes(to_json(msgspec.structs.replace(said, policy=PolicyDecision(decision="deny"))))
+
+    assert list(read_events(path)) == [said]
 
 
 def test_a_recording_gives_the_events_of_its_replay(tmp_path: Path) -> None:
