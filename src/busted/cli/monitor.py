@@ -7,12 +7,13 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import click
 
 from busted.agent.config import (
     MAX_CALL_BYTES,
+    MAX_FILE_BYTES,
     MAX_RING_BYTES,
     MIN_CALL_BYTES,
     MIN_RING_BYTES,
@@ -21,6 +22,7 @@ from busted.agent.config import (
     Tables,
 )
 from busted.agent.enforcement import MAX_VERDICT_SECONDS, VERDICT_SECONDS, OnDeny
+from busted.agent.file_access import Mode
 from busted.agent.flows import Network
 from busted.agent.monitor import Monitor
 from busted.cli.configuration import config_option
@@ -56,6 +58,23 @@ def _power_of_two(_: click.Context, __: click.Parameter, value: int) -> int:
     multiple=True,
     metavar="NAME",
     help="Only processes of this name; repeatable.",
+)
+@click.option(
+    "--file-monitor",
+    "files",
+    type=click.Choice(get_args(Mode)),
+    is_flag=False,
+    flag_value="all",
+    metavar="[MODE]",
+    help="Also tell which files agents use, and who touches sensitive ones; with `sensitive`, "
+    "sensitive files only. It costs every system call of the host a little.",
+)
+@click.option(
+    "--max-file-bytes",
+    type=click.IntRange(0, MAX_FILE_BYTES),
+    default=Settings().max_file_bytes,
+    show_default=True,
+    help="What is told of the content of one open file, with --file-monitor; 0 for nothing.",
 )
 @click.option(
     "--network",
@@ -143,6 +162,8 @@ def monitor(
     duration: float | None,
     pids: tuple[int, ...],
     names: tuple[str, ...],
+    files: Mode | None,
+    max_file_bytes: int,
     network: Network,
     record: Path | None,
     policy: Path | None,
@@ -188,6 +209,8 @@ def monitor(
         on_deny=on_deny or Settings().on_deny,
         verdict_seconds=verdict_seconds or Settings().verdict_seconds,
         deny_link_local=deny_link_local,
+        files=files,
+        max_file_bytes=max_file_bytes,
         tables=tables,
     )
     if record:

@@ -100,7 +100,7 @@ class Compiled:
         if problems:
             raise PolicyError(tuple(problems))
         self._texts = {m.name: m.text.decode() for m in parsed}
-        modules = [m for m in parsed if not Source(m.name, "").is_test]
+        modules = [m for m in parsed if not m.is_test]
         self._prepared = {m.name: prepared(m) for m in modules}
         groups = deciding(modules)
         if not groups:
@@ -258,6 +258,13 @@ def refused(modules: list[syntax.Module]) -> list[Problem]:
             else:
                 message = f"there is no function {name} here"
             problems.append(Problem(m.name, *m.place(at), "error", message))
+        problems += (
+            Problem(
+                m.name, *m.place(rule.start), "error", "a set below a variable is not supported"
+            )
+            for rule in m.rules
+            if rule.is_set and None in rule.path
+        )
         problems += (
             Problem(m.name, *m.place(at), "error", "_ is unsafe in what `not` stands before")
             for at in syntax.unsafe_negations(m)
