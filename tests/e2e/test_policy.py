@@ -159,6 +159,30 @@ def test_the_log_of_a_monitor_that_was_killed_is_whole_and_goes_on(
     assert [line["action"] for line in denied] == ["Prompt", "Prompt"]
 
 
+def test_a_policy_that_never_answers_costs_no_event_but_its_decision(
+    test_bed: Bed, policy: Path
+) -> None:
+    (policy / "submarines.rego").write_text(
+        'package busted\n\nimport rego.v1\n\ndecision := "allow" if {\n'
+        "\tsome i in numbers.range(1, 30000)\n\tsome j in numbers.range(1, 30000)\n"
+        "\ti + j < 0\n}\n"
+    )
+    prompts = [f"Number {number}?" for number in range(100)]
+    with Monitor("--policy", str(policy), "--on-error", "deny") as monitor:
+        finished = test_bed.ask("openai_sync", *prompts)
+        events = monitor.wait_for(finished.pid, "Response", len(prompts))
+        monitor.stop()
+
+    said = [e["action"].get("user_message") for e in events if e["action"]["type"] == "Prompt"]
+    assert said == prompts
+    judged = [event["policy"] for event in monitor.events if "policy" in event]
+    assert {told["decision"] for told in judged} == {"deny"}
+    assert all(told["error"] for told in judged)
+    # Nothing but decisions, and each of them.
+    assert monitor.lost.keys() <= {"policy_timeouts", "policy_unavailable"}
+    assert sum(monitor.lost.values()) == len(judged) >= 2 * len(prompts)
+
+
 def test_a_changed_policy_is_taken_on_and_an_invalid_one_is_not(
     test_bed: Bed, policy: Path
 ) -> None:

@@ -33,17 +33,8 @@ import msgspec
 
 from busted import __version__
 from busted.agent.content import ContentFilter
-from busted.events import (
-    Action,
-    Decision,
-    Enforced,
-    Event,
-    McpRequest,
-    Process,
-    ToolCall,
-    ToolResult,
-    Value,
-)
+from busted.events import Connection, Decision, Enforced, Event, Process, Value
+from busted.sinks.history import kind, subject, text_of
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +58,10 @@ class AuditError(Exception):
 
 
 class Decided(Value, frozen=True, kw_only=True, tag="decision"):
-    """A decision as the log tells it: who did what, and what policy said; not what was said."""
+    """A decision as the log tells it: who did what, and what policy said; not what was said.
+
+    `subject` is what it was done with: a tool, a method, a program, a file, a host or address.
+    """
 
     event: str
     time: str
@@ -78,8 +72,7 @@ class Decided(Value, frozen=True, kw_only=True, tag="decision"):
     action: str
     provider: str | None = None
     model: str | None = None
-    tool: str | None = None
-    method: str | None = None
+    subject: str | None = None
     decision: Decision
     id: str | None = None
     rule: str | None = None
@@ -164,7 +157,6 @@ def decided(event: Event) -> Decided | None:
     policy, process = event.policy, event.process
     if policy is None:
         return None
-    action = event.action
     return Decided(
         event=event.id,
         time=event.time,
@@ -173,11 +165,10 @@ def decided(event: Event) -> Decided | None:
         process=msgspec.structs.replace(process, argv=(), tid=None, build_id=None),
         session_id=event.session_id,
         exchange_id=event.exchange_id,
-        action=type(action).__name__,
-        provider=getattr(action, "provider", None),
-        model=getattr(action, "model", None),
-        tool=_tool(action),
-        method=getattr(action, "method", None),
+        action=kind(event),
+        provider=text_of(event.action, "provider"),
+        model=text_of(event.action, "model"),
+        subject=subject(event) or _place(event.connection),
         decision=policy.decision,
         id=policy.id,
         rule=policy.rule,
@@ -188,13 +179,10 @@ def decided(event: Event) -> Decided | None:
     )
 
 
-def _tool(action: Action) -> str | None:
-    match action:
-        case ToolCall() | ToolResult():
-            return action.name
-        case McpRequest():
-            return action.tool
-    return None
+def _place(connection: Connection | None) -> str | None:
+    if connection is None or connection.dst_ip is None:
+        return None
+    return f"{connection.dst_ip} port {connection.dst_port}"
 
 
 class AuditLog:

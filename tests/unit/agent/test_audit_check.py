@@ -142,6 +142,16 @@ def test_damage_is_found_across_files_in_any_order_of_their_names(tmp_path: Path
     assert [damage.file for damage in verify([first, second, *rest]).damages] == [second]
 
 
+def test_all_that_begins_with_the_name_of_the_log_can_be_given(tmp_path: Path) -> None:
+    found = write(tmp_path / "log", 12, max_file_bytes=1500)
+
+    checked = verify(sorted(tmp_path.glob("log*")))
+
+    assert head_path(tmp_path / "log") in tmp_path.glob("log*")
+    assert checked.damages == []
+    assert checked.lines == 12 + len(found)
+
+
 def test_a_file_that_is_not_the_last_must_not_be_cut(tmp_path: Path) -> None:
     first, *rest = write(tmp_path / "log", 12, max_file_bytes=1500)
     first.write_bytes(first.read_bytes() + b'{"numb')

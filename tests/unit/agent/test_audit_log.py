@@ -13,6 +13,9 @@ from busted.events import Action, Event, PolicyDecision, Process
 from tests.unit.sinks.samples import (
     ACTIONS,
     MCP_REQUEST,
+    MCP_RESPONSE,
+    NETWORK,
+    PROCESS_EXEC,
     PROMPT,
     TOOL_CALL,
     event,
@@ -87,7 +90,7 @@ def test_a_line_tells_who_did_what_and_what_policy_said(path: Path) -> None:
     assert line["event"] == said.id
     assert line["time"] == said.time
     assert line["process"]["pid"] == said.process.pid
-    assert (line["action"], line["tool"]) == ("ToolCall", "get_weather")
+    assert (line["action"], line["subject"]) == ("ToolCall", "get_weather")
     assert (line["decision"], line["reasons"], line["id"]) == ("deny", ["no shell"], "d1")
     assert line["rule"] == "busted.decision"
 
@@ -310,8 +313,20 @@ def test_a_log_that_cannot_be_rotated_goes_on_and_tries_again_later(
     assert verify(files(path)).damages == []
 
 
-def test_methods_and_tools_of_mcp_are_told(path: Path) -> None:
-    entry = decided(judged(MCP_REQUEST))
+@pytest.mark.parametrize(
+    ("action", "told"),
+    [
+        (MCP_REQUEST, "read_file"),
+        (MCP_RESPONSE, "tools/call"),
+        (NETWORK, "api.openai.com"),
+        (msgspec.structs.replace(NETWORK, name=None), "203.0.113.1 port 443"),
+        (PROCESS_EXEC, "/usr/bin/git"),
+        (PROMPT, None),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, msgspec.Struct) else "",
+)
+def test_a_line_tells_what_it_was_done_with(action: Action, told: str | None) -> None:
+    entry = decided(judged(action))
 
     assert entry is not None
-    assert (entry.method, entry.tool) == (MCP_REQUEST.method, MCP_REQUEST.tool)
+    assert entry.subject == told
