@@ -4,8 +4,6 @@ import json
 import os
 import signal
 import stat
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,7 +11,7 @@ import pytest
 from tests.e2e.bed import Bed
 from tests.e2e.deadline import until
 from tests.e2e.examples import PROMPT
-from tests.e2e.monitor import Event, Monitor
+from tests.e2e.monitor import Event, Monitor, busted
 from tests.e2e.sandbox import ROOT
 from tests.requirements import require
 
@@ -230,13 +228,3 @@ def test_the_text_format_tells_what_is_denied_on_its_line(test_bed: Bed, policy:
         monitor.wait_for_lines("submarines are secret")
 
     assert "=> deny submarines are secret" in " ".join("".join(monitor.stdout).split())
-
-
-def busted(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "busted.cli.main", *arguments],
-        env=os.environ | {"PYTHONPATH": str(ROOT / "src")},
-        capture_output=True,
-        encoding="utf-8",
-        timeout=60,
-    )

@@ -151,7 +151,7 @@ decision := "deny" if contains(input.action.params, "ls -l")""",
 	split(input.connection.sni, ".")[1] == "openai"
 	trim_prefix(input.action.api, "openai.") == "chat"
 	replace(input.action.model, "-", "_") == "gpt_4o_mini"
-	sprintf("%s %d %v", [input.action.model, input.action.bytes, input.action.stream]) == "gpt-4o-mini 469 false"
+	sprintf("%s %d", [input.action.model, input.action.bytes]) == "gpt-4o-mini 469"
 }""",
     "glob": """decision := "deny" if glob.match("*.openai.com", null, input.connection.sni)
 else := "audit" if glob.match("*.example.*", ["."], input.connection.sni)""",
@@ -172,9 +172,15 @@ else := "audit" if glob.match("*.example.*", ["."], input.connection.sni)""",
 } else := "audit" if {
 	time.date(time.parse_rfc3339_ns(input.time)) == [2026, 6, 1]
 }""",
-    "addresses": 'decision := "deny" if net.cidr_contains("203.0.113.0/24", input.connection.dst_ip)',
-    "json": """decision := "deny" if json.unmarshal(input.action.params).arguments.command == "ls -l" """,
-    "walk": """decision := "deny" if { walk(input, [path, value]); value == "api_key"; count(path) == 4 }""",
+    "addresses": """ip := input.connection.dst_ip
+decision := "deny" if net.cidr_contains("203.0.113.0/24", ip)""",
+    "json": """call := json.unmarshal(input.action.params)
+decision := "deny" if call.arguments.command == "ls -l" """,
+    "walk": """decision := "deny" if {
+	walk(input, [path, value])
+	value == "api_key"
+	count(path) == 4
+}""",
     "object functions": """decision := "deny" if {
 	object.get(input, ["action", "provider"], "none") == "none"
 } else := "audit" if {
@@ -208,7 +214,8 @@ import future.keywords.in
 decision := "deny" if input.action.provider in ["openai"]""",
     "v0 import rego.v1": """import rego.v1
 decision := "deny" if "shell" in input.action.tools""",
-    "v0 else": """decision = "deny" { input.action.bytes > 1000 } else = "audit" { input.action }""",
+    "v0 else": """decision = "deny" { input.action.bytes > 1000 }
+else = "audit" { input.action }""",
     "v0 negation": """decision = "deny" { not startswith(input.action.model, "gpt-") }
 else = "audit" { true }""",
 }

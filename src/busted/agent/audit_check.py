@@ -127,7 +127,10 @@ def _verify_file(path: Path, found: Verified, expected: _Expected, known: str | 
 def _told_by_start(raw: bytes) -> str | None:
     if b'"type":"start"' not in raw:
         return None
-    entry = msgspec.json.decode(raw, type=Entry)
+    try:
+        entry = msgspec.json.decode(raw, type=Entry)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return "it says what no audit log says"
     if isinstance(entry, Started) and entry.missing:
         return f"{_lines_are(entry.missing)} missing before it, and were when the monitor started"
     if isinstance(entry, Started) and entry.changed:

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import glob
 import hashlib
 import logging
 import os
@@ -49,6 +50,8 @@ MAX_LINE_BYTES = 1 << 20
 FIRST_PREVIOUS = "0" * 64
 """What the first line of all has in place of the hash of the line before."""
 
+# Of the number in the name of a rotated file: they sort by name.
+_DIGITS = 12
 _HASH = b',"hash":"'
 _HASH_BYTES = len(_HASH) + 64 + len('"}')
 
@@ -263,7 +266,8 @@ class AuditLog:
             raise _refused(head_path(self._path), "it holds something else")
         missing, changed = 0, False
         if head is not None and self._size == 0:
-            last = head  # a crash came between two files, or the file was taken away
+            # A crash came between two files, or somebody took this one away.
+            last, missing = head, max(0, head.number - _former(self._path).number)
         elif head is not None:
             missing = max(0, head.number - last.number)
             changed = head.number == last.number and head.hash != last.hash
@@ -299,7 +303,7 @@ class AuditLog:
     def _rotate(self) -> None:
         first = links(os.pread(self._file, MAX_LINE_BYTES, 0).split(b"\n", 1)[0])
         number = first[0].number if first else self._written.number
-        former = self._path.with_name(f"{self._path.name}.{number:012}")
+        former = self._path.with_name(f"{self._path.name}.{number:0{_DIGITS}}")
         try:
             os.fdatasync(self._file)
             os.rename(self._path, former)
@@ -351,6 +355,16 @@ def _open(path: Path, flags: int = 0) -> int:
         os.close(descriptor)
         raise
     return descriptor
+
+
+def _former(path: Path) -> Link:
+    """Return the last line of the file before this one, if it lies beside it."""
+    rotated = sorted(path.parent.glob(f"{glob.escape(path.name)}.{'[0-9]' * _DIGITS}"))
+    try:
+        with open(rotated[-1], "rb") as file:
+            return _end(rotated[-1], file.fileno())[2]
+    except (IndexError, OSError, AuditError):
+        return Link()
 
 
 def _end(path: Path, file: int) -> tuple[int, int, Link]:

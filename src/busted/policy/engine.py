@@ -187,9 +187,11 @@ class PolicyEngine:
     def _ask(self, events: Sequence[bytes]) -> list[PolicyDecision]:
         """Return the decisions on as many events as one worker answers for, at least one."""
         asked = time.monotonic()
-        if len(events[0]) > MAX_EVENT_BYTES:
+        large = [n for n, event in enumerate(events) if len(event) > MAX_EVENT_BYTES]
+        if large[:1] == [0]:
             self.counts["errors"] += 1
             return [self._failed(asked, f"the event is larger than {MAX_EVENT_BYTES:,} bytes")]
+        events = events[: large[0]] if large else events
         worker = self._ready_worker()
         if worker is None:
             self.counts["unavailable"] += len(events)

@@ -188,6 +188,19 @@ def test_a_crash_between_two_files_does_not_break_the_chain(path: Path) -> None:
     assert entries(path)[0]["number"] == 5
 
 
+def test_a_file_that_was_taken_away_is_told_by_the_start(path: Path) -> None:
+    *_, last = write(path, count=10, max_file_bytes=1500)
+    kept = entries(files(path)[-2])[-1]["number"]
+    written = entries(last)[-1]["number"]
+    path.unlink()
+
+    write(path, count=0)
+
+    (start,) = entries(path)
+    assert (start["number"], start["missing"]) == (written + 1, written - kept)
+    assert [damage.line for damage in verify([path]).damages] == [1]
+
+
 def test_lines_that_were_taken_away_while_it_stood_still_are_told_by_the_start(path: Path) -> None:
     write(path)
     path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:2]))
