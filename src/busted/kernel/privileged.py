@@ -144,6 +144,8 @@ class PrivilegedChild:
 def main() -> None:
     """Answer requests on standard input, a socket, until nobody asks any more."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    # Sent to all of a service at once, as systemd does: the monitor may still need it.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     requests = socket.socket(fileno=sys.stdin.fileno())
     allowed = filter_program(platform.machine(), loads_programs=False, allowed={"setns"})
     with contextlib.suppress(BrokenPipeError, ConnectionResetError):
