@@ -162,7 +162,7 @@ def test_a_policy_that_never_answers_costs_no_event_but_its_decision(
 ) -> None:
     (policy / "submarines.rego").write_text(
         'package busted\n\nimport rego.v1\n\ndecision := "allow" if {\n'
-        "\tsome i in numbers.range(1, 30000)\n\tsome j in numbers.range(1, 30000)\n"
+        "\tinput.schema\n\tsome i in numbers.range(1, 30000)\n\tsome j in numbers.range(1, 30000)\n"
         "\ti + j < 0\n}\n"
     )
     prompts = [f"Number {number}?" for number in range(100)]

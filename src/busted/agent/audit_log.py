@@ -209,10 +209,12 @@ class AuditLog:
         with contextlib.ExitStack() as opened:
             self._file = _open(path, os.O_APPEND)
             opened.callback(os.close, self._file)
-            self._head = _open(head_path(path))
-            opened.callback(os.close, self._head)
             try:
-                self._continue(time, host)
+                # Before anything is made beside a file that is not ours.
+                self._size, cut, last = _end(path, self._file)
+                self._head = _open(head_path(path))
+                opened.callback(os.close, self._head)
+                self._continue(last, cut, time, host)
             except OSError as error:
                 raise _refused(path, error.strerror) from error
             opened.pop_all()
@@ -259,8 +261,7 @@ class AuditLog:
         os.close(self._file)
         os.close(self._head)
 
-    def _continue(self, time: str, host: str) -> None:
-        self._size, cut, last = _end(self._path, self._file)
+    def _continue(self, last: Link, cut: int, time: str, host: str) -> None:
         head = read_head(self._path)
         if head is None and os.fstat(self._head).st_size:
             raise _refused(head_path(self._path), "it holds something else")
@@ -373,11 +374,10 @@ def _end(path: Path, file: int) -> tuple[int, int, Link]:
     tail = os.pread(file, MAX_LINE_BYTES, max(0, size - MAX_LINE_BYTES))
     cut = len(tail) - (tail.rfind(b"\n") + 1)
     lines = tail[: len(tail) - cut].split(b"\n")[:-1]
-    if not lines:
-        if cut == size:  # nothing, or the first line was cut
-            return 0, cut, Link()
-        raise AuditError(f"{path} is no audit log: it has a line of more than {MAX_LINE_BYTES:,}")
-    tied = links(lines[-1])
+    # A first line that was cut cannot be told from notes of somebody: only a log has a head.
+    if size == 0 or (cut == size and read_head(path)):
+        return 0, cut, Link()
+    tied = links(lines[-1]) if lines else None
     if tied is None:
         raise AuditError(
             f"{path}: its last line is not as the audit log wrote it. Look at it with "

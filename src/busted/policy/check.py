@@ -87,7 +87,8 @@ class _Fields:
             if path[0] == "input":
                 known[name] = self._walked(path, {})[0]
         for kind, node in syntax.nodes(tree):
-            name, meanings = "", ()
+            name = ""
+            meanings: Meanings = ()
             if kind == "AssignExpr" and node["op"] == "ColEq" and "Var" in node["lhs"]:
                 name = node["lhs"]["Var"]["value"]
                 meanings = self._meant(node["rhs"], known)

@@ -160,12 +160,12 @@ class Compiled:
         except RuntimeError as failure:
             raise PolicyError((self._problem(str(failure)),)) from None
         engine.set_input_json("{}")
-        unsafe = [
-            self._problem(str(failure))
+        failures = [
+            _failure(engine, (*m.package, name))
             for m in modules
             for name in {r.name: r for r in m.rules if r.arguments is None}
-            if (failure := _failure(engine, (*m.package, name))) and _UNSAFE in str(failure)
         ]
+        unsafe = [self._problem(text) for text in failures if _UNSAFE in text]
         if unsafe:
             raise PolicyError(tuple(unsafe))
         return engine, entries
@@ -360,12 +360,12 @@ def _parsed(source: Source, *, v1: bool) -> syntax.Module | Problem:
     return syntax.module(source.name, source.text, v1=v1, tree=file["ast"])
 
 
-def _failure(engine: regorus.Engine, path: tuple[str, ...]) -> RuntimeError | None:
+def _failure(engine: regorus.Engine, path: tuple[str, ...]) -> str:
     try:
         engine.eval_rule_as_json(".".join(("data", *path)))
     except RuntimeError as failure:
-        return failure
-    return None
+        return str(failure)
+    return ""
 
 
 def _builtins() -> list[str]:

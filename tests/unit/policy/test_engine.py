@@ -1,7 +1,9 @@
+import importlib.util
 import json
 import os
 import signal
 import socket
+import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +14,7 @@ import pytest
 from busted.events import PolicyDecision
 from busted.policy import engine as engine_module
 from busted.policy.engine import COUNTS, PolicyEngine
-from busted.policy.messages import frame
+from busted.policy.messages import Ask, frame
 from busted.policy.sources import PolicyError
 
 SECONDS = 20.0
@@ -215,7 +217,7 @@ def test_where_no_process_can_be_started_every_event_is_answered(
 ) -> None:
     assert engine._nursery is not None
     engine._nursery._process.kill()
-    monkeypatch.setattr(engine_module.sys, "executable", "/nowhere/python")
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
 
     decided = engine.evaluate_batch([CRASHING, DENIED, AUDITED])
 
@@ -263,7 +265,7 @@ def test_a_policy_that_cannot_be_loaded_is_told_with_its_place(tmp_path: Path) -
 
 
 def test_without_the_extra_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine_module.importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
 
     with pytest.raises(PolicyError, match=r"pip install 'busted\[policy\]'"):
         PolicyEngine(POLICY)
@@ -334,7 +336,7 @@ def test_closing_ends_all_processes(engine: PolicyEngine) -> None:
 def test_a_worker_whose_engine_is_gone_ends_by_itself(engine: PolicyEngine) -> None:
     assert engine._worker is not None
     pid = worker_pid(engine)
-    ask = engine_module.Ask((HANGING,), 0.0)
+    ask = Ask((HANGING,), 0.0)
     engine._worker.connection.sendall(frame(ask))
     engine._worker.connection.close()
 

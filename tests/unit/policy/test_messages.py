@@ -3,12 +3,21 @@ import socket
 import pytest
 
 from busted.policy import messages
-from busted.policy.messages import Answer, Ask, Forked, Frames, GarbageError, frame, receive
+from busted.policy.messages import (
+    Answer,
+    Ask,
+    Forked,
+    Frames,
+    GarbageError,
+    Message,
+    frame,
+    receive,
+)
 
 
 def test_messages_come_out_as_they_went_in_however_they_are_cut() -> None:
-    sent = [Ask((b"{}", b"\x00\xff"), 0.5), Answer("deny", ("why",)), Forked(1)]
-    wire = b"".join(map(frame, sent))
+    sent: list[Message] = [Ask((b"{}", b"\x00\xff"), 0.5), Answer("deny", ("why",)), Forked(1)]
+    wire = b"".join(frame(message) for message in sent)
     for size in (1, 3, len(wire)):
         frames, received = Frames(), []
         for start in range(0, len(wire), size):
