@@ -62,6 +62,7 @@ _REQUESTS = msgspec.msgpack.Decoder(_Destroy | _Kill)
 _ANSWERS = msgspec.msgpack.Decoder(_Answer)
 # It has no request: the process tells that it is there.
 _READY = _Answer(0, Outcome("done"))
+_NO_CONNECTION = TcpConnection(bytes(16), 0, bytes(16), 0, 0)
 
 
 class PrivilegedChild:
@@ -155,6 +156,8 @@ def main() -> None:
             refused = Outcome("not_possible", f"it cannot give up privileges: {error.strerror}")
             requests.send(msgspec.msgpack.encode(_Answer(_READY.number, refused)))
             return
+        # The kernel loads its module for this when it is first asked, which takes a while.
+        destroy(_NO_CONNECTION)
         requests.send(msgspec.msgpack.encode(_READY))
         while message := requests.recv(_MAX_MESSAGE):
             request = _REQUESTS.decode(message)
