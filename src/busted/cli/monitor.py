@@ -26,9 +26,10 @@ from busted.agent.file_access import Mode
 from busted.agent.flows import Network
 from busted.agent.monitor import Monitor
 from busted.cli.configuration import config_option
-from busted.cli.output import Output, content_option, format_option
+from busted.cli.output import Output, content_option, format_option, output_option
 from busted.cli.policy_options import on_error_option, policy_option
 from busted.events import Decision
+from busted.sinks.kinds import Choice, check_together
 
 INTERRUPTED = 130
 # Says of each place what is counted there, what it means, and what to do.
@@ -44,6 +45,7 @@ def _power_of_two(_: click.Context, __: click.Parameter, value: int) -> int:
 @click.command()
 @format_option
 @content_option
+@output_option
 @config_option
 @click.option(
     "--duration",
@@ -129,6 +131,13 @@ def _power_of_two(_: click.Context, __: click.Parameter, value: int) -> int:
     help="Let connections to addresses of the link (169.254.0.0/16, fe80::/10) be refused, too.",
 )
 @click.option(
+    "--identity-store",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Keep the identities of agents in this file, for the next run and `busted identities`. It "
+    "holds no content; only its owner can read it.",
+)
+@click.option(
     "--buffer",
     type=click.Choice(["ring", "perf"]),
     help="Through what the kernel hands over records: a ring buffer (Linux 5.8) or perf buffers, "
@@ -158,6 +167,7 @@ def _power_of_two(_: click.Context, __: click.Parameter, value: int) -> int:
 def monitor(
     format: str,
     content: str,
+    choices: tuple[Choice, ...],
     tables: Tables,
     duration: float | None,
     pids: tuple[int, ...],
@@ -166,6 +176,7 @@ def monitor(
     max_file_bytes: int,
     network: Network,
     record: Path | None,
+    identity_store: Path | None,
     policy: Path | None,
     on_error: Decision | None,
     audit_log: Path | None,
@@ -201,6 +212,7 @@ def monitor(
         duration=duration,
         selection=Selection(frozenset(pids), frozenset(names)),
         record=record,
+        identity_store=identity_store,
         network=network,
         policy=policy,
         on_error=on_error or ("deny" if enforce or shadow else Settings().on_error),
@@ -215,7 +227,13 @@ def monitor(
     )
     if record:
         click.echo(f"busted: {record} will hold prompts and keys in plain text", err=True)
-    if asyncio.run(_watch(settings, lambda: Output(format, content), lockdown=not no_lockdown)):
+    outputs = (*tables.outputs, *choices)
+    check_together(outputs)
+
+    def open_output() -> Output:
+        return Output(format, content, outputs)
+
+    if asyncio.run(_watch(settings, open_output, lockdown=not no_lockdown)):
         sys.exit(INTERRUPTED)
 
 
