@@ -19,6 +19,7 @@ import msgspec
 
 from benchmarks import (
     classifier,
+    connect_cost,
     files_cost,
     idle_monitor,
     names_cost,
@@ -79,6 +80,7 @@ def _measure(plan: Plan) -> Iterator[Table]:
         os.sched_setaffinity(0, everywhere)
         yield files_cost.table(plan, built)
     yield from names_cost.tables(plan)
+    yield connect_cost.table(plan)
     yield classifier.table(plan)
     yield pii.table(plan)
     yield policy.table(plan)

@@ -11,10 +11,12 @@ from __future__ import annotations
 import ctypes.util
 import functools
 import importlib
+import importlib.util
 import json
 import os
 import platform
 import shutil
+import socket
 import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -26,6 +28,8 @@ from busted.kernel.features import try_programs
 from busted.kernel.names import open_root
 
 ROOT = Path(__file__).parents[1]
+
+SO_NETNS_COOKIE = 71  # asm-generic/socket.h
 
 Probe = Callable[[], str | None]
 """Why the feature is missing and what to do, or None when it is there."""
@@ -123,6 +127,21 @@ def _program_kind(name: str) -> Probe:
     return probe
 
 
+def _netns_cookie() -> str | None:
+    with socket.socket() as s:
+        try:
+            s.getsockopt(socket.SOL_SOCKET, SO_NETNS_COOKIE, 8)
+        except OSError:
+            return "needs the cookie of a network namespace: Linux 5.14 or later"
+    return None
+
+
+def _regorus() -> str | None:
+    if importlib.util.find_spec("regorus"):
+        return None
+    return "needs regorus: pip install 'busted[policy]'"
+
+
 def _x86_64() -> str | None:
     return None if platform.machine() == "x86_64" else "needs x86-64: perf buffers are read there"
 
@@ -190,6 +209,7 @@ PROBES: Mapping[str, tuple[Probe, ...]] = {
     "nats": (_program("nats-server", "nats-server"),),
     "rsyslog": (_program("rsyslogd", "rsyslog"), _rsyslog_tls),
     "git": (_program("git", "git"), _git),
+    "regorus": (_regorus,),
     "unshare": (
         _program("unshare", "util-linux"),
         _program("nsenter", "util-linux"),
@@ -203,6 +223,7 @@ PROBES: Mapping[str, tuple[Probe, ...]] = {
     "ring buffer": (_kernel_feature("ring buffer"),),
     "perf buffer": (_x86_64,),
     "cgroups": (_cgroups,),
+    "netns cookie": (_netns_cookie,),
     "attach cookie": (_kernel_feature("attach cookie"),),
     "multi uprobe": (_kernel_feature("multi uprobe"),),
     "session uprobe": (_kernel_feature("session uprobe"),),

@@ -68,6 +68,7 @@ class FlowOperation(enum.IntEnum):
     CLOSE = 3
     LOOK = 4
     LOOK_CLOSED = 5
+    REFUSED = 6
 
 
 class FlowOwner(enum.IntEnum):
@@ -172,6 +173,11 @@ CONNECTION_ID = Layout("connection_id", "connection Q pid I pad 4x")
 JUDGEMENT = Layout("judgement", "since_ns Q verdict Q")
 WANTED_ADDRESS = Layout("wanted_address", "netns Q address 16s")
 FLOW_SETTINGS = Layout("flow_settings", "monitor_pid I all B cookies B accepts B unused x")
+CONNECT_KEY = Layout("connect_key", "netns Q address 16s process I port H unused 2x")
+CONNECT_VERDICT = Layout(
+    "connect_verdict", "until_ns Q start_ns Q refused Q told_ns Q error I unused 4x"
+)
+ENFORCE_SETTINGS = Layout("enforce_settings", "monitor_pid I link_local B any_error B unused 2x")
 AGENT = Layout("agent", "start_ns Q root I unused 4x")
 LAYOUTS = (
     TLS_OPEN,
@@ -196,6 +202,9 @@ LAYOUTS = (
     JUDGEMENT,
     WANTED_ADDRESS,
     FLOW_SETTINGS,
+    CONNECT_KEY,
+    CONNECT_VERDICT,
+    ENFORCE_SETTINGS,
     AGENT,
 )
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from benchmarks.connect_cost import VARIANTS
 from benchmarks.files_cost import CALLS
 from benchmarks.names_cost import LOADS
 from benchmarks.payloads import mix
@@ -46,7 +47,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Report]:
 
 
 def test_every_question_is_answered_for_every_variant(run: tuple[str, Report]) -> None:
-    capacity, live, probes, files, packets, loads, kinds, judged, monitor = run[1].tables
+    capacity, live, probes, files, packets, loads, connects, *others = run[1].tables
+    kinds, judged, monitor = others
     assert [row[0] for row in capacity.rows] == list(SIZES)
     assert [row[0] for row in live.rows] == list(SIZES)
     assert {row[1:3] for row in probes.rows} == {
@@ -54,6 +56,7 @@ def test_every_question_is_answered_for_every_variant(run: tuple[str, Report]) -
     }
     assert [row[0] for row in files.rows] == list(CALLS)
     assert {row[0] for row in packets.rows} == {row[0] for row in loads.rows} == LOADS.keys()
+    assert [row[0] for row in connects.rows] == list(VARIANTS)
     assert [row[0] for row in kinds.rows] == [
         *(payload.kind for payload in mix()),
         "the mix",

@@ -14,6 +14,7 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
+from busted.agent.enforcement import VERDICT_SECONDS, OnDeny
 from busted.agent.file_access import Mode
 from busted.agent.flows import Network
 from busted.classifier import dialects
@@ -86,6 +87,12 @@ class Settings(msgspec.Struct, frozen=True):
     # What is decided where policy cannot be asked.
     on_error: Decision = "audit"
     audit_log: Path | None = None
+    # Whether what policy denies is stopped; in shadow mode it is only told what would be.
+    enforcement: Literal["off", "shadow", "on"] = "off"
+    on_deny: OnDeny = "reset"
+    verdict_seconds: float = VERDICT_SECONDS
+    # Whether addresses of the link (169.254.0.0/16, fe80::/10) may be refused, too.
+    deny_link_local: bool = False
     # Which files of agents become events; None does not even load the programs, which cost every
     # system call of the host something.
     files: Mode | None = None

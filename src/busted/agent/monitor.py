@@ -30,7 +30,9 @@ from busted.agent.audit_log import AuditLog
 from busted.agent.clock import read_clock
 from busted.agent.config import Settings
 from busted.agent.decisions import Decisions, Judge
+from busted.agent.enforcement import Enforcement, Known
 from busted.agent.flows import Asks
+from busted.agent.means import OpenedMeans
 from busted.agent.pipeline import Origin, Outside, Pipeline
 from busted.agent.policies import open_policy
 from busted.agent.process_tree import text
@@ -117,6 +119,8 @@ class Monitor:
         self._stopped = asyncio.Event()
         self.lost_after: Callable[[], dict[str, int]] = dict
         """What was lost after `emit` took an event, by place."""
+        self.refused = 0
+        """How many connections the kernel refused; after `run()`."""
         _allow_many_files()
         with contextlib.ExitStack() as opened:
             self._features = features.probe()
@@ -165,8 +169,13 @@ class Monitor:
             self._judge: Judge | None = None
             self._decisions: Decisions | None = None
             self._audit_log: AuditLog | None = None
+            self._means: OpenedMeans | None = None
+            self._reloads: Callable[[], int] = lambda: 0
+            self._seen_reloads = 0
+            self._enforcement: Enforcement | None = None
             if settings.policy:
                 self._decide(opened, settings.policy)
+                self._enforce(opened)
             self._pipeline = Pipeline(
                 self._origin,
                 {"processes": self._processes},
@@ -289,6 +298,7 @@ class Monitor:
     def _decide(self, opened: contextlib.ExitStack, policy: Path) -> None:
         engine = open_policy(policy, self._settings.on_error)
         opened.callback(engine.close)
+        self._reloads = lambda: engine.counts.get("reloads", 0)
         if self._settings.audit_log:
             self._audit_log = AuditLog(
                 self._settings.audit_log,
@@ -300,8 +310,37 @@ class Monitor:
         self._decisions = Decisions(self._judge, self._decided)
         self._take_event = self._decisions.take
 
+    def _enforce(self, opened: contextlib.ExitStack) -> None:
+        settings = self._settings
+        if settings.enforcement == "off":
+            return
+        if settings.enforcement == "on":
+            self._means = OpenedMeans(self._shared, link_local=settings.deny_link_local)
+            opened.callback(self._means.close)
+            self._left_out |= self._means.left_out
+        self._enforcement = Enforcement(
+            self._means.means if self._means else None,
+            Known(self._flow_of, self._agent_of, self._addresses_of, time.monotonic_ns),
+            self._origin.clock,
+            on_deny=settings.on_deny,
+            verdict_seconds=settings.verdict_seconds,
+            deny_link_local=settings.deny_link_local,
+        )
+
+    def _flow_of(self, cookie: int) -> Flow | None:
+        return self._pipeline.flow(cookie)
+
+    def _agent_of(self, process: ProcessKey) -> ProcessKey | None:
+        agent = self._pipeline.tree.agent_of(process)
+        return agent.process if agent else None
+
+    def _addresses_of(self, netns: int, name: str, now_ns: int) -> tuple[str, ...]:
+        return self._pipeline.names.addresses(netns, name, now_ns)
+
     def _decided(self, events: Sequence[Event]) -> None:
         for event in events:
+            if self._enforcement:
+                event = self._enforcement.apply(event)
             if self._audit_log:
                 self._audit_log.write(event)
             self._emit(event)
@@ -569,6 +608,13 @@ class Monitor:
         self._report(self._pipeline.expire(now_ns))
         self._keep_identities()
         self.reload_policy()
+        if self._enforcement:
+            self._enforcement.expire(now_ns)
+            if self._reloads() != self._seen_reloads:
+                self._seen_reloads = self._reloads()
+                self._enforcement.clear()
+        if self._means:
+            self._means.expire(now_ns)
         if self._decisions and self._audit_log:
             self._decisions.later(self._audit_log.sync)
         self._tell_coverage()
@@ -625,6 +671,9 @@ class Monitor:
                 self._names.detach()
             if self._flows:
                 self._flows.detach()
+            if self._means:
+                self.refused = self._means.refused()
+                self._means.detach()
             if self._followed:
                 self._followed.detach()
             if self._file_programs:

@@ -23,6 +23,7 @@ from busted.agent.config import (
     Settings,
     Tables,
 )
+from busted.agent.enforcement import MAX_VERDICT_SECONDS, VERDICT_SECONDS, OnDeny
 from busted.agent.file_access import Mode
 from busted.agent.flows import Network
 from busted.agent.monitor import Monitor
@@ -121,6 +122,35 @@ def _power_of_two(_: click.Context, __: click.Parameter, value: int) -> int:
     "audit verify`; needs --policy.",
 )
 @click.option(
+    "--enforce",
+    is_flag=True,
+    help="Stop what the policy denies, see docs/enforcement.md; needs --policy. What policy cannot "
+    "be asked about is then denied, unless --on-error says otherwise.",
+)
+@click.option(
+    "--shadow",
+    is_flag=True,
+    help="Tell what --enforce would do, and touch nothing; needs --policy.",
+)
+@click.option(
+    "--on-deny",
+    type=click.Choice(["reset", "kill"]),
+    help="What to do when what was denied has been sent: destroy its connection, or kill its "
+    "process.  [default: reset]",
+)
+@click.option(
+    "--verdict-seconds",
+    type=click.FloatRange(min=0, max=MAX_VERDICT_SECONDS, min_open=True),
+    metavar="SECONDS",
+    help="How long the kernel refuses connections to a place that was denied, after the last "
+    f"denial.  [default: {VERDICT_SECONDS:g}]",
+)
+@click.option(
+    "--deny-link-local",
+    is_flag=True,
+    help="Let connections to addresses of the link (169.254.0.0/16, fe80::/10) be refused, too.",
+)
+@click.option(
     "--identity-store",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
@@ -172,6 +202,11 @@ def monitor(
     policy: Path | None,
     on_error: Decision | None,
     audit_log: Path | None,
+    enforce: bool,
+    shadow: bool,
+    on_deny: OnDeny | None,
+    verdict_seconds: float | None,
+    deny_link_local: bool,
     buffer: Literal["ring", "perf"] | None,
     ring_bytes: int,
     max_call_bytes: int,
@@ -184,6 +219,14 @@ def monitor(
     """
     if policy is None and (on_error or audit_log):
         raise click.UsageError("--on-error and --audit-log need --policy.")
+    if policy is None and (enforce or shadow):
+        raise click.UsageError("--enforce and --shadow need --policy.")
+    if (enforce or shadow) and network == "none":
+        raise click.UsageError("--enforce and --shadow need connections: not --network none.")
+    if not (enforce or shadow) and (on_deny or verdict_seconds or deny_link_local):
+        raise click.UsageError(
+            "--on-deny, --verdict-seconds and --deny-link-local need --enforce or --shadow."
+        )
     found = host_key.load(host_key.state_directory(), create=True)
     if found.temporary:
         click.echo(
@@ -203,8 +246,12 @@ def monitor(
         identity_store=identity_store,
         network=network,
         policy=policy,
-        on_error=on_error or Settings().on_error,
+        on_error=on_error or ("deny" if enforce or shadow else Settings().on_error),
         audit_log=audit_log,
+        enforcement="shadow" if shadow else "on" if enforce else "off",
+        on_deny=on_deny or Settings().on_deny,
+        verdict_seconds=verdict_seconds or Settings().verdict_seconds,
+        deny_link_local=deny_link_local,
         files=files,
         max_file_bytes=max_file_bytes,
         tables=tables,
@@ -266,6 +313,8 @@ async def _run(monitor: Monitor, output: Output) -> bool:
     loop.add_signal_handler(signal.SIGTERM, monitor.stop)
     output.when_closed(lambda: loop.call_soon_threadsafe(monitor.stop))
     await monitor.run()
+    if monitor.refused:
+        click.echo(f"busted: connections refused: {monitor.refused:,}", err=True)
     if lost := monitor.lost():
         click.echo(f"busted: lost {_told(lost)} ({LOSS_PAGE})", err=True)
     return interrupted
