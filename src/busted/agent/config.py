@@ -76,6 +76,8 @@ class Settings(msgspec.Struct, frozen=True):
     duration: float | None = None
     selection: Selection = Selection()
     record: Path | None = None
+    # Where identities are kept over restarts; None: nowhere.
+    identity_store: Path | None = None
     tables: Tables = DEFAULT_TABLES
     # Which flows become events; "none" does not even load the programs.
     network: Network = "ai"

@@ -108,6 +108,13 @@ def _power_of_two(_: click.Context, __: click.Parameter, value: int) -> int:
     "audit verify`; needs --policy.",
 )
 @click.option(
+    "--identity-store",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Keep the identities of agents in this file, for the next run and `busted identities`. It "
+    "holds no content; only its owner can read it.",
+)
+@click.option(
     "--buffer",
     type=click.Choice(["ring", "perf"]),
     help="Through what the kernel hands over records: a ring buffer (Linux 5.8) or perf buffers, "
@@ -146,6 +153,7 @@ def monitor(
     max_file_bytes: int,
     network: Network,
     record: Path | None,
+    identity_store: Path | None,
     policy: Path | None,
     on_error: Decision | None,
     audit_log: Path | None,
@@ -177,6 +185,7 @@ def monitor(
         duration=duration,
         selection=Selection(frozenset(pids), frozenset(names)),
         record=record,
+        identity_store=identity_store,
         network=network,
         policy=policy,
         on_error=on_error or Settings().on_error,

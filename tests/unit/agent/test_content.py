@@ -11,6 +11,7 @@ from busted.events import (
     Credential,
     Event,
     Finding,
+    Identity,
     McpRequest,
     PolicyDecision,
     Process,
@@ -162,7 +163,15 @@ def test_our_identifiers_and_times_stay(level: Level) -> None:
     assert isinstance(shown.action, Prompt)
     assert shown.action.credential == credential
     assert shown.policy == policy
-    assert OURS.keys() == {Event, Process, Connection, Credential, Finding, PolicyDecision}
+    assert OURS.keys() == {
+        Event,
+        Process,
+        Connection,
+        Credential,
+        Finding,
+        Identity,
+        PolicyDecision,
+    }
 
 
 @pytest.mark.parametrize(
