@@ -163,15 +163,8 @@ def test_our_identifiers_and_times_stay(level: Level) -> None:
     assert isinstance(shown.action, Prompt)
     assert shown.action.credential == credential
     assert shown.policy == policy
-    assert OURS.keys() == {
-        Event,
-        Process,
-        Connection,
-        Credential,
-        Finding,
-        Identity,
-        PolicyDecision,
-    }
+    ours = {Event, Finding, Identity, Process, Connection, Credential, PolicyDecision}
+    assert OURS.keys() == ours
 
 
 @pytest.mark.parametrize(
