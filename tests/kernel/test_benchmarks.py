@@ -14,6 +14,7 @@ from benchmarks.connect_cost import VARIANTS
 from benchmarks.files_cost import CALLS
 from benchmarks.names_cost import LOADS
 from benchmarks.payloads import mix
+from benchmarks.pii import texts
 from benchmarks.plan import SIZES
 from benchmarks.policy import RULES
 from benchmarks.probe_cost import ways
@@ -48,7 +49,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Report]:
 
 def test_every_question_is_answered_for_every_variant(run: tuple[str, Report]) -> None:
     capacity, live, probes, files, packets, loads, connects, *others = run[1].tables
-    kinds, judged, monitor = others
+    kinds, searched, judged, monitor = others
     assert [row[0] for row in capacity.rows] == list(SIZES)
     assert [row[0] for row in live.rows] == list(SIZES)
     assert {row[1:3] for row in probes.rows} == {
@@ -62,6 +63,7 @@ def test_every_question_is_answered_for_every_variant(run: tuple[str, Report]) -
         "the mix",
         "an exchange, as the monitor reads it",
     ]
+    assert [row[0] for row in searched.rows][:-1] == list(texts())
     assert len(judged.rows) == 2 * (len(RULES) + 1)
     assert len(monitor.rows) == 1
     for table in run[1].tables:
