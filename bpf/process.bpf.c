@@ -42,22 +42,30 @@ static __always_inline bool is_told(__u32 pid, __u64 start_ns)
 
 static __always_inline bool is_agent_word(__u64 word)
 {
-	return word && bpf_map_lookup_elem(&agent_words, &word);
+	return bpf_map_lookup_elem(&agent_words, &word);
+}
+
+/* 1 for zero, else 0; without a branch, which would double what an old verifier has to follow. */
+static __always_inline __u64 is_zero(__u8 byte)
+{
+	return ((__u64)byte - 1) >> 63;
 }
 
 /* Words stand between slashes and NULs. */
 static __noinline bool has_agent_word(const char *text, __u32 length)
 {
-	__u64 word = 0;
+	__u64 word = 0, before, ends;
+	__u8 byte;
 
 	for (__u32 i = 0; i < MAX_SEARCHED && i < length; i++) {
-		if (text[i] && text[i] != '/') {
-			word = word * WORD_FACTOR + (__u8)text[i];
-			continue;
-		}
-		if (is_agent_word(word))
+		byte = text[i];
+		before = word;
+		ends = is_zero(byte) | is_zero(byte ^ '/');
+		word = (word * WORD_FACTOR + byte) & (ends - 1);
+		/* Else the compiler makes two branches of it after all. */
+		barrier_var(word);
+		if (ends && is_agent_word(before))
 			return true;
-		word = 0;
 	}
 	return is_agent_word(word);
 }

@@ -119,7 +119,8 @@ struct tls_data {
 	__u32 tid;
 	__u32 length;
 	__u8 direction;
-	__u8 unused[7];
+	__u8 during_write; /* read while another thread was in a write call: told before its bytes */
+	__u8 unused[6];
 };
 
 struct tls_close {

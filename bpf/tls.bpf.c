@@ -42,6 +42,7 @@ struct connection {
 	__u64 exec_id; /* another program of the same process reuses its addresses */
 	__u64 position[2];
 	__u64 held_back; /* bytes, while undecided */
+	__u64 writing;   /* the thread that is in a write call, or 0 */
 	__u32 verdict;
 	__u32 random_told;
 };
@@ -237,6 +238,8 @@ static __always_inline int enter(struct pt_regs *ctx, enum direction direction, 
 		count_lost(LOST_CALL_TABLE, 1);
 		return 1;
 	}
+	if (direction == DIRECTION_WRITE)
+		connection->writing = thread;
 	return 0;
 }
 
@@ -265,6 +268,7 @@ static __always_inline void send_in(void *ctx, const __u64 room, const struct co
 	record->call_offset = piece->call_offset;
 	record->tid = bpf_get_current_pid_tgid();
 	record->direction = piece->direction;
+	record->during_write = piece->direction == DIRECTION_READ && connection->writing;
 	__builtin_memset(record->unused, 0, sizeof(record->unused));
 	/* Keeps the compiler from proving the bound away that the verifier wants to see. */
 	barrier_var(length);
@@ -408,20 +412,26 @@ static __always_inline int leave(struct pt_regs *ctx)
 		return 0;
 	call = *known;
 	bpf_map_delete_elem(&calls, &thread);
-	if (result <= 0)
-		return 0;
-	if (call.done && bpf_probe_read_user(&bytes, sizeof(bytes), (void *)call.done)) {
+	if (result <= 0) {
+		bytes = 0;
+	} else if (call.done && bpf_probe_read_user(&bytes, sizeof(bytes), (void *)call.done)) {
 		count_lost(LOST_UNREADABLE, 1);
-		return 0;
+		bytes = 0;
 	}
 	id.connection = call.connection;
 	connection = bpf_map_lookup_elem(&connections, &id);
 	if (!connection) {
-		count_lost(LOST_CONNECTION_TABLE, 1);
-	} else if (bytes) {
+		if (bytes)
+			count_lost(LOST_CONNECTION_TABLE, 1);
+		return 0;
+	}
+	if (bytes) {
 		send_random(ctx, &id, connection);
 		send_call(ctx, &id, connection, &call, bytes);
 	}
+	/* Not before its bytes are told: reads that are told from now on come behind them. */
+	if (connection->writing == thread)
+		connection->writing = 0;
 	return 0;
 }
 

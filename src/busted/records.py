@@ -114,7 +114,8 @@ TLS_OPEN = Layout("tls_open", _TLS + "cgroup_id Q library Q tid I ppid I uid I g
 TLS_NAME = Layout("tls_name", _TLS + "name 256s")
 TLS_DATA = Layout(
     "tls_data",
-    _TLS + "position Q call_bytes Q call_offset Q tid I length I direction B unused 7x",
+    _TLS
+    + "position Q call_bytes Q call_offset Q tid I length I direction B during_write B unused 6x",
 )
 TLS_CLOSE = Layout("tls_close", _TLS)
 PROCESS_EXIT = Layout("process_exit", _RECORD)
@@ -217,6 +218,8 @@ class TlsData(msgspec.Struct, frozen=True):
 
     `position` counts all bytes of this direction since the connection was first seen, so
     a reader knows exactly how many it missed. `call_bytes` is what the call moved in all.
+    `during_write` tells that another thread was in a write call: its bytes left before these
+    came, and are told after them.
     """
 
     key: ConnectionKey
@@ -227,6 +230,7 @@ class TlsData(msgspec.Struct, frozen=True):
     call_offset: int
     tid: int
     data: bytes
+    during_write: bool = False
 
 
 class TlsClose(msgspec.Struct, frozen=True):
@@ -383,7 +387,7 @@ def decode(raw: bytes) -> Record:
 def _tls_data(raw: bytes) -> TlsData:
     (
         _, _, pid, time_ns, start_ns, connection, since_ns,
-        position, call_bytes, call_offset, tid, length, direction,
+        position, call_bytes, call_offset, tid, length, direction, during_write,
     ) = TLS_DATA.unpack_from(raw)  # fmt: skip
     data = _following(raw, TLS_DATA, length)
     return TlsData(
@@ -395,6 +399,7 @@ def _tls_data(raw: bytes) -> TlsData:
         call_offset,
         tid,
         data,
+        bool(during_write),
     )
 
 

@@ -4,18 +4,23 @@ The kernel numbers the bytes of a stream, so a gap is known to the byte whatever
 full ring, unreadable memory, a call over the limit. Records come in order; one that repeats
 bytes already seen (a recording played twice, say) gives only what is new.
 
-Nothing is buffered here. Connections are kept in the order of their use, and the one unused
-for longest makes room for a new one.
+Nothing is buffered here, but what one thread read while another was in a write call: an answer
+must not be told before its request. Connections are kept in the order of their use, and the one
+unused for longest makes room for a new one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from busted.records import ConnectionKey, ProcessKey, TlsData, TlsOpen
+from busted.records import ConnectionKey, Direction, ProcessKey, TlsData, TlsOpen
 
 # As many as the kernel side remembers (the `connections` map of bpf/tls.bpf.c).
 MAX_CONNECTIONS = 16384
+# What waits for the end of a write call. A write may block for as long as the other side likes,
+# while that side goes on sending.
+MAX_EARLY_BYTES = 1 << 20
+MAX_EARLY_NS = 500_000_000
 
 
 class Stream:
@@ -43,6 +48,29 @@ class Connection:
         self.name: str | None = None
         self.random: bytes | None = None
         self.streams = (Stream(), Stream())
+        self._early: list[TlsData] = []
+        self._early_bytes = 0
+
+    def in_order(self, record: TlsData) -> list[TlsData]:
+        """Return the records to be taken now, in the order in which their bytes moved."""
+        if record.during_write and self._early_bytes + len(record.data) <= MAX_EARLY_BYTES:
+            self._early.append(record)
+            self._early_bytes += len(record.data)
+            return []
+        if record.direction is Direction.READ:  # so the write moved nothing, or was lost
+            return [*self.release(), record]
+        is_whole = record.call_offset + len(record.data) >= record.call_bytes
+        return [record, *self.release()] if is_whole else [record]
+
+    @property
+    def waits_since_ns(self) -> int | None:
+        """When the first read came that still waits for a write, None when none does."""
+        return self._early[0].time_ns if self._early else None
+
+    def release(self) -> list[TlsData]:
+        """Return what waits, and let it wait no longer."""
+        early, self._early, self._early_bytes = self._early, [], 0
+        return early
 
 
 class Connections:

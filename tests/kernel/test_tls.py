@@ -130,6 +130,43 @@ def test_beyond_the_limit_the_head_and_the_last_piece_are_sent(
         assert kernel.programs.shared.lost() == {LostPlace.OVER_CALL_LIMIT: len(whole) - (64 << 10)}
 
 
+# A thread is in SSL_write while this one reads the answer; then one reads alone.
+ANSWERED_EARLY = """
+import socket, threading
+ours, library_end = socket.socketpair()
+def write_and_wait(result):
+    then(result)
+    library.next_write_waits(library_end.fileno())
+    thread = threading.Thread(target=write, args=(1, b"question"))
+    thread.start()
+    ours.recv(1)
+    then(6)
+    read(1, 64)
+    then(result)
+    ours.send(b".")
+    thread.join()
+    then(4)
+    read(1, 64)
+"""
+
+
+def test_what_was_read_while_another_thread_was_writing_says_so(kernel: Watched) -> None:
+    kernel.run(ANSWERED_EARLY + "write_and_wait(8)")
+    assert [(r.direction, r.data, r.during_write) for r in kernel.data()] == [
+        (Direction.READ, b"rrrrrr", True),
+        (Direction.WRITE, b"question", False),
+        (Direction.READ, b"rrrr", False),
+    ]
+
+
+def test_a_write_that_moved_nothing_is_over_too(kernel: Watched) -> None:
+    kernel.run(ANSWERED_EARLY + "write_and_wait(-1)")
+    assert [(r.direction, r.data, r.during_write) for r in kernel.data()] == [
+        (Direction.READ, b"rrrrrr", True),
+        (Direction.READ, b"rrrr", False),
+    ]
+
+
 def test_a_mapped_file_that_is_not_in_memory_is_captured(kernel: Watched, tmp_path: Path) -> None:
     body = tmp_path / "body"
     body.write_bytes(b"m" * 8192)

@@ -219,8 +219,9 @@ def encode(record: Record, padding: bytes = b"") -> bytes:
         return records.TLS_CLOSE.pack(Type.TLS_CLOSE, *head) + padding
     if isinstance(r, TlsRandom):
         return records.TLS_RANDOM.pack(Type.TLS_RANDOM, *head, r.random) + padding
-    counts = (r.position, r.call_bytes, r.call_offset, r.tid, len(r.data), r.direction)
-    return records.TLS_DATA.pack(Type.TLS_DATA, *head, *counts) + r.data + padding
+    counts = (r.position, r.call_bytes, r.call_offset, r.tid, len(r.data))
+    order = (r.direction, r.during_write)
+    return records.TLS_DATA.pack(Type.TLS_DATA, *head, *counts, *order) + r.data + padding
 
 
 def encode_process(record: ProcessExec | ProcessFork) -> bytes:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from busted.records import ConnectionKey, Direction, TlsData
-from busted.streams import Connections, Stream
+from busted.streams import MAX_EARLY_BYTES, Connections, Stream
 
 
 def key(number: int, pid: int = 1) -> ConnectionKey:
@@ -62,6 +62,36 @@ def test_the_two_directions_are_counted_apart() -> None:
     connection, _ = Connections().find(key(1))
     connection.streams[Direction.WRITE].take(piece(0, b"abc"))
     assert connection.streams[Direction.READ].take(piece(0, b"xyz")) == (0, b"xyz")
+
+
+def moved(direction: Direction, data: bytes, during_write: bool = False, of: int = 0) -> TlsData:
+    """A piece of a call that moved `of` bytes, or just these."""
+    return TlsData(key(1), 0, direction, 0, of or len(data), 0, 1, data, during_write)
+
+
+def test_what_was_read_during_a_write_comes_after_the_last_piece_of_that_write() -> None:
+    connection, _ = Connections().find(key(1))
+    answers = [moved(Direction.READ, data, during_write=True) for data in (b"1", b"2")]
+    head, tail = moved(Direction.WRITE, b"a", of=9), moved(Direction.WRITE, b"b")
+    assert [connection.in_order(answer) for answer in answers] == [[], []]
+    assert connection.in_order(head) == [head]
+    assert connection.in_order(tail) == [tail, *answers]
+    assert connection.in_order(tail) == [tail]
+
+
+def test_a_read_after_a_write_that_moved_nothing_brings_what_waited() -> None:
+    connection, _ = Connections().find(key(1))
+    early, late = moved(Direction.READ, b"1", during_write=True), moved(Direction.READ, b"2")
+    assert connection.in_order(early) == []
+    assert connection.in_order(late) == [early, late]
+
+
+def test_what_waits_for_a_write_is_bounded_and_none_of_it_is_lost() -> None:
+    connection, _ = Connections().find(key(1))
+    early = moved(Direction.READ, bytes(MAX_EARLY_BYTES), during_write=True)
+    assert connection.in_order(early) == []
+    another = moved(Direction.READ, b"2", during_write=True)
+    assert connection.in_order(another) == [early, another]
 
 
 def test_a_connection_is_found_again() -> None:

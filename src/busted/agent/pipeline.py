@@ -49,7 +49,7 @@ from busted.records import (
     TlsRandom,
     TlsRecord,
 )
-from busted.streams import Connection, Connections
+from busted.streams import MAX_EARLY_NS, Connection, Connections
 
 log = logging.getLogger(__name__)
 
@@ -126,6 +126,8 @@ class Pipeline:
         self._mcp = Memory()
         # In the order of their last use; the others have nothing that could expire.
         self._waiting: dict[ConnectionKey, Connection] = {}
+        # Where reads wait for the bytes of a write call that was under way.
+        self._disordered: dict[ConnectionKey, Connection] = {}
         self._muted: set[ConnectionKey] = set()
         self._wanted: set[ConnectionKey] = set()
         self._counts: Counter[ConnectionKey] = Counter()
@@ -196,12 +198,16 @@ class Pipeline:
                 connection.name = record.name
                 self._ask(record.key, partial(_name, reader, record.name))
             else:
-                yield from self._data(connection, reader, record)
+                yield from self._ordered(connection, reader, connection.in_order(record))
+                self._keep_waiting(connection)
             self._judge(record.key, reader)
 
     def expire(self, now_ns: int) -> Iterator[Event]:
         """Yield what has waited too long for its end; `now_ns` is on the records' clock."""
         self.tree.expire(now_ns)
+        for connection in list(self._disordered.values()):
+            if now_ns - (connection.waits_since_ns or 0) > MAX_EARLY_NS:
+                yield from self._release(connection)
         for key, connection in list(self._waiting.items()):
             reader = self._readers.get(key)
             if reader is not None:
@@ -303,6 +309,24 @@ class Pipeline:
             self._waiting[record.key] = connection
         yield from self._events(connection, reader, observed)
 
+    def _ordered(
+        self, connection: Connection, reader: ConnectionReader, records: list[TlsData]
+    ) -> Iterator[Event]:
+        for record in records:
+            if record.key not in self._muted:
+                yield from self._data(connection, reader, record)
+
+    def _keep_waiting(self, connection: Connection) -> None:
+        if connection.waits_since_ns is None:
+            self._disordered.pop(connection.key, None)
+        else:
+            self._disordered[connection.key] = connection
+
+    def _release(self, connection: Connection) -> Iterator[Event]:
+        self._disordered.pop(connection.key, None)
+        if reader := self._readers.get(connection.key):
+            yield from self._ordered(connection, reader, connection.release())
+
     def _judge(self, key: ConnectionKey, reader: ConnectionReader) -> None:
         if reader.verdict == "not_ai" and key not in self._muted:
             self._mute(key)
@@ -330,6 +354,7 @@ class Pipeline:
         self._muted.add(key)
         self._readers.pop(key, None)
         self._waiting.pop(key, None)
+        self._disordered.pop(key, None)
         self._outside.mute(key)
 
     def _close(self, key: ConnectionKey, now_ns: int) -> Iterator[Event]:
@@ -338,6 +363,7 @@ class Pipeline:
             yield from self._finish(connection, now_ns)
 
     def _finish(self, connection: Connection, now_ns: int) -> Iterator[Event]:
+        yield from self._release(connection)
         self._waiting.pop(connection.key, None)
         reader = self._readers.pop(connection.key, None)
         if reader is not None:

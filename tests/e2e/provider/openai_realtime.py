@@ -5,13 +5,11 @@ Source: https://platform.openai.com/docs/api-reference/realtime-server-events
 
 from __future__ import annotations
 
-import asyncio
-
 from aiohttp import web
 
 from tests.e2e.provider.openai_responses import usage
 from tests.e2e.provider.replies import Json, Reply, pieces, reply_to
-from tests.e2e.provider.sending import PAUSE, to_json
+from tests.e2e.provider.sending import to_json
 
 SESSION: Json = {"id": "sess_0001", "object": "realtime.session", "type": "realtime"}
 
@@ -36,9 +34,6 @@ async def realtime(request: web.Request) -> web.StreamResponse:
             await send("conversation.item.added", previous_item_id=None, item=item)
         elif told["type"] == "response.create":
             answer = reply_to(asked, request.query["model"])
-            # Over loopback another thread may read an answer before the call that asked for it
-            # returns, which is when a write is told of. No network is as fast.
-            await asyncio.sleep(PAUSE)
             await send("response.created", response=response(answer, "in_progress"))
             place = {"response_id": "resp_0001", "item_id": "item_0001", "output_index": 0}
             for piece in pieces(answer.text):

@@ -1,6 +1,7 @@
 /* A TLS library without TLS: the functions that are probed, with results as a test wants them. */
 #include <stddef.h>
 #include <string.h>
+#include <unistd.h>
 
 static int result;
 static size_t count;
@@ -9,6 +10,25 @@ void next_result(int value, size_t amount)
 {
 	result = value;
 	count = amount;
+}
+
+static int other_end = -1;
+
+/* The next SSL_write says a byte to this socket, and returns when it was answered. */
+void next_write_waits(int socket)
+{
+	other_end = socket;
+}
+
+static void wait_for_other_end(void)
+{
+	int socket = other_end;
+	char word = 'w';
+
+	other_end = -1;
+	if (socket < 0 || write(socket, &word, 1) != 1)
+		return;
+	(void)!read(socket, &word, 1);
 }
 
 /* Real ones read the buffer, so its pages are resident when they return. */
@@ -24,6 +44,7 @@ static void touch(const char *buffer, size_t length)
 int SSL_write(void *ssl, const void *buffer, int length)
 {
 	touch(buffer, length);
+	wait_for_other_end();
 	return result;
 }
 

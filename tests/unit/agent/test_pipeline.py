@@ -114,6 +114,11 @@ class Host:
     def read(self, key: ConnectionKey, data: bytes, lost: int = 0) -> list[Event]:
         return self.data(key, Direction.READ, data, lost)
 
+    def read_early(self, key: ConnectionKey, data: bytes) -> list[Event]:
+        self._positions[key, Direction.READ] = len(data)
+        now = self.now()
+        return self.feed(TlsData(key, now, Direction.READ, 0, len(data), 0, key.pid, data, True))
+
     def close(self, key: ConnectionKey) -> list[Event]:
         return self.feed(TlsClose(key, self.now()))
 
@@ -367,6 +372,29 @@ def test_what_has_been_idle_for_long_is_reported_as_truncated() -> None:
     (response,) = host.pipeline.expire(host.now() + 3600 * SECOND)
     assert isinstance(response.action, Response)
     assert response.action.truncated
+
+
+def test_an_answer_that_was_read_before_its_request_is_told_comes_after_it() -> None:
+    host = Host()
+    key = host.key()
+    assert host.open(key) + host.name(key, "api.openai.com") + host.read_early(key, RESPONSE) == []
+    prompt, response = host.write(key, REQUEST)
+    assert isinstance(prompt.action, Prompt)
+    assert isinstance(response.action, Response)
+    assert response.exchange_id == prompt.exchange_id
+
+
+@pytest.mark.parametrize("end", ["expire", "close", "exit"])
+def test_an_answer_to_a_request_that_is_never_told_is_told_all_the_same(end: str) -> None:
+    host = Host()
+    key = host.key()
+    assert host.open(key) + host.name(key, "api.openai.com") + host.read_early(key, RESPONSE) == []
+    if end == "expire":
+        assert list(host.pipeline.expire(host.now() - SECOND)) == []
+        told = list(host.pipeline.expire(host.now()))
+    else:
+        told = host.close(key) if end == "close" else host.exit(key.pid)
+    assert [type(event.action) for event in told] == [Response]
 
 
 def test_only_connections_with_something_unfinished_are_asked_what_expired(
