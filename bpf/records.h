@@ -38,6 +38,8 @@ enum record_type {
 
 	RECORD_PROCESS_EXEC = 30, /* a process runs another program now */
 	RECORD_PROCESS_FORK = 31, /* a process of an agent made another */
+
+	RECORD_TLS_HOLD = 50, /* what a connection writes is held from here on, until it is allowed */
 };
 
 enum direction { DIRECTION_WRITE = 0, DIRECTION_READ = 1 };
@@ -56,13 +58,15 @@ enum lost_place {
 	LOST_HELD_BACK = 7,        /* not known to be AI in time, and the ring was half full: bytes */
 	LOST_SPARED = 8,           /* calls of processes that spare_filtered is for */
 	LOST_PROCESS_TABLE = 9,    /* a process of an agent that could not be remembered: processes */
-	LOST_PLACES = 10,
+	LOST_UNHELD = 10,          /* writes that were to be held, and no socket or no room was found */
+	LOST_PLACES = 11,
 };
 
 /* Not a record: what user space tells the programs before it loads them (.rodata). */
 struct settings {
 	__u64 max_call_bytes; /* of one call, what is sent at most; the last piece always is */
 	__u64 undecided_bytes; /* of each direction, sent though the ring is half full */
+	__u64 hold_ns;        /* how long a write may be held; 0: none is */
 	__u32 monitor_pid;    /* whose own TLS is left alone */
 	__u32 spare_filtered; /* not 0: leave processes under seccomp alone, a return kills them */
 };
@@ -135,6 +139,38 @@ struct tls_random {
 
 struct process_exit {
 	struct record_header record;
+};
+
+/* Holds */
+
+/* What is written is told before the library has it, from this record on. */
+struct tls_hold {
+	struct tls_header tls;
+	__u64 cookie; /* of the socket, unique until the host restarts */
+};
+
+/* The rest are no records. Of a socket: how far what was written goes, and until when it waits. */
+struct hold {
+	__u64 position;
+	__u64 deadline_ns;
+	__u64 passed; /* packets that left undecided, since their time was over */
+};
+
+/* Of a socket: how far what was written is allowed. */
+struct permission {
+	__u64 position;
+	__u64 denied; /* not 0: for good */
+};
+
+/* Hashes of a host's first label, or 0 for any, and of its name's end, read backwards. */
+struct held_name {
+	__u64 first;
+	__u64 end;
+};
+
+/* The settings of hold.bpf.c. */
+struct hold_settings {
+	__u64 fails_open; /* what is undecided after its time passes; else it never does */
 };
 
 /* Flows */

@@ -41,6 +41,8 @@ class Type(enum.IntEnum):
     PROCESS_EXEC = 30
     PROCESS_FORK = 31
 
+    TLS_HOLD = 50
+
 
 class Direction(enum.IntEnum):
     """`enum direction`: what the process did with the bytes."""
@@ -88,6 +90,7 @@ class LostPlace(enum.IntEnum):
     HELD_BACK = 7
     SPARED = 8
     PROCESS_TABLE = 9
+    UNHELD = 10
 
 
 class Layout:
@@ -137,10 +140,17 @@ PROCESS_EXEC = Layout(
 )
 PROCESS_FORK = Layout("process_fork", _RECORD + "parent_start_ns Q ppid I agent I")
 RUNNING_PROCESS = Layout("running_process", "start_ns Q parent_start_ns Q pid I ppid I comm 16s")
-SETTINGS = Layout("settings", "max_call_bytes Q undecided_bytes Q monitor_pid I spare_filtered I")
+SETTINGS = Layout(
+    "settings", "max_call_bytes Q undecided_bytes Q hold_ns Q monitor_pid I spare_filtered I"
+)
 RANDOM_PATH = Layout("random_path", "zero I pointer I offset I unused 4x")
 CONNECTION_ID = Layout("connection_id", "connection Q pid I pad 4x")
 JUDGEMENT = Layout("judgement", "since_ns Q verdict Q")
+TLS_HOLD = Layout("tls_hold", _TLS + "cookie Q")
+HOLD = Layout("hold", "position Q deadline_ns Q passed Q")
+PERMISSION = Layout("permission", "position Q denied Q")
+HELD_NAME = Layout("held_name", "first Q end Q")
+HOLD_SETTINGS = Layout("hold_settings", "fails_open Q")
 WANTED_ADDRESS = Layout("wanted_address", "netns Q address 16s")
 FLOW_SETTINGS = Layout("flow_settings", "monitor_pid I all B cookies B accepts B unused x")
 AGENT = Layout("agent", "start_ns Q root I unused 4x")
@@ -164,6 +174,11 @@ LAYOUTS = (
     WANTED_ADDRESS,
     FLOW_SETTINGS,
     AGENT,
+    TLS_HOLD,
+    HOLD,
+    PERMISSION,
+    HELD_NAME,
+    HOLD_SETTINGS,
 )
 
 # Where every record has the time at which it was begun.
@@ -249,6 +264,17 @@ class TlsRandom(msgspec.Struct, frozen=True):
     key: ConnectionKey
     time_ns: int
     random: bytes
+
+
+class TlsHold(msgspec.Struct, frozen=True):
+    """What a connection writes waits at its socket from now on, until it is allowed.
+
+    It is told before the library has it. `cookie` is the socket's, as in `DnsMessage`.
+    """
+
+    key: ConnectionKey
+    time_ns: int
+    cookie: int
 
 
 class ProcessExit(msgspec.Struct, frozen=True):
@@ -368,7 +394,7 @@ class RunningProcess(msgspec.Struct, frozen=True):
     comm: bytes
 
 
-TlsRecord = TlsOpen | TlsName | TlsData | TlsClose | TlsRandom
+TlsRecord = TlsOpen | TlsName | TlsData | TlsClose | TlsRandom | TlsHold
 Record = TlsRecord | ProcessExit | Flow | DnsMessage | ClientHello | ProcessExec | ProcessFork
 
 _DIRECTIONS = (Direction.WRITE, Direction.READ)
@@ -427,6 +453,11 @@ def _tls_close(raw: bytes) -> TlsClose:
 def _tls_random(raw: bytes) -> TlsRandom:
     _, _, pid, time_ns, start_ns, connection, since_ns, random = TLS_RANDOM.unpack_from(raw)
     return TlsRandom(ConnectionKey(pid, start_ns, connection, since_ns), time_ns, random)
+
+
+def _tls_hold(raw: bytes) -> TlsHold:
+    _, _, pid, time_ns, start_ns, connection, since_ns, cookie = TLS_HOLD.unpack_from(raw)
+    return TlsHold(ConnectionKey(pid, start_ns, connection, since_ns), time_ns, cookie)
 
 
 def _process_exit(raw: bytes) -> ProcessExit:
@@ -567,4 +598,5 @@ _DECODERS: dict[int, Callable[[bytes], Record]] = {
     Type.TLS_RANDOM: _tls_random,
     Type.PROCESS_EXEC: _process_exec,
     Type.PROCESS_FORK: _process_fork,
+    Type.TLS_HOLD: _tls_hold,
 }
