@@ -18,9 +18,8 @@
  * space wants to hear of, and those it asked for by cookie. What closed stays known for a moment,
  * for user space is always a little late.
  */
-#include "socket_types.h"
-
 #include "common.h"
+#include "flows.h"
 
 char LICENSE[] SEC("license") = "GPL";
 
@@ -85,25 +84,6 @@ static __always_inline __u64 cookie_of(const struct sock *sk)
 	return BPF_CORE_READ(sk, __sk_common.skc_cookie.counter);
 }
 
-static __always_inline __u64 netns_of(const struct sock *sk)
-{
-	struct net *net = BPF_CORE_READ(sk, __sk_common.skc_net.net);
-	struct net___before_5_12 *old = (void *)net;
-
-	if (bpf_core_field_exists(old->net_cookie.counter))
-		return BPF_CORE_READ(old, net_cookie.counter);
-	return BPF_CORE_READ(net, net_cookie);
-}
-
-static __always_inline void map_ipv4(__u8 address[16], __be32 ipv4)
-{
-	__be32 *words = (__be32 *)address;
-
-	words[0] = words[1] = 0;
-	words[2] = __builtin_bswap32(0xffff);
-	words[3] = ipv4;
-}
-
 /* The local port of a socket that connects is chosen after its state changed: read it again. */
 static __always_inline void fill_addresses(struct flow *flow, const struct sock *sk)
 {
@@ -116,27 +96,6 @@ static __always_inline void fill_addresses(struct flow *flow, const struct sock 
 	}
 	BPF_CORE_READ_INTO(&flow->local, sk, __sk_common.skc_v6_rcv_saddr.in6_u.u6_addr8);
 	BPF_CORE_READ_INTO(&flow->remote, sk, __sk_common.skc_v6_daddr.in6_u.u6_addr8);
-}
-
-static __always_inline void fill_task(struct flow *flow, struct task_struct *task)
-{
-	struct task_struct___owner *owner = (void *)task;
-
-	flow->record.pid = BPF_CORE_READ(task, tgid);
-	flow->record.start_ns = BPF_CORE_READ(task, group_leader, start_boottime);
-	flow->ppid = BPF_CORE_READ(task, real_parent, tgid);
-	flow->uid = BPF_CORE_READ(owner, cred, uid.val);
-	flow->gid = BPF_CORE_READ(owner, cred, gid.val);
-	flow->cgroup_id = BPF_CORE_READ(owner, cgroups, dfl_cgrp, kn, id);
-	BPF_CORE_READ_INTO(&flow->comm, task, group_leader, comm);
-}
-
-/* Only where the kernel does what the current process asked for. */
-static __always_inline void fill_current(struct flow *flow, enum flow_owner owner)
-{
-	fill_task(flow, (void *)bpf_get_current_task());
-	flow->tid = bpf_get_current_pid_tgid();
-	flow->owner = owner;
 }
 
 static __always_inline void fill_socket(struct open_flow *open, const struct sock *sk, __u64 cookie)

@@ -181,6 +181,7 @@ enum flow_operation {
 	FLOW_OPERATION_CLOSE = 3,
 	FLOW_OPERATION_LOOK = 4,        /* user space asked how it stands */
 	FLOW_OPERATION_LOOK_CLOSED = 5, /* the same, of one that has closed */
+	FLOW_OPERATION_REFUSED = 6, /* the process asked for it, and a verdict refused with `error` */
 };
 
 /* How the process of a flow is known. */
@@ -234,6 +235,34 @@ struct flow_settings {
 	__u8 cookies;      /* tracing programs may make cookies (Linux 5.12) */
 	__u8 accepts;      /* the return of accept(2) is seen */
 	__u8 unused;
+};
+
+/* Verdicts */
+
+/* Not a record: whom a verdict is for, and where to. An address of zeros and port 0: anywhere. */
+struct connect_key {
+	__u64 netns; /* cookie of the network namespace, for the same address is another in another */
+	__u8 address[16];
+	__u32 process; /* pid of the agent, or of a process that belongs to none; 0: anybody */
+	__u16 port;
+	__u16 unused;
+};
+
+struct connect_verdict {
+	__u64 until_ns; /* on the clock of the records; then it means nothing any more */
+	__u64 start_ns; /* of `process` */
+	__u64 refused;  /* how often it was obeyed */
+	__u64 told_ns;  /* when a record last said so */
+	__u32 error;    /* what the process gets */
+	__u32 unused;
+};
+
+/* Not a record: the settings of enforce.bpf.c. */
+struct enforce_settings {
+	__u32 monitor_pid; /* which is never refused anything */
+	__u8 link_local;   /* verdicts may be about addresses of the link, too */
+	__u8 any_error;    /* the kernel takes any error (Linux 6.1); else it is EPERM */
+	__u8 unused[2];
 };
 
 /* Names on the wire */

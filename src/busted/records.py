@@ -66,6 +66,7 @@ class FlowOperation(enum.IntEnum):
     CLOSE = 3
     LOOK = 4
     LOOK_CLOSED = 5
+    REFUSED = 6
 
 
 class FlowOwner(enum.IntEnum):
@@ -153,6 +154,11 @@ HELD_NAME = Layout("held_name", "first Q end Q")
 HOLD_SETTINGS = Layout("hold_settings", "fails_open Q")
 WANTED_ADDRESS = Layout("wanted_address", "netns Q address 16s")
 FLOW_SETTINGS = Layout("flow_settings", "monitor_pid I all B cookies B accepts B unused x")
+CONNECT_KEY = Layout("connect_key", "netns Q address 16s process I port H unused 2x")
+CONNECT_VERDICT = Layout(
+    "connect_verdict", "until_ns Q start_ns Q refused Q told_ns Q error I unused 4x"
+)
+ENFORCE_SETTINGS = Layout("enforce_settings", "monitor_pid I link_local B any_error B unused 2x")
 AGENT = Layout("agent", "start_ns Q root I unused 4x")
 LAYOUTS = (
     TLS_OPEN,
@@ -173,6 +179,9 @@ LAYOUTS = (
     JUDGEMENT,
     WANTED_ADDRESS,
     FLOW_SETTINGS,
+    CONNECT_KEY,
+    CONNECT_VERDICT,
+    ENFORCE_SETTINGS,
     AGENT,
     TLS_HOLD,
     HOLD,

@@ -1,19 +1,15 @@
 """Flows as the kernel tells them, against what the sockets themselves say they moved.
 
-Every script runs in a network namespace of its own, which has loopback and ends with it.
+Every script runs in a network namespace of its own.
 """
 
 from __future__ import annotations
 
 import errno
 import ipaddress
-import json
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from typing import Any
 
 import pytest
 
@@ -21,84 +17,12 @@ from busted.kernel import features
 from busted.kernel.network import FlowPrograms, Network
 from busted.kernel.shared import SharedMaps
 from busted.records import Flow, FlowOperation, FlowOwner, ProcessKey, decode
+from tests.kernel.namespace import DEADLINE_SECONDS, namespace, packed
 from tests.requirements import require
 
 pytestmark = pytest.mark.needs("kernel", "unshare")
 
-# An emulated guest takes a minute for ten thousand connections.
-DEADLINE_SECONDS = 120.0
 CONNECT, ACCEPT, CLOSE = FlowOperation.CONNECT, FlowOperation.ACCEPT, FlowOperation.CLOSE
-
-# Runs in the namespace. `told` is printed as JSON at the end; `step` waits for the test.
-PROLOGUE = """
-import errno, json, os, socket, struct, sys, threading
-SO_COOKIE, TCP_INFO = 57, 11
-told = {}
-def step():
-    print(json.dumps(told), flush=True)
-    sys.stdin.readline()
-def server(host="127.0.0.1", **options):
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    return socket.create_server((host, 0), family=family, **options)
-def cookie(s):
-    return int.from_bytes(s.getsockopt(socket.SOL_SOCKET, SO_COOKIE, 8), "little")
-def retransmits(s):
-    # linux/tcp.h, struct tcp_info: tcpi_total_retrans stands at 100
-    return struct.unpack_from("<I", s.getsockopt(socket.IPPROTO_TCP, TCP_INFO, 104), 100)[0]
-def pair(host="127.0.0.1"):
-    listening = server(host)
-    client = socket.create_connection(listening.getsockname()[:2])
-    accepted, _ = listening.accept()
-    listening.close()
-    return client, accepted
-def receive(s):
-    total = 0
-    while data := s.recv(1 << 20):
-        total += len(data)
-    return total
-"""
-
-
-class Namespace:
-    """One script that runs in a network namespace of its own."""
-
-    def __init__(self, script: str) -> None:
-        self._process = subprocess.Popen(
-            [
-                *("unshare", "--net", "sh", "-c", 'ip link set lo up && exec "$@"', "sh"),
-                *(sys.executable, "-c", PROLOGUE + script + "\nstep()"),
-            ],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        self.pid = self._process.pid
-
-    def told(self) -> dict[str, Any]:
-        """What the script says at its next step; it waits there."""
-        assert self._process.stdout is not None
-        told: dict[str, Any] = json.loads(self._process.stdout.readline())
-        return told
-
-    def go_on(self) -> None:
-        """Let the script pass its step."""
-        assert self._process.stdin is not None
-        self._process.stdin.write("\n")
-        self._process.stdin.flush()
-
-    def end(self) -> None:
-        """Let the script end, and with it the namespace."""
-        self._process.communicate("\n", DEADLINE_SECONDS)
-        assert self._process.returncode == 0
-
-
-@contextmanager
-def namespace(script: str) -> Iterator[Namespace]:
-    running = Namespace(script)
-    try:
-        yield running
-    finally:
-        running.end()
 
 
 class Watched:
@@ -155,10 +79,6 @@ def ai_flows() -> Iterator[Watched]:
 def ip(address: bytes) -> str:
     parsed = ipaddress.IPv6Address(address)
     return str(parsed.ipv4_mapped or parsed)
-
-
-def packed(address: str) -> bytes:
-    return ipaddress.IPv6Address(f"::ffff:{address}").packed
 
 
 TRANSFER = """

@@ -22,6 +22,7 @@ import errno
 import os
 import platform
 import struct
+from collections.abc import Collection
 from pathlib import Path
 
 from busted.kernel import privileges
@@ -109,16 +110,25 @@ def lock_down(*, by_perf_events: bool) -> None:
     `by_perf_events`: probes are set through perf events, for which libbpf loads programs of its
     own. Raises OSError where the kernel does not have it.
     """
+    kept = privileges.kept(by_perf_events=by_perf_events)
+    keep_only(kept, filter_program(platform.machine(), loads_programs=by_perf_events))
+
+
+def keep_only(capabilities: Collection[str], filter: bytes) -> None:
+    """Keep these capabilities alone, behind a filter; by the only thread. Raises OSError."""
     if len(list(Path("/proc/self/task").iterdir())) != 1:
         raise RuntimeError("other threads would keep their privileges")
-    privileges.keep_only(privileges.kept(by_perf_events=by_perf_events))
-    _install(filter_program(platform.machine(), loads_programs=by_perf_events))
+    privileges.keep_only(capabilities)
+    _install(filter)
 
 
-def filter_program(machine: str, *, loads_programs: bool) -> bytes:
-    """Return the filter as an array of `struct sock_filter`; `machine` as platform.machine()."""
+def filter_program(machine: str, *, loads_programs: bool, allowed: Collection[str] = ()) -> bytes:
+    """Return the filter as an array of `struct sock_filter`; `machine` as platform.machine().
+
+    `allowed` are system calls that are refused otherwise.
+    """
     column = _MACHINES.index(machine)
-    numbers = [numbers[column] for numbers in REFUSED.values()]
+    numbers = [numbers[column] for name, numbers in REFUSED.items() if name not in allowed]
     if machine == "x86_64":
         numbers += _REFUSED_X86_64
     commands = [_OBJ_PIN] if loads_programs else [_MAP_CREATE, _PROG_LOAD, _OBJ_PIN]

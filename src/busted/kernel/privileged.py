@@ -1,0 +1,165 @@
+"""A small process beside the monitor that keeps what ending connections and processes takes.
+
+The monitor reads foreign bytes, so it gives its privileges up once it watches (kernel.lockdown),
+and with them those to enter network namespaces, to destroy sockets and to signal others'
+processes. This process never sees a foreign byte: its whole input are requests of the monitor,
+of two kinds, and each is answered. It is started before the monitor locks itself down, locks
+itself down to four capabilities, and ends with the monitor, however that ends.
+
+Requests wait for their answer: half a millisecond each. One that is not answered in time, or whose
+process is gone, is told as not possible; it never blocks the monitor, and never raises.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import platform
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import msgspec
+
+from busted.kernel.destroy import Outcome, TcpConnection, destroy
+from busted.kernel.kill import kill
+from busted.kernel.lockdown import filter_program, keep_only
+from busted.records import ProcessKey
+
+# A connection takes 0.5 ms, and a look through all of a busy host's 20: more means that it hangs.
+DEADLINE_SECONDS = 0.5
+# Starting Python takes 0.1 s, and seconds on a host that is busy.
+START_SECONDS = 30.0
+# A request or an answer is a few hundred bytes.
+_MAX_MESSAGE = 4096
+_PR_SET_PDEATHSIG = 1
+
+CAPABILITIES = frozenset({"CAP_NET_ADMIN", "CAP_SYS_ADMIN", "CAP_SYS_PTRACE", "CAP_KILL"})
+
+
+class _Destroy(msgspec.Struct, frozen=True, tag=True):
+    number: int
+    connection: TcpConnection
+    pid: int | None
+
+
+class _Kill(msgspec.Struct, frozen=True, tag=True):
+    number: int
+    process: ProcessKey
+    signal: int
+
+
+class _Answer(msgspec.Struct, frozen=True):
+    number: int
+    outcome: Outcome
+
+
+_REQUESTS = msgspec.msgpack.Decoder(_Destroy | _Kill)
+_ANSWERS = msgspec.msgpack.Decoder(_Answer)
+# It has no request: the process tells that it is there.
+_READY = _Answer(0, Outcome("done"))
+
+
+class PrivilegedChild:
+    """The process, as the monitor sees it."""
+
+    def __init__(self, deadline_seconds: float = DEADLINE_SECONDS) -> None:
+        """Start it. Raises OSError when it does not come up."""
+        self._deadline_seconds, self._number = deadline_seconds, 0
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._socket = ours
+        with theirs:
+            self._process = subprocess.Popen(
+                # -P: not the modules of the directory in which an operator happens to be.
+                [sys.executable, "-P", "-m", __name__],
+                stdin=theirs,
+                stdout=subprocess.DEVNULL,
+                # Ctrl-C is for the monitor, which may still need it.
+                start_new_session=True,
+            )
+        answer = self._answer(_READY.number, time.monotonic() + START_SECONDS)
+        if answer.result != "done":
+            self.close()
+            raise OSError(f"the process that enforces did not start: {answer.reason}")
+
+    @property
+    def pid(self) -> int:
+        """Which process it is."""
+        return self._process.pid
+
+    def destroy(self, connection: TcpConnection, pid: int | None = None) -> Outcome:
+        """As `kernel.destroy.destroy`."""
+        self._number += 1
+        return self._ask(_Destroy(self._number, connection, pid))
+
+    def kill(self, process: ProcessKey, number: int = signal.SIGKILL) -> Outcome:
+        """As `kernel.kill.kill`."""
+        self._number += 1
+        return self._ask(_Kill(self._number, process, number))
+
+    def _ask(self, request: _Destroy | _Kill) -> Outcome:
+        deadline = time.monotonic() + self._deadline_seconds
+        try:
+            self._socket.settimeout(self._deadline_seconds)
+            self._socket.send(msgspec.msgpack.encode(request))
+        except OSError as error:
+            return Outcome("not_possible", f"the process that enforces: {error.strerror or error}")
+        return self._answer(request.number, deadline)
+
+    def _answer(self, number: int, deadline: float) -> Outcome:
+        try:
+            while (left := deadline - time.monotonic()) > 0:
+                self._socket.settimeout(left)
+                message = self._socket.recv(_MAX_MESSAGE)
+                if not message:
+                    return Outcome("not_possible", "the process that enforces has ended")
+                answer = _ANSWERS.decode(message)
+                # A late answer to what was given up is passed over.
+                if answer.number == number:
+                    return answer.outcome
+        except TimeoutError:
+            pass
+        except (OSError, msgspec.DecodeError) as error:
+            return Outcome("not_possible", f"the process that enforces: {error}")
+        return Outcome("not_possible", "the process that enforces did not answer in time")
+
+    def close(self) -> None:
+        """End it."""
+        self._socket.close()
+        try:
+            self._process.wait(self._deadline_seconds)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+def main() -> None:
+    """Answer requests on standard input, a socket, until nobody asks any more."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    requests = socket.socket(fileno=sys.stdin.fileno())
+    allowed = filter_program(platform.machine(), loads_programs=False, allowed={"setns"})
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        try:
+            keep_only(CAPABILITIES, allowed)
+        except OSError as error:
+            refused = Outcome("not_possible", f"it cannot give up privileges: {error.strerror}")
+            requests.send(msgspec.msgpack.encode(_Answer(_READY.number, refused)))
+            return
+        requests.send(msgspec.msgpack.encode(_READY))
+        while message := requests.recv(_MAX_MESSAGE):
+            request = _REQUESTS.decode(message)
+            outcome = _carry_out(request)
+            requests.send(msgspec.msgpack.encode(_Answer(request.number, outcome)))
+
+
+def _carry_out(request: _Destroy | _Kill) -> Outcome:
+    if isinstance(request, _Destroy):
+        return destroy(request.connection, request.pid)
+    return kill(request.process, request.signal, monitor=os.getppid())
+
+
+if __name__ == "__main__":
+    main()
