@@ -18,12 +18,14 @@ ALLOWED: dict[str, set[str]] = {
     "streams": {"records", "protocols"},
     "classifier": {"events", "protocols"},
     "enrich": {"events"},
+    "policy": {"events"},
     "sinks": {"events"},
     "agent": {
-        *("records", "events", "protocols", "kernel", "streams", "classifier", "enrich", "sinks"),
+        *("records", "events", "protocols", "kernel", "streams", "classifier", "enrich", "policy"),
+        "sinks",
     },
     # Of the kernel room only the error that says why this host will not do.
-    "cli": {"agent", "events", "classifier", "sinks", "kernel.features"},
+    "cli": {"agent", "events", "classifier", "policy", "sinks", "kernel.features"},
 }
 
 # These do no I/O, start nothing and know no clock: time is an argument.

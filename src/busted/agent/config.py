@@ -21,6 +21,7 @@ from busted.classifier.prices import Price
 from busted.classifier.providers import Provider
 from busted.enrich.agents import Agent, Agents
 from busted.enrich.agents_table import AGENTS
+from busted.events import Decision
 from busted.records import Flow, ProcessExec, TlsOpen
 
 KIB, MIB = 1 << 10, 1 << 20
@@ -66,6 +67,11 @@ class Settings(msgspec.Struct, frozen=True):
     tables: Tables = DEFAULT_TABLES
     # Which flows become events; "none" does not even load the programs.
     network: Network = "ai"
+    # A directory or file of Rego; None: events carry no decisions.
+    policy: Path | None = None
+    # What is decided where policy cannot be asked.
+    on_error: Decision = "audit"
+    audit_log: Path | None = None
 
 
 MIN_RING_BYTES, MAX_RING_BYTES = 64 * KIB, 1024 * MIB

@@ -20,15 +20,19 @@ import secrets
 import socket
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from busted.agent.audit_log import AuditLog
 from busted.agent.clock import read_clock
 from busted.agent.config import Settings
+from busted.agent.decisions import Decisions, Judge
 from busted.agent.flows import Asks
 from busted.agent.pipeline import Origin, Outside, Pipeline
+from busted.agent.policies import open_policy
 from busted.agent.process_tree import text
 from busted.agent.recording import AgentProcess, Header, LibraryFacts, RecordingWriter, Tick
 from busted.enrich.processes import Processes, ProcessFacts
@@ -92,8 +96,9 @@ class Monitor:
     def __init__(self, settings: Settings, emit: Callable[[Event], None]) -> None:
         """Load the programs and set the probes.
 
-        Raises CannotRun when this host or these privileges do not allow it, and RecordingError
-        when the recording cannot be made.
+        Raises CannotRun when this host or these privileges do not allow it, RecordingError when
+        the recording cannot be made, and PolicyError, MissingExtra or AuditError when the policy
+        or the audit log cannot be opened.
         """
         self._settings, self._emit = settings, emit
         self._origin = Origin(socket.gethostname(), read_clock(), secrets.token_bytes(16))
@@ -146,6 +151,12 @@ class Monitor:
                 network=settings.network,
                 flows=Asks(self._look_at_flow, self._want_flow, self._want_address),
             )
+            self._take_event = emit
+            self._judge: Judge | None = None
+            self._decisions: Decisions | None = None
+            self._audit_log: AuditLog | None = None
+            if settings.policy:
+                self._decide(opened, settings.policy)
             self._pipeline = Pipeline(
                 self._origin,
                 {"processes": self._processes},
@@ -259,7 +270,36 @@ class Monitor:
 
     def _report(self, events: Iterable[Event]) -> None:
         for event in events:
+            self._take_event(event)
+
+    # Policy
+
+    def _decide(self, opened: contextlib.ExitStack, policy: Path) -> None:
+        engine = open_policy(policy, self._settings.on_error)
+        opened.callback(engine.close)
+        if self._settings.audit_log:
+            self._audit_log = AuditLog(
+                self._settings.audit_log,
+                self._origin.clock.time(time.monotonic_ns()),
+                self._origin.host,
+            )
+            opened.callback(self._audit_log.close)
+        self._judge = Judge(engine, self._settings.on_error)
+        self._decisions = Decisions(self._judge, self._decided)
+        self._take_event = self._decisions.take
+
+    def _decided(self, events: Sequence[Event]) -> None:
+        for event in events:
+            if self._audit_log:
+                self._audit_log.write(event)
             self._emit(event)
+        if self._audit_log:
+            self._audit_log.flush()
+
+    def reload_policy(self) -> None:
+        """Look now whether the policy changed, as happens by itself every second."""
+        if self._decisions:
+            self._decisions.reload()
 
     # What the pipeline asks for
 
@@ -474,6 +514,9 @@ class Monitor:
         if self._recording:
             self._recording.add(Tick(now_ns))
         self._report(self._pipeline.expire(now_ns))
+        self.reload_policy()
+        if self._decisions and self._audit_log:
+            self._decisions.later(self._audit_log.sync)
         self._tell_coverage()
         if self._recording:
             self._recording.flush()
@@ -487,19 +530,27 @@ class Monitor:
             lost["mapping_watch"] = self._watch.lost
         if self._recording and self._recording.lost:
             lost["recording_frames"] = self._recording.lost
+        if self._judge and self._decisions:
+            lost |= self._judge.failed
+            lost["policy_queue"] = self._decisions.lost
+        if self._audit_log:
+            lost["audit_log"] = self._audit_log.lost
         return lost | self._counts | self._pipeline.lost | self.lost_after()
 
     def _tell_coverage(self, always: bool = False) -> None:
+        left_out = dict(self._left_out)
+        if self._decisions and self._decisions.refused:
+            left_out["policy"] = self._decisions.refused
         coverage = Coverage(
             libraries=tuple(hooked.library for hooked in self._hooked.values()),
             unreadable=dict(self._targets.unreadable),
-            left_out=dict(self._left_out),
+            left_out=left_out,
             lost=self.lost(),
         )
         if coverage != self._told or always:
             self._told = coverage
             event = self._pipeline.coverage(coverage, self._own, time.time_ns())
-            self._emit(event)
+            self._report([event])
             if self._recording:
                 self._recording.add(event)
 
@@ -527,6 +578,9 @@ class Monitor:
             if self._recording:
                 self._recording.add(Tick(now_ns, last=True))
             self._report(self._pipeline.close(now_ns))
+            if self._decisions:
+                self._decisions.close()
+                self._take_event = self._emit
             self._lost_in_kernel = self._shared.lost()
             self._tell_coverage(always=True)
 

@@ -21,20 +21,25 @@ FAILED, USAGE, CANNOT_RUN, INTERRUPTED = 1, 2, 3, 130
 
 # name: the module that has a command of this name.
 COMMANDS = {
+    "audit": "busted.cli.audit",
     "classify": "busted.cli.classify",
     "doctor": "busted.cli.doctor",
     "monitor": "busted.cli.monitor",
+    "policy": "busted.cli.policy",
     "replay": "busted.cli.replay",
     "version": "busted.cli.version",
 }
 
 # Named, not imported: an error can only come from a module that is already there.
 EXIT_CODES = {
+    "busted.agent.audit_log.AuditError": FAILED,
     "busted.agent.config.ConfigError": USAGE,
+    "busted.agent.policies.MissingExtra": CANNOT_RUN,
     "busted.agent.recording.RecordingError": FAILED,
     "busted.cli.classify.ClassifyError": FAILED,
     "busted.cli.output.OutputError": FAILED,
     "busted.kernel.features.CannotRun": CANNOT_RUN,
+    "busted.policy.engine.PolicyError": FAILED,
 }
 
 

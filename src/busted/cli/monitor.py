@@ -24,6 +24,8 @@ from busted.agent.flows import Network
 from busted.agent.monitor import Monitor
 from busted.cli.configuration import config_option
 from busted.cli.output import Output, content_option, format_option
+from busted.cli.policy_options import on_error_option, policy_option
+from busted.events import Decision
 
 INTERRUPTED = 130
 # Says of each place what is counted there, what it means, and what to do.
@@ -68,6 +70,15 @@ def _power_of_two(_: click.Context, __: click.Parameter, value: int) -> int:
     help="Also write what the kernel says to a new file, for `busted replay`. It holds everything "
     "in plain text, whatever --content says; only its owner can read it.",
 )
+@policy_option
+@on_error_option
+@click.option(
+    "--audit-log",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Also append every decision to this file, each line tied to the one before, for `busted "
+    "audit verify`; needs --policy.",
+)
 @click.option(
     "--buffer",
     type=click.Choice(["ring", "perf"]),
@@ -104,6 +115,9 @@ def monitor(
     names: tuple[str, ...],
     network: Network,
     record: Path | None,
+    policy: Path | None,
+    on_error: Decision | None,
+    audit_log: Path | None,
     buffer: Literal["ring", "perf"] | None,
     ring_bytes: int,
     max_call_bytes: int,
@@ -114,6 +128,8 @@ def monitor(
     Needs root, or the capabilities in docs/privileges.md. Exits with 3 where the kernel or the
     privileges do not allow it.
     """
+    if policy is None and (on_error or audit_log):
+        raise click.UsageError("--on-error and --audit-log need --policy.")
     settings = Settings(
         buffer=buffer,
         ring_bytes=ring_bytes,
@@ -122,6 +138,9 @@ def monitor(
         selection=Selection(frozenset(pids), frozenset(names)),
         record=record,
         network=network,
+        policy=policy,
+        on_error=on_error or Settings().on_error,
+        audit_log=audit_log,
         tables=tables,
     )
     if record:
@@ -155,6 +174,7 @@ async def _run(monitor: Monitor, output: Output) -> bool:
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGINT, interrupt)
     loop.add_signal_handler(signal.SIGTERM, monitor.stop)
+    loop.add_signal_handler(signal.SIGHUP, monitor.reload_policy)
     output.when_closed(lambda: loop.call_soon_threadsafe(monitor.stop))
     await monitor.run()
     if lost := monitor.lost():

@@ -7,6 +7,8 @@ from pathlib import Path
 import click
 
 from busted.agent.config import Tables
+from busted.agent.decisions import judged_all
+from busted.agent.policies import asked
 from busted.agent.recording import read
 from busted.agent.replay import Replay
 from busted.cli.configuration import config_option
@@ -17,6 +19,8 @@ from busted.cli.output import (
     shown,
     standard_output,
 )
+from busted.cli.policy_options import on_error_option, policy_option
+from busted.events import Decision
 from busted.sinks.writer import deliver
 
 
@@ -25,14 +29,27 @@ from busted.sinks.writer import deliver
 @format_option
 @content_option
 @config_option
-def replay(file: Path, format: str, content: str, tables: Tables) -> None:
+@policy_option
+@on_error_option
+def replay(
+    file: Path,
+    format: str,
+    content: str,
+    tables: Tables,
+    policy: Path | None,
+    on_error: Decision | None,
+) -> None:
     """Print the events of a recording made with `busted monitor --record FILE`."""
+    if policy is None and on_error:
+        raise click.UsageError("--on-error needs --policy.")
     header, frames = read(file)
     replay = Replay(header, tables)
     show, out = shown(format, content), standard_output()
     try:
-        for event in replay.events(frames):
-            deliver(out, show(event))
+        with asked(policy, on_error or "audit") as judge:
+            events = replay.events(frames)
+            for event in judged_all(judge, events) if judge else events:
+                deliver(out, show(event))
     except BrokenPipeError:
         return  # the reader has seen enough
     except OSError as error:

@@ -30,6 +30,7 @@ from busted.events import (
     McpResponse,
     Network,
     PiiDetected,
+    PolicyDecision,
     ProcessExec,
     Prompt,
     Response,
@@ -42,6 +43,8 @@ DEFAULT_WIDTH = 80
 TEXT_LINES = 3
 # A hostile model or tool name must not push everything else off the line.
 MAX_WORD = 40
+# Enough for a sentence; `verbose` and `json` have all of them.
+MAX_REASON = 120
 
 _INDENT = "    "
 _ARROWS = {"client": ">>>", "server": "<<<"}
@@ -54,6 +57,7 @@ _ESCAPES = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 # Select Graphic Rendition, ECMA-48 section 8.3.117.
 _RESET = "\x1b[0m"
+_DENIED = "\x1b[1;31m"
 _COLOURS: dict[type[Action], str] = {
     Prompt: "\x1b[36m",
     Response: "\x1b[32m",
@@ -92,7 +96,8 @@ class Console:
             break_on_hyphens=False,
         )
         if self._colour:
-            colour = _COLOURS[type(event.action)]
+            denied = event.policy is not None and event.policy.decision == "deny"
+            colour = _DENIED if denied else _COLOURS[type(event.action)]
             first = [f"{colour}{line}{_RESET}" for line in first]
         if self._verbose:
             rest = fields(event)
@@ -107,8 +112,10 @@ def head(event: Event, zone: tzinfo | None = None) -> str:
     if not isinstance(event.action, Coverage):  # which tells of Busted itself
         words.append(f"{word(event.process.name)}({event.process.pid})")
     if isinstance(event.action, Network):
-        return " ".join(filter(None, (*words, *_flow(event.action, event.connection))))
-    return " ".join(filter(None, (*words, *_what(event.action))))
+        words += _flow(event.action, event.connection)
+    else:
+        words += _what(event.action)
+    return " ".join(filter(None, (*words, *_judgement(event.policy))))
 
 
 def said(action: Action) -> str:
@@ -227,6 +234,16 @@ def _what(action: Action) -> Iterator[str]:
             yield f"--- {_coverage(action)}"
     if getattr(action, "truncated", False):
         yield "truncated"
+
+
+def _judgement(policy: PolicyDecision | None) -> Iterator[str]:
+    if policy is None or policy.decision == "allow":
+        return
+    yield f"=> {policy.decision}"
+    yield (policy.enforced or "").replace("_", " ")
+    why = policy.reasons[0] if policy.reasons else policy.error
+    yield cut(visible(why), MAX_REASON) if why else ""
+    yield f"(and {len(policy.reasons) - 1} more)" if len(policy.reasons) > 1 else ""
 
 
 def _flow(action: Network, connection: Connection | None) -> Iterator[str]:

@@ -1,0 +1,1 @@
+"""Policies: Rego that says of an event whether it is allowed, audited or denied."""
