@@ -35,7 +35,7 @@ struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 1);
 	__type(key, struct client_random);
-	__type(value, __u64);
+	__type(value, struct held_socket);
 } hello_sockets SEC(".maps");
 
 /* The hosts whose connections are held from their first byte on. */

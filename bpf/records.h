@@ -143,17 +143,28 @@ struct process_exit {
 
 /* Holds */
 
+/* A socket by its cookie, unique until the host restarts, and its ends as in struct flow. */
+struct held_socket {
+	__u64 cookie;
+	__u16 local_port;
+	__u16 remote_port;
+	__u32 unused;
+	__u8 local[16];
+	__u8 remote[16];
+};
+
 /* What is written is told before the library has it, from this record on. */
 struct tls_hold {
 	struct tls_header tls;
-	__u64 cookie; /* of the socket, unique until the host restarts */
+	struct held_socket socket;
 };
 
 /* The rest are no records. Of a socket: how far what was written goes, and until when it waits. */
 struct hold {
 	__u64 position;
 	__u64 deadline_ns;
-	__u64 passed; /* packets that left undecided, since their time was over */
+	__u64 dropped; /* packets */
+	__u64 passed;  /* packets that left undecided, since their time was over */
 };
 
 /* Of a socket: how far what was written is allowed. */

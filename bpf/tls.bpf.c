@@ -51,11 +51,11 @@ struct connection {
 	__u64 held_back; /* bytes, while undecided */
 	__u64 writing;   /* the thread that is in a write call not told yet, or 0 */
 	__u64 told;      /* of what is written, how far it was told at an entry */
-	__u64 cookie;    /* of its socket, once that is found */
 	__u32 verdict;
 	__u32 random_told;
 	__u32 hold_told;
 	__u32 is_named;  /* the host is one whose connections are held */
+	struct held_socket socket; /* once it is found */
 };
 
 struct {
@@ -455,16 +455,16 @@ static __always_inline bool find_socket(void *ctx, const struct connection_id *i
 					struct connection *connection)
 {
 	struct client_random random = {};
-	__u64 *cookie;
+	struct held_socket *found;
 
-	if (connection->cookie)
+	if (connection->socket.cookie)
 		return true;
 	if (!read_random(ctx, id->connection, &random))
 		return false;
-	cookie = bpf_map_lookup_elem(&hello_sockets, &random);
-	if (!cookie)
+	found = bpf_map_lookup_elem(&hello_sockets, &random);
+	if (!found)
 		return false;
-	connection->cookie = *cookie;
+	connection->socket = *found;
 	return true;
 }
 
@@ -499,7 +499,7 @@ static __always_inline void report_hold(void *ctx, const struct connection_id *i
 		return;
 	}
 	fill_tls(&record->tls, RECORD_TLS_HOLD, id, connection);
-	record->cookie = connection->cookie;
+	record->socket = connection->socket;
 	submit_record(ctx, record);
 	connection->hold_told = 1;
 }
@@ -515,7 +515,7 @@ static __always_inline void hold_write(void *ctx, const struct connection_id *id
 
 	if (!bytes || end <= connection->told || !is_to_be_held(connection))
 		return;
-	if (!find_socket(ctx, id, connection) || !hold_socket(connection->cookie, end)) {
+	if (!find_socket(ctx, id, connection) || !hold_socket(connection->socket.cookie, end)) {
 		count_lost(LOST_UNHELD, 1);
 		return;
 	}

@@ -147,8 +147,9 @@ SETTINGS = Layout(
 RANDOM_PATH = Layout("random_path", "zero I pointer I offset I unused 4x")
 CONNECTION_ID = Layout("connection_id", "connection Q pid I pad 4x")
 JUDGEMENT = Layout("judgement", "since_ns Q verdict Q")
-TLS_HOLD = Layout("tls_hold", _TLS + "cookie Q")
-HOLD = Layout("hold", "position Q deadline_ns Q passed Q")
+_SOCKET = "cookie Q local_port H remote_port H unused 4x local 16s remote 16s "
+TLS_HOLD = Layout("tls_hold", _TLS + _SOCKET)
+HOLD = Layout("hold", "position Q deadline_ns Q dropped Q passed Q")
 PERMISSION = Layout("permission", "position Q denied Q")
 HELD_NAME = Layout("held_name", "first Q end Q")
 HOLD_SETTINGS = Layout("hold_settings", "fails_open Q")
@@ -278,12 +279,16 @@ class TlsRandom(msgspec.Struct, frozen=True):
 class TlsHold(msgspec.Struct, frozen=True):
     """What a connection writes waits at its socket from now on, until it is allowed.
 
-    It is told before the library has it. `cookie` is the socket's, as in `DnsMessage`.
+    It is told before the library has it. `cookie` is the socket's, and its ends are as in `Flow`.
     """
 
     key: ConnectionKey
     time_ns: int
     cookie: int
+    local: bytes
+    local_port: int
+    remote: bytes
+    remote_port: int
 
 
 class ProcessExit(msgspec.Struct, frozen=True):
@@ -465,8 +470,12 @@ def _tls_random(raw: bytes) -> TlsRandom:
 
 
 def _tls_hold(raw: bytes) -> TlsHold:
-    _, _, pid, time_ns, start_ns, connection, since_ns, cookie = TLS_HOLD.unpack_from(raw)
-    return TlsHold(ConnectionKey(pid, start_ns, connection, since_ns), time_ns, cookie)
+    (
+        _, _, pid, time_ns, start_ns, connection, since_ns,
+        cookie, local_port, remote_port, local, remote,
+    ) = TLS_HOLD.unpack_from(raw)  # fmt: skip
+    key = ConnectionKey(pid, start_ns, connection, since_ns)
+    return TlsHold(key, time_ns, cookie, local, local_port, remote, remote_port)
 
 
 def _process_exit(raw: bytes) -> ProcessExit:

@@ -15,6 +15,7 @@ from typing import Any, Literal, TypeVar
 import msgspec
 
 from busted.agent.flows import Network
+from busted.agent.hold import Terms
 from busted.classifier import dialects
 from busted.classifier.options import DEFAULT_OPTIONS, Options, with_rows
 from busted.classifier.prices import Price
@@ -72,6 +73,8 @@ class Settings(msgspec.Struct, frozen=True):
     # What is decided where policy cannot be asked.
     on_error: Decision = "audit"
     audit_log: Path | None = None
+    # How requests wait for their decision; None: they do not.
+    hold: Terms | None = None
 
 
 MIN_RING_BYTES, MAX_RING_BYTES = 64 * KIB, 1024 * MIB

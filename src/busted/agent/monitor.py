@@ -30,6 +30,7 @@ from busted.agent.audit_log import AuditLog
 from busted.agent.clock import read_clock
 from busted.agent.config import Settings
 from busted.agent.decisions import Decisions, Judge
+from busted.agent.hold import Holds, Terms
 from busted.agent.flows import Asks
 from busted.agent.pipeline import Origin, Outside, Pipeline
 from busted.agent.policies import open_policy
@@ -38,10 +39,13 @@ from busted.agent.recording import AgentProcess, Header, LibraryFacts, Recording
 from busted.enrich.processes import Processes, ProcessFacts
 from busted.events import Coverage, Event, Library, Process
 from busted.kernel import elf, features, filtered, lockdown
+from busted.kernel.held_sockets import HeldSockets
+from busted.kernel.hold import HoldPrograms
 from busted.kernel.libbpf import BpfError
 from busted.kernel.mappings import MappingWatch
 from busted.kernel.names import NamePrograms
 from busted.kernel.network import FlowPrograms
+from busted.kernel.privileged import PrivilegedChild
 from busted.kernel.processes import ProcessPrograms
 from busted.kernel.programs import TlsPrograms, best_buffer, best_way
 from busted.kernel.ring import MAX_BATCH_BYTES
@@ -62,6 +66,7 @@ from busted.records import (
     ProcessKey,
     Record,
     RunningProcess,
+    TlsData,
     decode,
 )
 
@@ -81,6 +86,8 @@ TICK_SECONDS = 1.0
 # as there are few. Programs that are run every minute keep theirs.
 UNUSED_SECONDS = 60.0
 MAX_UNUSED_KEPT = 64
+# What waits for a decision is looked at this often for its time: far more often than that ends.
+EXPIRY_SECONDS = 0.05
 # Looks at all processes until one finds nothing new; agents do not start programs faster.
 MAX_LOOKS = 4
 
@@ -106,7 +113,7 @@ class Monitor:
         self._hooked: dict[int, _Hooked] = {}
         self._cookie = 0
         self._unused: set[int] = set()
-        self._scanning_again = False
+        self._scanning_again = self._is_expiring = False
         self._failure: BaseException | None = None
         self._counts: Counter[str] = Counter()
         self._told: Coverage | None = None
@@ -121,10 +128,14 @@ class Monitor:
             self._shared = opened.enter_context(
                 contextlib.closing(_share(settings, self._features))
             )
-            self._programs = opened.enter_context(
-                contextlib.closing(_load(settings, self._features, self._shared))
-            )
             self._left_out: dict[str, str] = {}
+            self._holds: Holds | None = None
+            self._hold_programs = self._hold(opened, settings.hold) if settings.hold else None
+            self._programs = opened.enter_context(
+                contextlib.closing(
+                    _load(settings, self._features, self._shared, self._hold_programs)
+                )
+            )
             self._followed = self._follow_processes(opened)
             # Before the scan, so that nothing is mapped unseen between the two.
             self._watch = opened.enter_context(contextlib.closing(_watch_mappings()))
@@ -234,6 +245,19 @@ class Monitor:
         self._left_out |= programs.left_out
         return programs
 
+    def _hold(self, opened: contextlib.ExitStack, terms: Terms) -> HoldPrograms | None:
+        try:
+            programs = HoldPrograms(self._shared, fails_open=terms.fails_open)
+            opened.callback(programs.close)
+            programs.hold_names(self._settings.tables.options.providers.hosts)
+            child = opened.enter_context(contextlib.closing(PrivilegedChild()))
+        except OSError as error:
+            raise features.CannotRun(
+                f"cannot hold connections: {error.strerror or error}"
+            ) from error
+        self._holds = Holds(programs, HeldSockets(), child.destroy, child.make_room, terms)
+        return programs
+
     # Records
 
     def _read_ring(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -246,8 +270,8 @@ class Monitor:
             # The batch ended at its limit, or near it: there is more, and the ring may fill up.
             loop.call_soon(self._read_ring, loop)
         # A ring that is not empty and gives nothing begins with a record still being written.
-        elif taken or not ring.arm():
-            loop.call_later(POLL_SECONDS, self._read_ring, loop)
+        elif (taken and not self._holds) or not ring.arm():
+            loop.call_later(0 if self._holds else POLL_SECONDS, self._read_ring, loop)
         else:
             loop.add_reader(ring.fd, self._read_ring, loop)
 
@@ -265,8 +289,24 @@ class Monitor:
             if self._recording:
                 self._recording.record(raw)
             if record is not None:
-                self._report(self._pipeline.feed(record))
+                events = list(self._pipeline.feed(record))
+                if self._holds:
+                    self._follow(self._holds, record, events)
+                self._report(events)
         return sum(map(len, batch))
+
+    def _follow(self, holds: Holds, record: Record, events: Sequence[Event]) -> None:
+        is_between = not isinstance(record, TlsData) or self._pipeline.is_between(record.key)
+        holds.follow(record, events, is_between, time.monotonic_ns())
+        if holds.is_waiting and not self._is_expiring:
+            self._is_expiring = True
+            asyncio.get_running_loop().call_later(EXPIRY_SECONDS, self._expire, holds)
+
+    def _expire(self, holds: Holds) -> None:
+        holds.expire(time.monotonic_ns())
+        self._is_expiring = holds.is_waiting and not self._stopped.is_set()
+        if self._is_expiring:
+            asyncio.get_running_loop().call_later(EXPIRY_SECONDS, self._expire, holds)
 
     def _report(self, events: Iterable[Event]) -> None:
         for event in events:
@@ -290,6 +330,8 @@ class Monitor:
 
     def _decided(self, events: Sequence[Event]) -> None:
         for event in events:
+            if self._holds:
+                event = self._holds.judged(event, time.monotonic_ns())
             if self._audit_log:
                 self._audit_log.write(event)
             self._emit(event)
@@ -304,6 +346,8 @@ class Monitor:
     # What the pipeline asks for
 
     def _mute(self, key: ConnectionKey) -> None:
+        if self._holds:
+            self._holds.muted(key)
         try:
             self._programs.mute(key)
         except BpfError as error:
@@ -581,6 +625,9 @@ class Monitor:
             if self._decisions:
                 self._decisions.close()
                 self._take_event = self._emit
+            if self._holds and self._hold_programs:
+                self._holds.close()
+                self._hold_programs.detach()
             self._lost_in_kernel = self._shared.lost()
             self._tell_coverage(always=True)
 
@@ -607,13 +654,18 @@ def _share(settings: Settings, found: features.Features) -> SharedMaps:
         return SharedMaps(settings.ring_bytes, settings.buffer or best_buffer(found))
 
 
-def _load(settings: Settings, found: features.Features, shared: SharedMaps) -> TlsPrograms:
+def _load(
+    settings: Settings, found: features.Features, shared: SharedMaps, hold: HoldPrograms | None
+) -> TlsPrograms:
+    terms = settings.hold
     with _refusals():
         return TlsPrograms(
             best_way(found),
             shared,
-            max_call_bytes=settings.max_call_bytes,
+            max_call_bytes=max(settings.max_call_bytes, terms.bytes if terms else 0),
             spare_filtered=filtered.return_probes_kill(),
+            hold=hold,
+            hold_seconds=terms.seconds if terms else 0.0,
         )
 
 

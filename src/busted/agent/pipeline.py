@@ -44,6 +44,7 @@ from busted.records import (
     Record,
     TlsClose,
     TlsData,
+    TlsHold,
     TlsName,
     TlsOpen,
     TlsRandom,
@@ -192,7 +193,7 @@ class Pipeline:
         elif isinstance(record, TlsRandom):
             connection.random = record.random
             self._name_from_wire(connection, record.random)
-        elif record.key not in self._muted:
+        elif not isinstance(record, TlsHold) and record.key not in self._muted:
             reader = self._reader(record.key)
             if isinstance(record, TlsName):
                 connection.name = record.name
@@ -222,6 +223,11 @@ class Pipeline:
         for connection in self._connections:
             yield from self._close(connection.key, now_ns)
         yield from self._follow("flows", self._flows.drain)
+
+    def is_between(self, key: ConnectionKey) -> bool:
+        """Tell whether all that a connection wrote up to now are whole requests."""
+        reader = self._readers.get(key)
+        return reader is None or reader.is_between
 
     def coverage(self, action: events.Coverage, process: events.Process, wall_ns: int) -> Event:
         """Return an event about the monitor itself."""

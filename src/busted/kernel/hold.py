@@ -39,6 +39,13 @@ class Limits(msgspec.Struct, frozen=True):
     names: int = 4096
 
 
+class Held(msgspec.Struct, frozen=True):
+    """Packets of a socket: dropped, to be sent again, and sent undecided when time was over."""
+
+    dropped: int
+    passed: int
+
+
 class HoldPrograms:
     """The loaded program, attached at the root of the cgroups. Raises OSError."""
 
@@ -93,13 +100,13 @@ class HoldPrograms:
         value = records.PERMISSION.pack(position, denied)
         self._maps["permissions"].update(_key(cookie), value)
 
-    def passed(self, cookie: int) -> int:
-        """Return how many packets left undecided, since their time was over. Raises BpfError."""
+    def look(self, cookie: int) -> Held:
+        """Return what became of what a socket sent while it was held. Raises BpfError."""
         raw = self._maps["holds"].lookup(_key(cookie))
         if raw is None:
-            return 0
-        _, _, passed = records.HOLD.unpack_from(raw)
-        return int(passed)
+            return Held(0, 0)
+        _, _, dropped, passed = records.HOLD.unpack_from(raw)
+        return Held(dropped, passed)
 
     def forget(self, cookie: int) -> None:
         """Let a socket be, which is never held again; for one that is closed."""

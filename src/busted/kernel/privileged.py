@@ -3,7 +3,7 @@
 The monitor reads foreign bytes, so it gives its privileges up once it watches (kernel.lockdown),
 and with them those to enter network namespaces, to destroy sockets and to signal others'
 processes. This process never sees a foreign byte: its whole input are requests of the monitor,
-of two kinds, and each is answered. It is started before the monitor locks itself down, locks
+of three kinds, and each is answered. It is started before the monitor locks itself down, locks
 itself down to four capabilities, and ends with the monitor, however that ends.
 
 Requests wait for their answer: half a millisecond each. One that is not answered in time, or whose
@@ -24,7 +24,8 @@ import time
 
 import msgspec
 
-from busted.kernel.destroy import Outcome, TcpConnection, destroy
+from busted.kernel.destroy import DONE, Outcome, TcpConnection, destroy
+from busted.kernel.held_sockets import HeldSockets
 from busted.kernel.kill import kill
 from busted.kernel.lockdown import filter_program, keep_only
 from busted.records import ProcessKey
@@ -52,15 +53,23 @@ class _Kill(msgspec.Struct, frozen=True, tag=True):
     signal: int
 
 
+class _MakeRoom(msgspec.Struct, frozen=True, tag=True):
+    number: int
+    pid: int
+    cookie: int
+    size: int
+
+
 class _Answer(msgspec.Struct, frozen=True):
     number: int
     outcome: Outcome
 
 
-_REQUESTS = msgspec.msgpack.Decoder(_Destroy | _Kill)
+_REQUESTS = msgspec.msgpack.Decoder(_Destroy | _Kill | _MakeRoom)
 _ANSWERS = msgspec.msgpack.Decoder(_Answer)
+_SOCKETS = HeldSockets()
 # It has no request: the process tells that it is there.
-_READY = _Answer(0, Outcome("done"))
+_READY = _Answer(0, DONE)
 
 
 class PrivilegedChild:
@@ -100,7 +109,12 @@ class PrivilegedChild:
         self._number += 1
         return self._ask(_Kill(self._number, process, number))
 
-    def _ask(self, request: _Destroy | _Kill) -> Outcome:
+    def make_room(self, pid: int, cookie: int, size: int) -> bool:
+        """As `kernel.held_sockets.HeldSockets.make_room`."""
+        self._number += 1
+        return self._ask(_MakeRoom(self._number, pid, cookie, size)).result == "done"
+
+    def _ask(self, request: _Destroy | _Kill | _MakeRoom) -> Outcome:
         deadline = time.monotonic() + self._deadline_seconds
         try:
             self._socket.settimeout(self._deadline_seconds)
@@ -155,9 +169,12 @@ def main() -> None:
             requests.send(msgspec.msgpack.encode(_Answer(request.number, outcome)))
 
 
-def _carry_out(request: _Destroy | _Kill) -> Outcome:
+def _carry_out(request: _Destroy | _Kill | _MakeRoom) -> Outcome:
     if isinstance(request, _Destroy):
         return destroy(request.connection, request.pid)
+    if isinstance(request, _MakeRoom):
+        made = _SOCKETS.make_room(request.pid, request.cookie, request.size)
+        return DONE if made else Outcome("not_possible", "no such socket, or no privilege")
     return kill(request.process, request.signal, monitor=os.getppid())
 
 
