@@ -193,6 +193,17 @@ def test_a_client_is_reported_through_perf_buffers(bed: Bed) -> None:
     run(bed, scenario)
 
 
+def test_a_kernel_that_cannot_tell_libraries_apart_is_told_to_join_no_wire(bed: Bed) -> None:
+    async def scenario() -> None:
+        async with bed.watching():
+            await until(lambda: bool(bed.events))
+
+    run(bed, scenario)
+    coverage = bed.events[0].action
+    assert isinstance(coverage, Coverage)
+    assert ("tls_random" in coverage.left_out) is not probe().has("attach cookie")
+
+
 def test_an_event_names_the_library_and_the_process(bed: Bed) -> None:
     async def scenario() -> None:
         async with bed.watching():

@@ -104,7 +104,9 @@ class Host:
         process.go()
         records = [decode(raw) for raw in self.programs.shared.ring.read()]
         assert all(r.key.pid == process.pid for r in records)
-        assert all(r.library in self.hooked for r in records if isinstance(r, TlsOpen))
+        # A kernel without cookies tells no library from another.
+        known = set(self.hooked) if probe().has("attach cookie") else {0}
+        assert {r.library for r in records if isinstance(r, TlsOpen)} <= known
         assert self.programs.shared.lost() == {}
         return [r.data for r in records if isinstance(r, TlsData)]
 

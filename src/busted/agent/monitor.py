@@ -47,7 +47,7 @@ from busted.kernel.names import NamePrograms
 from busted.kernel.network import FlowPrograms
 from busted.kernel.privileged import PrivilegedChild
 from busted.kernel.processes import ProcessPrograms
-from busted.kernel.programs import TlsPrograms, best_buffer, best_way
+from busted.kernel.programs import TlsPrograms, best_buffer, best_way, left_out
 from busted.kernel.ring import MAX_BATCH_BYTES
 from busted.kernel.shared import SharedMaps
 from busted.kernel.targets import (
@@ -128,7 +128,7 @@ class Monitor:
             self._shared = opened.enter_context(
                 contextlib.closing(_share(settings, self._features))
             )
-            self._left_out: dict[str, str] = {}
+            self._left_out = left_out(self._features)
             self._holds: Holds | None = None
             self._hold_programs = self._hold(opened, settings.hold) if settings.hold else None
             self._programs = opened.enter_context(
