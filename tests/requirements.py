@@ -11,6 +11,7 @@ from __future__ import annotations
 import ctypes.util
 import functools
 import importlib
+import importlib.util
 import json
 import os
 import platform
@@ -123,6 +124,12 @@ def _program_kind(name: str) -> Probe:
     return probe
 
 
+def _regorus() -> str | None:
+    if importlib.util.find_spec("regorus"):
+        return None
+    return "needs regorus: pip install 'busted[policy]'"
+
+
 def _x86_64() -> str | None:
     return None if platform.machine() == "x86_64" else "needs x86-64: perf buffers are read there"
 
@@ -165,6 +172,7 @@ PROBES: Mapping[str, tuple[Probe, ...]] = {
     "node packages": (_node_packages,),
     "go": (_program("go", "golang-go"),),
     "git": (_program("git", "git"), _git),
+    "regorus": (_regorus,),
     "unshare": (
         _program("unshare", "util-linux"),
         _program("nsenter", "util-linux"),

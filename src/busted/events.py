@@ -347,6 +347,7 @@ class PolicyDecision(Value, frozen=True, kw_only=True):
     """What policy says of an event; `milliseconds` is what asking it took.
 
     `error` says why it could not be asked; the decision is then the operator's `--on-error`.
+    `hindrance` is what kept it from being enforced in full.
     """
 
     decision: Decision
@@ -357,6 +358,7 @@ class PolicyDecision(Value, frozen=True, kw_only=True):
     milliseconds: float | None = None
     error: str | None = None
     enforced: Enforced | None = None
+    hindrance: str | None = None
 
 
 class Event(Value, frozen=True, kw_only=True):

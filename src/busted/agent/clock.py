@@ -13,6 +13,7 @@ from typing import Annotated
 import msgspec
 
 _SECOND = 1_000_000_000
+_EPOCH = datetime.fromtimestamp(0, UTC)
 
 
 # Recordings are foreign: with any time of a record, which has 64 bits, it is a date before 3000.
@@ -36,6 +37,12 @@ class Clock(msgspec.Struct, frozen=True):
     def start_time(self, boot_ns: int) -> str:
         """Return a process's start as RFC 3339, UTC, nanoseconds."""
         return rfc3339(boot_ns + self.boot_offset_ns)
+
+    def started_ns(self, start_time: str) -> int:
+        """Return the start of a process on CLOCK_BOOTTIME, given what its events call it."""
+        seconds, _, fraction = start_time.rstrip("Z").partition(".")
+        since_1970 = datetime.fromisoformat(seconds + "+00:00") - _EPOCH
+        return round(since_1970.total_seconds()) * _SECOND + int(fraction) - self.boot_offset_ns
 
 
 def read_clock() -> Clock:

@@ -14,6 +14,7 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
+from busted.agent.enforcement import VERDICT_SECONDS, OnDeny
 from busted.agent.flows import Network
 from busted.agent.hold import Terms
 from busted.classifier import dialects
@@ -73,8 +74,14 @@ class Settings(msgspec.Struct, frozen=True):
     # What is decided where policy cannot be asked.
     on_error: Decision = "audit"
     audit_log: Path | None = None
-    # How requests wait for their decision; None: they do not.
-    hold: Terms | None = None
+    # Whether what policy denies is stopped; in shadow mode it is only told what would be.
+    enforcement: Literal["off", "shadow", "on"] = "off"
+    on_deny: OnDeny = "reset"
+    # How requests wait for their decision, where something is enforced.
+    hold: Terms = Terms()
+    verdict_seconds: float = VERDICT_SECONDS
+    # Whether addresses of the link (169.254.0.0/16, fe80::/10) may be refused, too.
+    deny_link_local: bool = False
 
 
 MIN_RING_BYTES, MAX_RING_BYTES = 64 * KIB, 1024 * MIB

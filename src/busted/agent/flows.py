@@ -40,7 +40,7 @@ Network = Literal["all", "ai", "none"]
 UPDATE_NS = 10 * 1_000_000_000
 _SECOND_NS = 1_000_000_000
 # Its number (iana.org/assignments/protocol-numbers).
-_TRANSPORTS = {6: "tcp"}
+_TRANSPORTS = {6: "tcp", 17: "udp"}
 _OWNERS: dict[FlowOwner, Literal["opener", "listener", "holder"]] = {
     FlowOwner.OPENER: "opener",
     FlowOwner.LISTENER: "listener",
@@ -132,10 +132,19 @@ class Flows:
 
     def feed(self, flow: Flow) -> list[Told]:
         """Learn how a flow stands, and return what that tells."""
+        if flow.operation == FlowOperation.REFUSED:
+            return self._refused(flow)
         self._learn(flow)
         if flow.operation in (FlowOperation.LOOK, FlowOperation.LOOK_CLOSED):
             return []  # told with the record that somebody was asked for
         return self.drain()
+
+    def _refused(self, flow: Flow) -> list[Told]:
+        """Tell of a connection that a verdict forbade; its socket may yet connect elsewhere."""
+        if not self._selected(flow):
+            return []
+        self._started(flow.key, self._clock.start_time(flow.key.start_ns))
+        return [self._told(_Followed(flow), "connect", flow.time_ns)]
 
     def hello(self, hello: Hello) -> list[Told]:
         """Take what a TLS client said first over a socket, and return what that tells."""
@@ -150,7 +159,7 @@ class Flows:
     def learned_address(self, netns: int, name: str, address: str) -> None:
         """Take an answer of DNS: flows to an address that a provider's name has are of interest."""
         if self._network == "ai" and self._providers.find(name):
-            self._asks.want_address(netns, _packed(address))
+            self._asks.want_address(netns, packed_address(address))
 
     def expire(self, now_ns: int) -> list[Told]:
         """Return how the flows that are worth it stand, if they moved something since."""
@@ -177,6 +186,11 @@ class Flows:
         return told
 
     # TLS connections
+
+    def known(self, cookie: int) -> Flow | None:
+        """Return a flow as it was last told, by the cookie of its socket."""
+        followed = self._find(cookie)
+        return followed.flow if followed else None
 
     def learn_random(self, cookie: int, random: bytes) -> None:
         """Tie a socket to the random of the ClientHello that was sent over it."""
@@ -348,7 +362,8 @@ def with_addresses(connection: events.Connection, flow: Flow) -> events.Connecti
         connection,
         socket=str(flow.cookie),
         transport=_TRANSPORTS.get(flow.transport, str(flow.transport)),
-        src_ip=_text(flow.local),
+        # One that was refused never got an address of its own.
+        src_ip=_text(flow.local) if any(flow.local) else None,
         src_port=flow.local_port or None,
         dst_ip=_text(flow.remote),
         dst_port=flow.remote_port,
@@ -364,7 +379,8 @@ def _text(address: bytes) -> str:
     return str(parsed.ipv4_mapped or parsed)
 
 
-def _packed(address: str) -> bytes:
+def packed_address(address: str) -> bytes:
+    """Return an address as records have it: 16 bytes, IPv4 as IPv4-mapped IPv6."""
     parsed = ipaddress.ip_address(address)
     if isinstance(parsed, ipaddress.IPv6Address):
         return parsed.packed

@@ -74,6 +74,12 @@ class Terms(msgspec.Struct, frozen=True):
     fails_open: bool = False
 
 
+# A policy takes milliseconds; more than two minutes no client waits for.
+MIN_HOLD_SECONDS, MAX_HOLD_SECONDS = 0.1, 120.0
+# At least one record of TLS; a call reports 64 MiB at most (bpf/tls.bpf.c).
+MIN_HOLD_BYTES, MAX_HOLD_BYTES = 16 << 10, 64 << 20
+
+
 class _Connection:
     """A connection that is held; positions count what it wrote."""
 

@@ -30,8 +30,10 @@ from busted.agent.audit_log import AuditLog
 from busted.agent.clock import read_clock
 from busted.agent.config import Settings
 from busted.agent.decisions import Decisions, Judge
-from busted.agent.hold import Holds, Terms
+from busted.agent.enforcement import Enforcement, Known
 from busted.agent.flows import Asks
+from busted.agent.hold import Holds
+from busted.agent.means import OpenedMeans
 from busted.agent.pipeline import Origin, Outside, Pipeline
 from busted.agent.policies import open_policy
 from busted.agent.process_tree import text
@@ -45,7 +47,6 @@ from busted.kernel.libbpf import BpfError
 from busted.kernel.mappings import MappingWatch
 from busted.kernel.names import NamePrograms
 from busted.kernel.network import FlowPrograms
-from busted.kernel.privileged import PrivilegedChild
 from busted.kernel.processes import ProcessPrograms
 from busted.kernel.programs import TlsPrograms, best_buffer, best_way, left_out
 from busted.kernel.ring import MAX_BATCH_BYTES
@@ -130,7 +131,7 @@ class Monitor:
             )
             self._left_out = left_out(self._features)
             self._holds: Holds | None = None
-            self._hold_programs = self._hold(opened, settings.hold) if settings.hold else None
+            self._hold_programs = self._hold(opened)
             self._programs = opened.enter_context(
                 contextlib.closing(
                     _load(settings, self._features, self._shared, self._hold_programs)
@@ -166,8 +167,13 @@ class Monitor:
             self._judge: Judge | None = None
             self._decisions: Decisions | None = None
             self._audit_log: AuditLog | None = None
+            self._means: OpenedMeans | None = None
+            self._reloads: Callable[[], int] = lambda: 0
+            self._seen_reloads = 0
+            self._enforcement: Enforcement | None = None
             if settings.policy:
                 self._decide(opened, settings.policy)
+                self._enforce(opened)
             self._pipeline = Pipeline(
                 self._origin,
                 {"processes": self._processes},
@@ -245,17 +251,20 @@ class Monitor:
         self._left_out |= programs.left_out
         return programs
 
-    def _hold(self, opened: contextlib.ExitStack, terms: Terms) -> HoldPrograms | None:
+    def _hold(self, opened: contextlib.ExitStack) -> HoldPrograms | None:
+        """Load what holds connections, which the other programs are loaded with."""
+        if self._settings.enforcement != "on":
+            return None
+        if not self._features.has("attach cookie"):
+            self._left_out["hold"] = "it takes attach cookies, which came with Linux 5.15"
+            return None
         try:
-            programs = HoldPrograms(self._shared, fails_open=terms.fails_open)
+            programs = HoldPrograms(self._shared, fails_open=self._settings.hold.fails_open)
             opened.callback(programs.close)
             programs.hold_names(self._settings.tables.options.providers.hosts)
-            child = opened.enter_context(contextlib.closing(PrivilegedChild()))
         except OSError as error:
-            raise features.CannotRun(
-                f"cannot hold connections: {error.strerror or error}"
-            ) from error
-        self._holds = Holds(programs, HeldSockets(), child.destroy, child.make_room, terms)
+            self._left_out["hold"] = error.strerror or str(error)
+            return None
         return programs
 
     # Records
@@ -317,6 +326,7 @@ class Monitor:
     def _decide(self, opened: contextlib.ExitStack, policy: Path) -> None:
         engine = open_policy(policy, self._settings.on_error)
         opened.callback(engine.close)
+        self._reloads = lambda: engine.counts.get("reloads", 0)
         if self._settings.audit_log:
             self._audit_log = AuditLog(
                 self._settings.audit_log,
@@ -328,10 +338,47 @@ class Monitor:
         self._decisions = Decisions(self._judge, self._decided)
         self._take_event = self._decisions.take
 
+    def _enforce(self, opened: contextlib.ExitStack) -> None:
+        settings = self._settings
+        if settings.enforcement == "off":
+            return
+        if settings.enforcement == "on":
+            self._means = OpenedMeans(self._shared, link_local=settings.deny_link_local)
+            opened.callback(self._means.close)
+            self._left_out |= self._means.left_out
+            if self._hold_programs:
+                means, sockets = self._means, HeldSockets()
+                self._holds = Holds(
+                    self._hold_programs,
+                    sockets,
+                    means.means.destroy,
+                    means.make_room,
+                    settings.hold,
+                )
+        self._enforcement = Enforcement(
+            self._means.means if self._means else None,
+            Known(self._flow_of, self._agent_of, self._addresses_of, time.monotonic_ns),
+            self._origin.clock,
+            on_deny=settings.on_deny,
+            verdict_seconds=settings.verdict_seconds,
+        )
+
+    def _flow_of(self, cookie: int) -> Flow | None:
+        return self._pipeline.flow(cookie)
+
+    def _agent_of(self, process: ProcessKey) -> ProcessKey | None:
+        agent = self._pipeline.tree.agent_of(process)
+        return agent.process if agent else None
+
+    def _addresses_of(self, netns: int, name: str, now_ns: int) -> tuple[str, ...]:
+        return self._pipeline.names.addresses(netns, name, now_ns)
+
     def _decided(self, events: Sequence[Event]) -> None:
         for event in events:
             if self._holds:
                 event = self._holds.judged(event, time.monotonic_ns())
+            if self._enforcement:
+                event = self._enforcement.apply(event)
             if self._audit_log:
                 self._audit_log.write(event)
             self._emit(event)
@@ -559,6 +606,13 @@ class Monitor:
             self._recording.add(Tick(now_ns))
         self._report(self._pipeline.expire(now_ns))
         self.reload_policy()
+        if self._enforcement:
+            self._enforcement.expire(now_ns)
+            if self._reloads() != self._seen_reloads:
+                self._seen_reloads = self._reloads()
+                self._enforcement.clear()
+        if self._means:
+            self._means.expire(now_ns)
         if self._decisions and self._audit_log:
             self._decisions.later(self._audit_log.sync)
         self._tell_coverage()
@@ -614,6 +668,8 @@ class Monitor:
                 self._names.detach()
             if self._flows:
                 self._flows.detach()
+            if self._means:
+                self._means.detach()
             if self._followed:
                 self._followed.detach()
             while self._take(self._shared.ring.read()):
@@ -662,10 +718,10 @@ def _load(
         return TlsPrograms(
             best_way(found),
             shared,
-            max_call_bytes=max(settings.max_call_bytes, terms.bytes if terms else 0),
+            max_call_bytes=max(settings.max_call_bytes, terms.bytes if hold else 0),
             spare_filtered=filtered.return_probes_kill(),
             hold=hold,
-            hold_seconds=terms.seconds if terms else 0.0,
+            hold_seconds=terms.seconds,
         )
 
 

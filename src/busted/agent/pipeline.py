@@ -229,6 +229,10 @@ class Pipeline:
         reader = self._readers.get(key)
         return reader is None or reader.is_between
 
+    def flow(self, cookie: int) -> Flow | None:
+        """Return a connection as it was last told, by the cookie of its socket."""
+        return self._flows.known(cookie)
+
     def coverage(self, action: events.Coverage, process: events.Process, wall_ns: int) -> Event:
         """Return an event about the monitor itself."""
         key = ConnectionKey(process.pid, 0, 0, wall_ns)

@@ -20,7 +20,15 @@ from busted.agent.config import (
     Settings,
     Tables,
 )
+from busted.agent.enforcement import MAX_VERDICT_SECONDS, VERDICT_SECONDS, OnDeny
 from busted.agent.flows import Network
+from busted.agent.hold import (
+    MAX_HOLD_BYTES,
+    MAX_HOLD_SECONDS,
+    MIN_HOLD_BYTES,
+    MIN_HOLD_SECONDS,
+    Terms,
+)
 from busted.agent.monitor import Monitor
 from busted.cli.configuration import config_option
 from busted.cli.output import Output, content_option, format_option
@@ -80,6 +88,54 @@ def _power_of_two(_: click.Context, __: click.Parameter, value: int) -> int:
     "audit verify`; needs --policy.",
 )
 @click.option(
+    "--enforce",
+    is_flag=True,
+    help="Stop what the policy denies, see docs/enforcement.md; needs --policy. What policy cannot "
+    "be asked about is then denied, unless --on-error says otherwise.",
+)
+@click.option(
+    "--shadow",
+    is_flag=True,
+    help="Tell what --enforce would do, and touch nothing; needs --policy.",
+)
+@click.option(
+    "--on-deny",
+    type=click.Choice(["reset", "kill"]),
+    help="What to do when what was denied has been sent: destroy its connection, or kill its "
+    "process.  [default: reset]",
+)
+@click.option(
+    "--verdict-seconds",
+    type=click.FloatRange(min=0, max=MAX_VERDICT_SECONDS, min_open=True),
+    metavar="SECONDS",
+    help="How long the kernel refuses connections to a place that was denied, after the last "
+    f"denial.  [default: {VERDICT_SECONDS:g}]",
+)
+@click.option(
+    "--deny-link-local",
+    is_flag=True,
+    help="Let connections to addresses of the link (169.254.0.0/16, fe80::/10) be refused, too.",
+)
+@click.option(
+    "--hold-seconds",
+    type=click.FloatRange(min=MIN_HOLD_SECONDS, max=MAX_HOLD_SECONDS),
+    metavar="SECONDS",
+    help="How long a request may wait for its decision, and for its own end, before it is sent.  "
+    f"[default: {Terms().seconds:g}]",
+)
+@click.option(
+    "--hold-bytes",
+    type=click.IntRange(MIN_HOLD_BYTES, MAX_HOLD_BYTES),
+    metavar="BYTES",
+    help=f"How much of one request may wait.  [default: {Terms().bytes}]",
+)
+@click.option(
+    "--hold-timeout-action",
+    type=click.Choice(["open", "closed"]),
+    help="What becomes of a request that is longer, takes longer, or was not seen whole: it is "
+    "sent undecided, or its connection is ended.  [default: closed]",
+)
+@click.option(
     "--buffer",
     type=click.Choice(["ring", "perf"]),
     help="Through what the kernel hands over records: a ring buffer (Linux 5.8) or perf buffers, "
@@ -118,6 +174,14 @@ def monitor(
     policy: Path | None,
     on_error: Decision | None,
     audit_log: Path | None,
+    enforce: bool,
+    shadow: bool,
+    on_deny: OnDeny | None,
+    verdict_seconds: float | None,
+    deny_link_local: bool,
+    hold_seconds: float | None,
+    hold_bytes: int | None,
+    hold_timeout_action: Literal["open", "closed"] | None,
     buffer: Literal["ring", "perf"] | None,
     ring_bytes: int,
     max_call_bytes: int,
@@ -130,6 +194,18 @@ def monitor(
     """
     if policy is None and (on_error or audit_log):
         raise click.UsageError("--on-error and --audit-log need --policy.")
+    if policy is None and (enforce or shadow):
+        raise click.UsageError("--enforce and --shadow need --policy.")
+    if (enforce or shadow) and network == "none":
+        raise click.UsageError("--enforce and --shadow need connections: not --network none.")
+    if not (enforce or shadow) and (on_deny or verdict_seconds or deny_link_local):
+        raise click.UsageError(
+            "--on-deny, --verdict-seconds and --deny-link-local need --enforce or --shadow."
+        )
+    if not enforce and (hold_seconds or hold_bytes or hold_timeout_action):
+        raise click.UsageError(
+            "--hold-seconds, --hold-bytes and --hold-timeout-action need --enforce."
+        )
     settings = Settings(
         buffer=buffer,
         ring_bytes=ring_bytes,
@@ -139,8 +215,17 @@ def monitor(
         record=record,
         network=network,
         policy=policy,
-        on_error=on_error or Settings().on_error,
+        on_error=on_error or ("deny" if enforce or shadow else Settings().on_error),
         audit_log=audit_log,
+        enforcement="shadow" if shadow else "on" if enforce else "off",
+        on_deny=on_deny or Settings().on_deny,
+        verdict_seconds=verdict_seconds or Settings().verdict_seconds,
+        deny_link_local=deny_link_local,
+        hold=Terms(
+            seconds=hold_seconds or Terms().seconds,
+            bytes=hold_bytes or Terms().bytes,
+            fails_open=hold_timeout_action == "open",
+        ),
         tables=tables,
     )
     if record:

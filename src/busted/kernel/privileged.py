@@ -21,6 +21,7 @@ import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import msgspec
 
@@ -80,11 +81,15 @@ class PrivilegedChild:
         self._deadline_seconds, self._number = deadline_seconds, 0
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._socket = ours
+        # Nothing of the monitor's environment is its business, nor (-P) are the modules of the
+        # directory in which an operator happens to be.
+        environment = {"PYTHONPATH": str(Path(__file__).parents[2])}
         with theirs:
             self._process = subprocess.Popen(
-                # -P: not the modules of the directory in which an operator happens to be.
                 [sys.executable, "-P", "-m", __name__],
-                stdin=theirs,
+                env=environment,
+                cwd="/",
+                stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
                 # Ctrl-C is for the monitor, which may still need it.
                 start_new_session=True,

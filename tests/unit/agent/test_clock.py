@@ -63,3 +63,8 @@ def test_whatever_a_recording_says_its_times_are_dates(offset: int, record_ns: i
 def test_a_clock_that_cannot_be_is_refused(offset: int) -> None:
     with pytest.raises(msgspec.ValidationError):
         msgspec.json.decode(msgspec.json.encode(Clock(0, offset)), type=Clock)
+
+
+@given(st.integers(0, 1 << 62))
+def test_the_start_of_a_process_can_be_had_back_from_its_text(boot_ns: int) -> None:
+    assert CLOCK.started_ns(CLOCK.start_time(boot_ns)) == boot_ns

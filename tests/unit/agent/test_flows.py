@@ -358,3 +358,29 @@ def test_processes_are_told_of_so_that_they_are_looked_at_in_time() -> None:
     host = Host("all")
     host.flows.feed(flow())
     assert host.started == [PROCESS]
+
+
+@pytest.mark.parametrize("network", ["all", "ai", "none"])
+def test_a_connection_that_was_refused_is_told_each_time_and_not_remembered(
+    network: Network,
+) -> None:
+    host = Host(network)
+    host.resolve("api.openai.com", OPENAI)
+    refused = flow(FlowOperation.REFUSED, error=1, local=bytes(16), local_port=0)
+    told = [one for _ in range(2) for one in host.flows.feed(refused)]
+    for one in told:
+        assert isinstance(one.action, NetworkAction)
+        assert (one.action.operation, one.action.error) == ("connect", "EPERM")
+        assert (one.action.provider, one.action.name) == ("openai", "api.openai.com")
+        assert one.connection is not None
+        assert (one.connection.src_ip, one.connection.src_port) == (None, None)
+        assert (one.connection.dst_ip, one.connection.dst_port) == (OPENAI, 443)
+    assert len(told) == 2
+    assert host.started == [PROCESS, PROCESS]
+    # The same socket may connect elsewhere.
+    assert host.flows.known(refused.cookie) is None
+
+
+def test_a_refused_connection_of_others_is_not_told() -> None:
+    host = Host("all", selected=lambda flow: False)
+    assert host.flows.feed(flow(FlowOperation.REFUSED, error=1)) == []

@@ -1,0 +1,295 @@
+"""What is done about an event that policy denied, and what became of that.
+
+An event is judged when it was seen, so what it tells has mostly left the host. Two things can
+still be done. What was *said* (a prompt, an answer, a tool call) has a connection: that is
+destroyed, so that the exchange ends there and the process sees a network error, or the process is
+killed, as the operator chose. And a *connection* that was denied is destroyed, and the next ones of
+that agent to the same place are refused by the kernel: to its address and port, and to all
+addresses that DNS gave for its name. Such a verdict ends by itself; each attempt it refuses is an
+event that policy judges anew, so it lasts as long as policy says so, and is taken back when it does
+not.
+
+What was held until it was decided (`agent.hold`) comes here with that told, and is left as it is.
+In shadow mode nothing is touched, and what would have been done is told.
+
+Left out: stopping what needs no connection, but by killing its process.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable
+from typing import Literal, TypeVar
+
+import msgspec
+from msgspec.structs import replace
+
+from busted.agent.clock import Clock
+from busted.agent.flows import packed_address
+from busted.events import Coverage, Enforced, Event, Network
+from busted.kernel.destroy import Outcome, TcpConnection
+from busted.kernel.verdicts import ConnectVerdict
+from busted.records import Flow, FlowOperation, ProcessKey
+
+log = logging.getLogger(__name__)
+
+OnDeny = Literal["reset", "kill"]
+"""What is done to what was said: its connection is destroyed, or its process killed."""
+
+_SECOND_NS = 1_000_000_000
+# A minute is long enough that a retrying client is kept out, and short enough to be forgotten.
+VERDICT_SECONDS = 60.0
+# A day: what is to be refused for longer is a firewall's.
+MAX_VERDICT_SECONDS = 86_400.0
+# Of one denial. A provider's name has a dozen addresses; of a front with more, some are refused.
+MAX_ADDRESSES = 64
+# Connections and processes that were ended, for the events of them that come late.
+MAX_ENDED = 4096
+# As many as the kernel side has room for (`connect_verdicts` of bpf/enforce.bpf.c).
+MAX_VERDICTS = 8192
+
+
+class Means(msgspec.Struct, frozen=True):
+    """What is done outside. Each says what became of it, and never raises."""
+
+    destroy: Callable[[TcpConnection, int], Outcome]
+    """Destroys a connection of the process with that pid."""
+
+    kill: Callable[[ProcessKey], Outcome]
+    """Kills a process."""
+
+    refuse: Callable[[ConnectVerdict, int], Outcome]
+    """Has the kernel refuse connections until then, in nanoseconds of CLOCK_MONOTONIC."""
+
+    permit: Callable[[ConnectVerdict], None]
+    """Takes that back."""
+
+
+class Known(msgspec.Struct, frozen=True):
+    """What the pipeline knows of what an event is about."""
+
+    flow: Callable[[int], Flow | None]
+    """The connection of a socket, by its cookie."""
+
+    agent_of: Callable[[ProcessKey], ProcessKey | None]
+    """The agent that a process belongs to."""
+
+    addresses: Callable[[int, str, int], tuple[str, ...]]
+    """The addresses that a name has in a network namespace at a time."""
+
+    now_ns: Callable[[], int]
+    """The time on CLOCK_MONOTONIC."""
+
+
+class _Place(msgspec.Struct, frozen=True):
+    """Where an agent, or a process of none, may not connect to."""
+
+    process: ProcessKey
+    address: str
+    port: int
+
+
+class _Refusal(msgspec.Struct, frozen=True):
+    verdict: ConnectVerdict
+    until_ns: int
+
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+class Enforcement:
+    """Acts on judged events, in order; everything is done once `apply` returns."""
+
+    def __init__(
+        self,
+        means: Means | None,
+        known: Known,
+        clock: Clock,
+        *,
+        on_deny: OnDeny = "reset",
+        verdict_seconds: float = VERDICT_SECONDS,
+    ) -> None:
+        """`clock` is that of the events; without means it is shadow mode."""
+        self._means, self._known, self._clock = means, known, clock
+        self._on_deny: OnDeny = on_deny
+        self._verdict_ns = int(verdict_seconds * _SECOND_NS)
+        self._refusals: dict[_Place, _Refusal] = {}
+        self._ended: dict[int | ProcessKey, Enforced] = {}
+        self.counts: Counter[str] = Counter()
+        """What became of denied events, and means that failed, by kind."""
+
+    def apply(self, event: Event) -> Event:
+        """Do what policy's decision asks for; return the event with what became of it."""
+        policy, action = event.policy, event.action
+        if policy is None or policy.enforced is not None or isinstance(action, Coverage):
+            return event
+        if policy.decision != "deny":
+            self._permit_again(event)
+            return event
+        if isinstance(action, Network):
+            enforced, hindrance = self._deny_connection(event, action)
+        else:
+            enforced, hindrance = self._deny_said(event)
+        self.counts[enforced] += 1
+        if hindrance and self.counts[enforced] == 1:
+            log.warning("a denied event could not be stopped: %s; others are counted", hindrance)
+        told = replace(policy, enforced=enforced, hindrance=hindrance)
+        return replace(event, policy=told)
+
+    def expire(self, now_ns: int) -> None:
+        """Forget what ended by itself."""
+        for place, refusal in list(self._refusals.items()):
+            if refusal.until_ns <= now_ns:
+                del self._refusals[place]
+
+    def clear(self) -> None:
+        """Take back all that lasts: policy changed."""
+        for place in list(self._refusals):
+            self._permit(place)
+
+    # What was said
+
+    def _deny_said(self, event: Event) -> tuple[Enforced, str | None]:
+        if self._on_deny == "kill":
+            return self._kill(event)
+        return self._reset(event)
+
+    def _kill(self, event: Event) -> tuple[Enforced, str | None]:
+        process = self._process(event)
+        if process is None:
+            return "not_possible", "when its process started is not known"
+        return self._once(process, lambda means: means.kill(process))
+
+    def _reset(self, event: Event) -> tuple[Enforced, str | None]:
+        if event.connection is None:
+            return "not_possible", "it has no connection; --on-deny kill ends its process"
+        flow = self._flow(event)
+        if flow is None:
+            return "not_possible", "which socket carries it is not known"
+        if flow.transport != _TCP:
+            return "not_possible", "only TCP connections can be destroyed"
+        if _is_over(flow) and flow.cookie not in self._ended:
+            return "after_send", None
+        connection = TcpConnection(
+            flow.local, flow.local_port, flow.remote, flow.remote_port, flow.cookie
+        )
+        pid = event.process.pid
+        return self._once(flow.cookie, lambda means: means.destroy(connection, pid))
+
+    def _once(
+        self, what: int | ProcessKey, end: Callable[[Means], Outcome]
+    ) -> tuple[Enforced, str | None]:
+        """End a connection or a process; of one that was ended before, tell what came of that."""
+        if self._means is None:
+            return "would_interrupt", None
+        if what in self._ended:
+            return self._ended[what], None
+        outcome = end(self._means)
+        if outcome.result == "not_possible":
+            return "not_possible", outcome.reason
+        enforced: Enforced = "interrupted" if outcome.result == "done" else "after_send"
+        _keep(self._ended, what, enforced, MAX_ENDED)
+        return enforced, None
+
+    # Connections
+
+    def _deny_connection(self, event: Event, action: Network) -> tuple[Enforced, str | None]:
+        before = self._refusal_of(event)
+        flow = self._flow(event)
+        hindrance = self._refuse_next(event, action, flow, before)
+        if action.operation == "connect" and action.error:
+            # Whether by a verdict or by itself: nobody was reached.
+            return ("prevented" if self._means else "would_prevent"), None
+        if self._means is None and before is not None and action.operation == "connect":
+            return "would_prevent", None
+        if action.operation == "close":
+            return "after_send", hindrance
+        enforced, why = self._reset(event)
+        return enforced, why or hindrance
+
+    def _refuse_next(
+        self, event: Event, action: Network, flow: Flow | None, before: _Refusal | None
+    ) -> str | None:
+        """Have the next connections there refused; return why that cannot be."""
+        connection, process = event.connection, self._process(event)
+        if connection is None or connection.dst_ip is None or process is None:
+            return "where it leads is not known"
+        if action.operation == "accept" or (flow and flow.role == FlowOperation.ACCEPT):
+            return None  # the far end is a client
+        netns = before.verdict.netns if before else flow.netns if flow else None
+        if netns is None:
+            return "in which network namespace it is, is not known"
+        now_ns = self._known.now_ns()
+        agent = self._known.agent_of(process) or process
+        addresses = [connection.dst_ip]
+        if action.name:
+            addresses += self._known.addresses(netns, action.name, now_ns)
+        hindrance = None
+        for address in dict.fromkeys(addresses[:MAX_ADDRESSES]):
+            place = _Place(agent, address, connection.dst_port or 0)
+            hindrance = self._refuse(place, netns, now_ns + self._verdict_ns) or hindrance
+        return hindrance
+
+    def _refuse(self, place: _Place, netns: int, until_ns: int) -> str | None:
+        verdict = ConnectVerdict(place.process, packed_address(place.address), place.port, netns)
+        if self._means:
+            outcome = self._means.refuse(verdict, until_ns)
+            if outcome.result != "done":
+                self.counts["verdict_failed"] += 1
+                return outcome.reason
+        _keep(self._refusals, place, _Refusal(verdict, until_ns), MAX_VERDICTS)
+        return None
+
+    def _permit_again(self, event: Event) -> None:
+        """Take a verdict back that policy does not hold to any more."""
+        if not isinstance(event.action, Network) or event.action.operation != "connect":
+            return
+        place = self._place(event)
+        if place in self._refusals:
+            self._permit(place)
+
+    def _permit(self, place: _Place) -> None:
+        refusal = self._refusals.pop(place)
+        if self._means:
+            self._means.permit(refusal.verdict)
+
+    def _refusal_of(self, event: Event) -> _Refusal | None:
+        place = self._place(event)
+        refusal = self._refusals.get(place) if place else None
+        return refusal if refusal and self._known.now_ns() < refusal.until_ns else None
+
+    def _place(self, event: Event) -> _Place | None:
+        process, connection = self._process(event), event.connection
+        if process is None or connection is None or connection.dst_ip is None:
+            return None
+        agent = self._known.agent_of(process) or process
+        return _Place(agent, connection.dst_ip, connection.dst_port or 0)
+
+    # Whose
+
+    def _process(self, event: Event) -> ProcessKey | None:
+        if event.process.start_time is None:
+            return None
+        return ProcessKey(event.process.pid, self._clock.started_ns(event.process.start_time))
+
+    def _flow(self, event: Event) -> Flow | None:
+        cookie = event.connection.socket if event.connection else None
+        return self._known.flow(int(cookie)) if cookie else None
+
+
+# Its number (iana.org/assignments/protocol-numbers).
+_TCP = 6
+
+
+def _is_over(flow: Flow) -> bool:
+    return bool(flow.error) or flow.operation in (FlowOperation.CLOSE, FlowOperation.LOOK_CLOSED)
+
+
+def _keep(table: dict[K, V], key: K, value: V, room: int) -> None:
+    """Put an entry last; the first makes room for it."""
+    table.pop(key, None)
+    table[key] = value
+    if len(table) > room:
+        del table[next(iter(table))]

@@ -1,0 +1,412 @@
+"""A policy made ready: checks the modules, asks regorus, and makes one decision of several.
+
+Strategy: what decides is a file with a rule `decision` in package `busted` or below. Rego merges
+files of one package, so two files that decide differently would contradict one another. Here each
+speaks for itself: there are as many engines as one package has such files, and of every package
+each engine has the `decision`, `reason` and `reasons` of one file, blanked out in the others, so
+that all else is shared and every place stays where it is. Of what the files say the most severe
+counts.
+
+A module is read as Rego v1, and as v0 where that fails. What regorus cannot do, or does otherwise
+than OPA, is refused with its place before anything is evaluated: it would tell some of it only
+when the line is reached, and answer the rest with nothing.
+
+What regorus says of an error may hold what people wrote to a model. Only words that stand in the
+policy itself are passed on.
+
+Left out: time. Who asks limits how long it may take.
+
+Reference: https://www.openpolicyagent.org/docs/latest/policy-language/
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any, cast
+
+import msgspec
+import regorus
+
+from busted.events import Decision
+from busted.policy import syntax
+from busted.policy.builtins import REFUSED
+from busted.policy.messages import Answer
+from busted.policy.sources import PolicyError, Problem, Source, Sources, error
+
+PACKAGE = "busted"
+SEVERITY: tuple[Decision, ...] = ("allow", "audit", "deny")
+
+# A reason is for people to read; what is longer holds content.
+MAX_REASONS = 16
+MAX_REASON_CHARACTERS = 500
+MAX_ERROR_CHARACTERS = 500
+
+_DECIDING = ("decision", "reasons", "reason")
+
+
+class _Said(msgspec.Struct, frozen=True):
+    """The values of one file's rules, each in a list that is empty when it is undefined."""
+
+    decision: list[Any]
+    reasons: list[Any] = []
+    reason: list[Any] = []
+
+
+class _Expression(msgspec.Struct, frozen=True):
+    value: dict[str, _Said]
+
+
+class _Row(msgspec.Struct, frozen=True):
+    expressions: tuple[_Expression, ...]
+
+
+class _Result(msgspec.Struct, frozen=True):
+    result: tuple[_Row, ...] = ()
+
+
+class _Entry(msgspec.Struct, frozen=True):
+    """A file that decides: its package, and which of the three rules there are."""
+
+    module: syntax.Module
+    names: tuple[str, ...]
+
+    @property
+    def rule(self) -> str:
+        return ".".join((*self.module.package, "decision"))
+
+    def query(self, names: tuple[str, ...]) -> str:
+        data = "data" + "".join(f'["{part}"]' for part in self.module.package)
+        return ", ".join(f'"{name}": [x | x := {data}.{name}]' for name in names)
+
+
+class _Failure(Exception):
+    """One file's decision has no answer."""
+
+    def __init__(self, kind: str, text: str) -> None:
+        super().__init__(text)
+        self.kind = kind
+
+
+_DECODER = msgspec.json.Decoder(_Result)
+
+
+class Compiled:
+    """A policy that answers; `on_error` is what counts for a file whose rules fail.
+
+    Raises PolicyError when it cannot be loaded. What can crash or hang is up to regorus: this is
+    for a process that may be lost.
+    """
+
+    def __init__(self, sources: Sources, on_error: Decision) -> None:
+        """Parse, check and prepare; sources that are tests are parsed and left out."""
+        self._on_error = on_error
+        parsed, problems = parse(sources.modules)
+        problems += refused(parsed)
+        if problems:
+            raise PolicyError(tuple(problems))
+        self._texts = {m.name: m.text.decode() for m in parsed}
+        modules = [m for m in parsed if not Source(m.name, "").is_test]
+        groups = _deciding(modules)
+        if not groups:
+            raise PolicyError((error("", f"no rule `decision` in package {PACKAGE} or below it"),))
+        data = merged_data(sources.data)
+        self._layers = [
+            self._layer(modules, groups, data, number)
+            for number in range(max(len(files) for files in groups.values()))
+        ]
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """Return which Rego each file that decides is written in, by name."""
+        return {e.module.name: _version(e.module) for _, entries in self._layers for e in entries}
+
+    def evaluate(self, event: bytes) -> Answer:
+        """Return what the policy says of an event's JSON; whatever happens, there is an answer."""
+        said: list[Answer] = []
+        for engine, entries in self._layers:
+            try:
+                engine.set_input_json(event.decode())
+            except (RuntimeError, UnicodeDecodeError):
+                return Answer(self._on_error, error="the event is no JSON", kind="input")
+            said += self._ask(engine, entries)
+        return _most_severe(said)
+
+    def _layer(
+        self,
+        modules: list[syntax.Module],
+        groups: dict[tuple[str, ...], list[syntax.Module]],
+        data: str,
+        number: int,
+    ) -> tuple[regorus.Engine, tuple[_Entry, ...]]:
+        engine = regorus.Engine()
+        speaking = {p: files[number if number < len(files) else 0] for p, files in groups.items()}
+        kept: dict[tuple[str, ...], set[str]] = {}
+        for m in modules:
+            silent = (
+                m.package in speaking and m in groups[m.package] and m is not speaking[m.package]
+            )
+            text = _blanked(m) if silent else m.text.decode()
+            if not silent:
+                kept.setdefault(m.package, set()).update(r.name for r in m.rules)
+            engine.set_rego_v0(not m.v1)
+            engine.add_policy(m.name, text)
+        engine.set_rego_v0(False)
+        entries = tuple(
+            _Entry(m, tuple(name for name in _DECIDING if name in kept[p]))
+            for p, m in speaking.items()
+            if number < len(groups[p])
+        )
+        engine.add_data_json(data)
+        try:
+            # Unsafe variables and the like are found when anything is asked for the first time.
+            engine.eval_query("true")
+        except RuntimeError as failure:
+            raise PolicyError((self._problem(str(failure)),)) from None
+        return engine, entries
+
+    def _ask(self, engine: regorus.Engine, entries: tuple[_Entry, ...]) -> Iterator[Answer]:
+        """Ask for all at once, and one by one when that fails, to know whose failure it is."""
+        queries = {e.module.name: "{" + e.query(e.names) + "}" for e in entries}
+        try:
+            said = _query(engine, queries)
+            for e in entries:
+                yield self._answer(e, said[e.module.name])
+            return
+        except (RuntimeError, msgspec.DecodeError):
+            pass
+        for e in entries:
+            name = e.module.name
+            try:
+                yield self._answer(e, _query(engine, {name: queries[name]})[name])
+            except (RuntimeError, msgspec.DecodeError) as failure:
+                yield self._failed(engine, e, str(failure))
+
+    def _failed(self, engine: regorus.Engine, entry: _Entry, text: str) -> Answer:
+        """Return the decision of a file where something failed; its reasons may have been that."""
+        problem = self._problem(text)
+        conflict = "conflict" in problem.message or "multiple outputs" in problem.message
+        kind = "conflict" if conflict else "failed"
+        decision = self._on_error
+        name = entry.module.name
+        try:
+            only = _query(engine, {name: "{" + entry.query(("decision",)) + "}"})[name]
+            told = self._answer(entry, only)
+            # Nothing here is more lenient than what an error yields.
+            decision = max(decision, told.decision, key=SEVERITY.index)
+        except (RuntimeError, msgspec.DecodeError):
+            pass
+        return Answer(decision, (), entry.rule, name, str(problem), kind)
+
+    def _answer(self, entry: _Entry, said: _Said) -> Answer:
+        name = entry.module.name
+        if not said.decision:
+            return Answer("allow", rule=entry.rule, file=name, undefined=True)
+        decision = said.decision[0]
+        if decision not in SEVERITY:
+            known = ", ".join(f'"{d}"' for d in SEVERITY)
+            kind = "unknown" if isinstance(decision, str) else "wrong_type"
+            text = f"{name}: error: {entry.rule} is none of {known}"
+            return Answer(self._on_error, (), entry.rule, name, text, kind)
+        reasons = tuple(_reasons(said)) if decision != "allow" else ()
+        place = _place(entry.module, decision)
+        return Answer(cast(Decision, decision), reasons, entry.rule, place)
+
+    def _problem(self, text: str) -> Problem:
+        """Return where and what an error of regorus is, without anything that is not policy."""
+        return problem(text, self._texts)
+
+
+def parse(sources: tuple[Source, ...]) -> tuple[list[syntax.Module], list[Problem]]:
+    """Return the modules that can be read, and what is wrong with the others."""
+    modules, problems = [], []
+    for source in sources:
+        try:
+            modules.append(_parsed(source, v1=True))
+        except RuntimeError as first:
+            try:
+                modules.append(_parsed(source, v1=False))
+            except RuntimeError as second:
+                texts = {source.name: source.text}
+                # The version that it is written in is the one that reads further.
+                found = (problem(str(second), texts), problem(str(first), texts))
+                problems.append(max(found, key=lambda p: (p.line, p.column)))
+    return modules, problems
+
+
+def refused(modules: list[syntax.Module]) -> list[Problem]:
+    """Return every call of a function that there is not, or that would not do what OPA's does."""
+    supported = set(_builtins())
+    functions = {
+        (*m.package, *(part or "" for part in rule.path))
+        for m in modules
+        for rule in m.rules
+        if rule.arguments is not None
+    }
+    problems = []
+    for m in modules:
+        for name, at, _ in syntax.calls(m):
+            first, *rest = name.split(".")
+            if first == "data":
+                path: tuple[str, ...] = tuple(rest)
+            elif first in m.imports and m.imports[first][0] == "data":
+                path = (*m.imports[first][1:], *rest)
+            else:
+                path = (*m.package, first, *rest)
+            if path in functions:
+                continue
+            if name in REFUSED:
+                message = f"{name} is refused: {REFUSED[name]}"
+            elif name in supported or name == "print":
+                continue
+            else:
+                message = f"there is no function {name} here"
+            problems.append(Problem(m.name, *m.place(at), "error", message))
+    return problems
+
+
+def merged_data(sources: tuple[Source, ...]) -> str:
+    """Return the data of all files in one JSON object; raises PolicyError for what contradicts."""
+    merged: dict[str, Any] = {}
+    for source in sources:
+        try:
+            text = source.text if source.name.endswith(".json") else _yaml_as_json(source.text)
+            value = msgspec.json.decode(text)
+        except (msgspec.DecodeError, RuntimeError) as failure:
+            first = str(failure).strip().splitlines()[-1]
+            raise PolicyError((error(source.name, f"no valid data: {first}"),)) from None
+        if not isinstance(value, dict):
+            raise PolicyError((error(source.name, "data must be an object"),))
+        _merge(merged, value, source.name, ())
+    return msgspec.json.encode(merged).decode()
+
+
+def problem(text: str, texts: dict[str, str]) -> Problem:
+    """Return an error of regorus as a problem; `texts` are the modules by name."""
+    found = _PLACE.search(text)
+    name, line, column = "", 0, 0
+    if found and found[1] in texts:
+        name, line = found[1], int(found[2])
+        lines = texts[name].split("\n")
+        column = _column(lines[line - 1], int(found[3])) if line <= len(lines) else 1
+    message = text.partition("error: ")[2] or "cannot be evaluated"
+    message = message.partition("\n\nStack backtrace")[0].partition(" Got ")[0].strip()
+    quoted = (a or b for a, b in _QUOTED.findall(message))
+    # A value comes from the input, a name from the policy.
+    if not all(any(q in t for t in texts.values()) for q in quoted):
+        message = "cannot be evaluated"
+    return Problem(name, line, column, "error", message[:MAX_ERROR_CHARACTERS])
+
+
+_PLACE = re.compile(r"--> (.*):(\d+):(\d+)\n")
+_QUOTED = re.compile(r"`([^`]*)`|\"([^\"]*)\"")
+
+
+def _column(line: str, told: int) -> int:
+    """Return the column of a place; regorus counts a tab as four."""
+    width = 1
+    for column, character in enumerate(line, 1):
+        if width >= told:
+            return column
+        width += 4 if character == "\t" else 1
+    return len(line) + 1
+
+
+def _parsed(source: Source, *, v1: bool) -> syntax.Module:
+    engine = regorus.Engine()
+    engine.set_rego_v0(not v1)
+    engine.add_policy(source.name, source.text)
+    (file,) = msgspec.json.decode(engine.get_ast_as_json())
+    return syntax.module(source.name, source.text, v1=v1, tree=file["ast"])
+
+
+def _builtins() -> list[str]:
+    """Return the functions that this build of regorus has."""
+    result = _evaluated("opa.runtime().builtins")
+    return cast(list[str], result)
+
+
+def _yaml_as_json(text: str) -> str:
+    result = _evaluated("json.marshal(yaml.unmarshal(input))", text)
+    return cast(str, result)
+
+
+def _evaluated(query: str, value: str = "") -> Any:
+    engine = regorus.Engine()
+    engine.set_input_json(msgspec.json.encode(value).decode())
+    return engine.eval_query(query)["result"][0]["expressions"][0]["value"]
+
+
+def _merge(into: dict[str, Any], new: dict[str, Any], file: str, path: tuple[str, ...]) -> None:
+    for key, value in new.items():
+        old = into.get(key)
+        if key not in into:
+            into[key] = value
+        elif isinstance(old, dict) and isinstance(value, dict):
+            _merge(old, value, file, (*path, key))
+        elif old != value:
+            place = ".".join(("data", *path, key))
+            raise PolicyError((error(file, f"{place} is in another data file, too"),))
+
+
+def _deciding(modules: list[syntax.Module]) -> dict[tuple[str, ...], list[syntax.Module]]:
+    """Return the files that decide, by package."""
+    groups: dict[tuple[str, ...], list[syntax.Module]] = {}
+    for m in modules:
+        if m.package[:1] == (PACKAGE,) and any(rule.name == "decision" for rule in m.rules):
+            groups.setdefault(m.package, []).append(m)
+    return groups
+
+
+def _blanked(m: syntax.Module) -> str:
+    """Return the module without its deciding rules, everything else at the same place."""
+    text = bytearray(m.text)
+    for rule in m.rules:
+        if rule.name in _DECIDING:
+            span = text[rule.start : rule.end]
+            text[rule.start : rule.end] = bytes(b if b == 0x0A else 0x20 for b in span)
+    return text.decode()
+
+
+def _query(engine: regorus.Engine, objects: dict[str, str]) -> dict[str, _Said]:
+    fields = ", ".join(f"{msgspec.json.encode(name).decode()}: {o}" for name, o in objects.items())
+    rows = _DECODER.decode(engine.eval_query_as_json("{" + fields + "}")).result
+    return rows[0].expressions[0].value
+
+
+def _most_severe(said: list[Answer]) -> Answer:
+    """Return what counts: the most severe decision, errors told, and all of its reasons."""
+    strongest = max(
+        said, key=lambda a: (SEVERITY.index(a.decision), a.error is None, not a.undefined)
+    )
+    agreeing = [a for a in said if a.decision == strongest.decision]
+    failed = next((a for a in said if a.error), None)
+    if all(a.undefined for a in said):
+        return Answer("allow", undefined=True)
+    return Answer(
+        strongest.decision,
+        tuple(dict.fromkeys(r for a in agreeing for r in a.reasons))[:MAX_REASONS],
+        strongest.rule,
+        strongest.file,
+        failed.error if failed else None,
+        failed.kind if failed else None,
+    )
+
+
+def _reasons(said: _Said) -> Iterator[str]:
+    """Yield the reasons as text; of what is no text, its JSON."""
+    for value in (*said.reason, *said.reasons):
+        for reason in value if isinstance(value, list) else [value]:
+            text = reason if isinstance(reason, str) else msgspec.json.encode(reason).decode()
+            yield text[:MAX_REASON_CHARACTERS]
+
+
+def _place(m: syntax.Module, decision: str) -> str:
+    """Return the file, and the line when only one rule of it can have said this."""
+    rules = [rule for rule in m.rules if rule.name == "decision"]
+    able = [rule for rule in rules if None in rule.values or decision in rule.values]
+    return f"{m.name}:{m.place(able[0].start)[0]}" if len(able) == 1 else m.name
+
+
+def _version(m: syntax.Module) -> str:
+    return "v1" if m.v1 else "v0"

@@ -1,0 +1,215 @@
+"""What policy denies is stopped, and nothing else: real SDKs, a real monitor, a real policy."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.answers import SLOW, expected_answer
+from tests.e2e.bed import Bed, start_until_ready
+from tests.e2e.deadline import until
+from tests.e2e.examples import PROMPT
+from tests.e2e.monitor import Monitor
+from tests.requirements import require
+
+# By the model, so that the same client has requests of both kinds.
+BY_MODEL = """
+package busted
+
+import rego.v1
+
+default decision := "allow"
+
+forbidden if {
+	input.action.type == "Prompt"
+	input.action.model == "gpt-forbidden"
+}
+
+decision := "deny" if forbidden
+
+reasons contains "this model is not for us" if forbidden
+"""
+BY_PROVIDER = """
+package busted
+
+import rego.v1
+
+default decision := "allow"
+
+decision := "deny" if {
+	input.action.type == "Network"
+	input.action.provider == "openai"
+}
+"""
+# Long enough that it is never answered before it is stopped.
+FORBIDDEN = SLOW + " " + "word " * 2000
+# A line of JSON for each prompt: its answer, or the kind of error.
+CLIENT = """
+import json, os, sys
+from openai import OpenAI, APIConnectionError
+client = OpenAI(max_retries=0, timeout=120)
+print(os.getpid(), flush=True)
+for line in sys.stdin:
+    model, prompt = json.loads(line)
+    try:
+        answer = client.chat.completions.create(
+            model=model, messages=[{"role": "user", "content": prompt}])
+        print(json.dumps(answer.choices[0].message.content), flush=True)
+    except APIConnectionError as error:
+        print(json.dumps({"error": type(error).__name__}), flush=True)
+"""
+ALLOWED_MODEL, FORBIDDEN_MODEL = "gpt-4o-mini", "gpt-forbidden"
+
+Start = Callable[..., Monitor]
+
+
+@pytest.fixture
+def enforcing(test_bed: Bed, tmp_path: Path) -> Start:
+    require("e2e", "regorus")
+
+    def start(policy: str, *options: str) -> Monitor:
+        (tmp_path / "policy.rego").write_text(policy)
+        return Monitor("--policy", str(tmp_path / "policy.rego"), *options)
+
+    return start
+
+
+class Asking:
+    """A client that asks what it is told to, and goes on."""
+
+    def __init__(self, test_bed: Bed, script: str) -> None:
+        command = [sys.executable, "-c", script]
+        self._process = test_bed.sandbox.start(command, stdin=subprocess.PIPE)
+        self.pid = int(self._line())
+
+    def _line(self) -> str:
+        assert self._process.stdout is not None
+        return self._process.stdout.readline().decode()
+
+    def ask(self, model: str, prompt: str) -> Any:
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps([model, prompt]).encode() + b"\n")
+        self._process.stdin.flush()
+        line = self._line()
+        return json.loads(line) if line else None
+
+    def end(self) -> int:
+        self._process.communicate(timeout=60)
+        return self._process.returncode
+
+
+@contextmanager
+def asking(test_bed: Bed, script: str = CLIENT) -> Iterator[Asking]:
+    client = Asking(test_bed, script)
+    yield client
+    client.end()
+
+
+def denied(monitor: Monitor, pid: int, count: int = 1) -> list[dict[str, Any]]:
+    def found() -> list[dict[str, Any]]:
+        return [
+            event
+            for event in tuple(monitor.events)
+            if event["process"]["pid"] == pid and event.get("policy", {}).get("decision") == "deny"
+        ]
+
+    until(lambda: len(found()) >= count, f"{count} denied events of {pid}")
+    return found()
+
+
+def test_a_denied_exchange_ends_and_the_next_allowed_one_succeeds(
+    enforcing: Start, test_bed: Bed
+) -> None:
+    with enforcing(BY_MODEL, "--enforce") as monitor, asking(test_bed) as client:
+        for _ in range(3):
+            assert client.ask(ALLOWED_MODEL, PROMPT) == expected_answer(PROMPT)
+            assert client.ask(FORBIDDEN_MODEL, FORBIDDEN) == {"error": "APIConnectionError"}
+        assert client.ask(ALLOWED_MODEL, PROMPT) == expected_answer(PROMPT)
+        events = denied(monitor, client.pid, 3)
+        assert client.end() == 0
+        assert monitor.stop() == 130, monitor.stderr
+    for event in events:
+        assert event["action"]["model"] == FORBIDDEN_MODEL
+        assert event["policy"]["enforced"] == "interrupted"
+        assert event["policy"]["reasons"] == ["this model is not for us"]
+    assert len(events) == 3
+    assert monitor.lost == {}
+
+
+def test_the_process_is_killed_where_the_operator_chose_that(
+    enforcing: Start, test_bed: Bed
+) -> None:
+    with enforcing(BY_MODEL, "--enforce", "--on-deny", "kill") as monitor:
+        with asking(test_bed) as client, asking(test_bed) as other:
+            assert client.ask(ALLOWED_MODEL, PROMPT) == expected_answer(PROMPT)
+            assert client.ask(FORBIDDEN_MODEL, FORBIDDEN) is None
+            assert client.end() == -9
+            assert other.ask(ALLOWED_MODEL, PROMPT) == expected_answer(PROMPT)
+            (event,) = denied(monitor, client.pid)
+            assert event["policy"]["enforced"] == "interrupted"
+        assert monitor.stop() == 130
+
+
+@pytest.mark.parametrize(("options", "enforced"), [(["--shadow"], "would_interrupt"), ([], None)])
+def test_nothing_is_touched_in_shadow_mode_or_without_enforcement(
+    options: list[str], enforced: str | None, enforcing: Start, test_bed: Bed
+) -> None:
+    with enforcing(BY_MODEL, *options) as monitor, asking(test_bed) as client:
+        assert client.ask(FORBIDDEN_MODEL, SLOW + PROMPT) == expected_answer(SLOW + PROMPT)
+        (event,) = denied(monitor, client.pid)
+        assert event["policy"].get("enforced") == enforced
+        assert client.end() == 0
+        assert monitor.stop() == 130
+
+
+# An address that is not loopback, in the sandbox alone (RFC 5737), where the provider is, too.
+ELSEWHERE = "192.0.2.80"
+FRONT = """
+import asyncio
+async def pump(reader, writer):
+    while data := await reader.read(65536):
+        writer.write(data)
+    writer.close()
+async def front(reader, writer):
+    there = await asyncio.open_connection("127.0.0.1", 443)
+    await asyncio.gather(
+        pump(reader, there[1]), pump(there[0], writer), return_exceptions=True)
+async def main():
+    await asyncio.start_server(front, "192.0.2.80", 443)
+    print("ready", flush=True)
+    await asyncio.Event().wait()
+asyncio.run(main())
+"""
+AT_FRONT = """
+import socket
+ask_name_service = socket.getaddrinfo
+socket.getaddrinfo = lambda host, *rest, **more: ask_name_service("192.0.2.80", *rest, **more)
+"""
+
+
+@pytest.fixture
+def front(test_bed: Bed) -> None:
+    added = test_bed.sandbox.run(["ip", "address", "replace", f"{ELSEWHERE}/32", "dev", "lo"])
+    assert added.code == 0, added.stderr
+    start_until_ready(test_bed.sandbox, [sys.executable, "-c", FRONT])
+
+
+@pytest.mark.usefixtures("front")
+def test_a_denied_provider_is_refused_from_the_second_connection_on(
+    enforcing: Start, test_bed: Bed
+) -> None:
+    with enforcing(BY_PROVIDER, "--enforce") as monitor:
+        with asking(test_bed, AT_FRONT + CLIENT) as client:
+            for _ in range(3):
+                assert client.ask(ALLOWED_MODEL, FORBIDDEN) == {"error": "APIConnectionError"}
+            events = [event for event in denied(monitor, client.pid, 4)]
+        # Not there, but at loopback, nobody is ever refused.
+        assert monitor.stop() == 130
+    raise AssertionError(json.dumps(events, indent=1))

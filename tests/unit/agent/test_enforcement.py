@@ -1,0 +1,319 @@
+"""What is done about denied events, with means that write down what they were asked for."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from busted import events
+from busted.agent.clock import Clock
+from busted.agent.enforcement import Enforcement, Known, Means, OnDeny
+from busted.agent.flows import packed_address
+from busted.events import Decision, Event, PolicyDecision
+from busted.kernel.destroy import DONE, Outcome, TcpConnection
+from busted.kernel.verdicts import ConnectVerdict
+from busted.records import Flow, FlowOperation, FlowOwner, ProcessKey
+
+CLOCK = Clock(
+    monotonic_offset_ns=1_700_000_000_000_000_000, boot_offset_ns=1_690_000_000_000_000_000
+)
+PROCESS, AGENT = ProcessKey(77, 123_456_789), ProcessKey(70, 100_000_000)
+OPENAI, ALSO_OPENAI = "203.0.113.1", "2001:db8::7"
+COOKIE, NETNS, SECOND = 5, 4711, 1_000_000_000
+NAME = "api.openai.com"
+FLOW = Flow(
+    key=PROCESS, time_ns=3, cookie=COOKIE, netns=NETNS, cgroup_id=1, opened_ns=2, established_ns=3,
+    bytes_sent=0, bytes_received=0, retransmits=0, tid=77, ppid=1, uid=0, gid=0,
+    local=packed_address("192.0.2.9"), local_port=40000, remote=packed_address(OPENAI),
+    remote_port=443, comm=b"agent", error=0, operation=FlowOperation.CONNECT,
+    role=FlowOperation.CONNECT, owner=FlowOwner.OPENER, agent=True, transport=6,
+)  # fmt: skip
+CONNECTION = TcpConnection(FLOW.local, 40000, FLOW.remote, 443, COOKIE)
+GONE, REFUSED = Outcome("gone", "no such connection"), Outcome("not_possible", "too old a kernel")
+PROMPT = events.Prompt(api="openai.chat", stream=False, bytes=1, truncated=False)
+CALL = events.ToolCall(name="shell", truncated=False)
+EXEC = events.ProcessExec(exe="/bin/rm", agent="claude", agent_pid=70, truncated=False)
+
+
+class Host:
+    """What is known of it, and what was done to it."""
+
+    def __init__(
+        self, *, shadow: bool = False, on_deny: OnDeny = "reset", outcome: Outcome = DONE
+    ) -> None:
+        self.done: list[object] = []
+        self.refused: dict[ConnectVerdict, int] = {}
+        self.flows: dict[int, Flow] = {COOKIE: FLOW}
+        self.agents: dict[ProcessKey, ProcessKey] = {PROCESS: AGENT}
+        self.outcome, self.now_ns = outcome, 0
+        self.enforcement = Enforcement(
+            None if shadow else Means(self._destroy, self._kill, self._refuse, self._permit),
+            Known(self.flows.get, self.agents.get, self._addresses, lambda: self.now_ns),
+            CLOCK,
+            on_deny=on_deny,
+            verdict_seconds=60,
+        )
+
+    def _destroy(self, connection: TcpConnection, pid: int) -> Outcome:
+        self.done.append((connection, pid))
+        return self.outcome
+
+    def _kill(self, process: ProcessKey) -> Outcome:
+        self.done.append(process)
+        return self.outcome
+
+    def _refuse(self, verdict: ConnectVerdict, until_ns: int) -> Outcome:
+        if self.outcome is REFUSED:
+            return REFUSED
+        self.refused[verdict] = until_ns
+        return DONE
+
+    def _permit(self, verdict: ConnectVerdict) -> None:
+        del self.refused[verdict]
+
+    def _addresses(self, netns: int, name: str, now_ns: int) -> tuple[str, ...]:
+        return (ALSO_OPENAI, OPENAI) if (netns, name) == (NETNS, NAME) else ()
+
+    def judged(
+        self,
+        action: events.Action,
+        decision: Decision = "deny",
+        *,
+        socket: str | None = str(COOKIE),
+        dst_ip: str | None = OPENAI,
+        **policy: object,
+    ) -> Event:
+        """Apply what policy said of an event."""
+        event = Event(
+            schema=1,
+            id="0",
+            time=CLOCK.time(5),
+            host="here",
+            process=events.Process(
+                pid=PROCESS.pid, name="agent", start_time=CLOCK.start_time(PROCESS.start_ns)
+            ),
+            connection=events.Connection(id="c", socket=socket, dst_ip=dst_ip, dst_port=443),
+            policy=msgspec.structs.replace(PolicyDecision(decision=decision), **policy),
+            action=action,
+        )
+        if action is EXEC:
+            event = msgspec.structs.replace(event, connection=None)
+        return self.enforcement.apply(event)
+
+    def enforced(self, action: events.Action, decision: Decision = "deny") -> str | None:
+        policy = self.judged(action, decision).policy
+        return policy.enforced if policy else None
+
+
+def flow_event(operation: str = "connect", **fields: object) -> events.Network:
+    fields = {"bytes_sent": 0, "bytes_received": 0, "name": NAME} | fields
+    return msgspec.convert({"type": "Network", "operation": operation, **fields}, events.Network)
+
+
+def verdict(address: str = OPENAI, process: ProcessKey = AGENT) -> ConnectVerdict:
+    return ConnectVerdict(process, packed_address(address), 443, NETNS)
+
+
+# What was said
+
+
+@pytest.mark.parametrize("action", [PROMPT, CALL])
+def test_what_was_said_and_denied_has_its_connection_destroyed(action: events.Action) -> None:
+    host = Host()
+    assert host.enforced(action) == "interrupted"
+    assert host.done == [(CONNECTION, PROCESS.pid)]
+    assert host.refused == {}
+
+
+@pytest.mark.parametrize("decision", ["allow", "audit"])
+def test_what_is_not_denied_is_left_alone(decision: Decision) -> None:
+    host = Host()
+    for action in (PROMPT, CALL, EXEC, flow_event()):
+        policy = host.judged(action, decision).policy
+        assert policy == PolicyDecision(decision=decision)
+    assert (host.done, host.refused) == ([], {})
+
+
+def test_an_event_without_a_decision_is_left_alone() -> None:
+    host = Host()
+    event = msgspec.structs.replace(host.judged(PROMPT, "allow"), policy=None)
+    assert host.enforcement.apply(event) is event
+
+
+def test_what_was_prevented_before_is_left_as_it_is() -> None:
+    host = Host()
+    policy = host.judged(PROMPT, enforced="prevented").policy
+    assert policy == PolicyDecision(decision="deny", enforced="prevented")
+    assert host.done == []
+
+
+def test_all_that_is_denied_on_a_connection_is_told_as_its_end_was() -> None:
+    host = Host()
+    assert [host.enforced(action) for action in (PROMPT, PROMPT, CALL)] == ["interrupted"] * 3
+    assert len(host.done) == 1
+
+
+def test_a_connection_that_had_ended_is_too_late() -> None:
+    assert Host(outcome=GONE).enforced(PROMPT) == "after_send"
+    host = Host()
+    host.flows[COOKIE] = msgspec.structs.replace(FLOW, operation=FlowOperation.CLOSE)
+    assert host.enforced(PROMPT) == "after_send"
+    assert host.done == []
+
+
+def test_what_cannot_be_done_is_told_with_its_reason() -> None:
+    host = Host(outcome=REFUSED)
+    policy = host.judged(PROMPT).policy
+    assert policy is not None
+    assert (policy.enforced, policy.hindrance) == ("not_possible", REFUSED.reason)
+    # It may be possible the next time.
+    host.outcome = DONE
+    assert host.enforced(PROMPT) == "interrupted"
+
+
+def test_a_connection_whose_socket_is_not_known_cannot_be_destroyed() -> None:
+    for event in (Host().judged(PROMPT, socket=None), Host().judged(PROMPT, socket="99")):
+        assert event.policy is not None
+        assert event.policy.enforced == "not_possible"
+        assert event.policy.hindrance == "which socket carries it is not known"
+
+
+def test_what_has_no_connection_says_what_would_stop_it() -> None:
+    policy = Host().judged(EXEC).policy
+    assert policy is not None
+    assert policy.enforced == "not_possible"
+    assert "--on-deny kill" in (policy.hindrance or "")
+
+
+def test_the_process_is_killed_where_the_operator_chose_that() -> None:
+    host = Host(on_deny="kill")
+    assert [host.enforced(action) for action in (PROMPT, EXEC)] == ["interrupted"] * 2
+    assert host.done == [PROCESS]
+    assert Host(on_deny="kill", outcome=GONE).enforced(PROMPT) == "after_send"
+    assert Host(on_deny="kill", outcome=REFUSED).enforced(PROMPT) == "not_possible"
+
+
+# Connections
+
+
+def test_a_denied_connection_is_destroyed_and_the_next_ones_of_its_agent_are_refused() -> None:
+    host = Host()
+    host.now_ns = 7
+    assert host.enforced(flow_event()) == "interrupted"
+    assert host.done == [(CONNECTION, PROCESS.pid)]
+    until_ns = 7 + 60 * SECOND
+    assert host.refused == {verdict(): until_ns, verdict(ALSO_OPENAI): until_ns}
+
+
+def test_a_process_of_no_agent_is_refused_itself() -> None:
+    host = Host()
+    host.agents.clear()
+    host.enforced(flow_event())
+    assert set(host.refused) == {verdict(process=PROCESS), verdict(ALSO_OPENAI, PROCESS)}
+
+
+def test_without_a_name_only_the_very_address_is_refused() -> None:
+    host = Host()
+    host.enforced(flow_event(name=None))
+    assert set(host.refused) == {verdict()}
+
+
+def test_what_the_kernel_refused_was_prevented_and_stays_refused() -> None:
+    host = Host()
+    host.enforced(flow_event())
+    host.flows.clear()  # of a connect that was refused no flow is known
+    host.now_ns = 9
+    policy = host.judged(flow_event(error="EPERM"), socket="6").policy
+    assert policy == PolicyDecision(decision="deny", enforced="prevented")
+    assert host.refused[verdict()] == 9 + 60 * SECOND
+    assert len(host.done) == 1
+
+
+@pytest.mark.parametrize("decision", ["allow", "audit"])
+def test_a_verdict_is_taken_back_when_policy_says_otherwise(decision: Decision) -> None:
+    host = Host()
+    host.enforced(flow_event())
+    host.enforced(flow_event(error="EPERM"), decision)
+    assert set(host.refused) == {verdict(ALSO_OPENAI)}
+    host.enforced(flow_event(error="EPERM"), decision)
+    host.enforcement.clear()
+    assert host.refused == {}
+
+
+def test_a_connection_that_came_in_is_destroyed_and_its_client_is_no_destination() -> None:
+    host = Host()
+    host.flows[COOKIE] = msgspec.structs.replace(FLOW, role=FlowOperation.ACCEPT)
+    for operation in ("accept", "update"):
+        assert host.enforced(flow_event(operation)) == "interrupted"
+    assert host.refused == {}
+
+
+def test_a_connection_that_closed_is_too_late_and_the_next_one_is_refused() -> None:
+    host = Host()
+    host.flows[COOKIE] = msgspec.structs.replace(FLOW, operation=FlowOperation.CLOSE)
+    assert host.enforced(flow_event("close")) == "after_send"
+    assert verdict() in host.refused
+    assert host.done == []
+
+
+def test_a_connection_that_cannot_be_refused_is_told_with_the_reason() -> None:
+    host = Host(outcome=REFUSED)
+    policy = host.judged(flow_event()).policy
+    assert policy is not None
+    assert (policy.enforced, policy.hindrance) == ("not_possible", REFUSED.reason)
+    assert host.enforcement.counts["verdict_failed"] == 2
+
+
+def test_connections_are_never_killed_for() -> None:
+    host = Host(on_deny="kill")
+    assert host.enforced(flow_event()) == "interrupted"
+    assert host.done == [(CONNECTION, PROCESS.pid)]
+
+
+# Shadow mode
+
+
+def test_in_shadow_mode_what_would_be_done_is_told() -> None:
+    host = Host(shadow=True)
+    assert host.enforced(PROMPT) == "would_interrupt"
+    assert host.enforced(flow_event()) == "would_interrupt"
+    # The verdict of the first would have refused these.
+    assert host.enforced(flow_event()) == "would_prevent"
+    assert host.enforced(flow_event(error="ECONNREFUSED")) == "would_prevent"
+    assert host.enforced(EXEC) == "not_possible"
+    host.now_ns = 61 * SECOND
+    host.enforcement.expire(host.now_ns)
+    assert host.enforced(flow_event()) == "would_interrupt"
+    host.enforcement.clear()
+    assert host.enforced(flow_event()) == "would_interrupt"
+
+
+def test_in_shadow_mode_what_is_too_late_is_told_as_that() -> None:
+    host = Host(shadow=True)
+    host.flows[COOKIE] = msgspec.structs.replace(FLOW, operation=FlowOperation.CLOSE)
+    assert host.enforced(PROMPT) == "after_send"
+
+
+def test_a_process_whose_start_is_not_known_is_never_killed() -> None:
+    host = Host(on_deny="kill")
+    event = host.judged(PROMPT, "allow")
+    event = msgspec.structs.replace(
+        event,
+        process=events.Process(pid=PROCESS.pid, name="agent"),
+        policy=PolicyDecision(decision="deny"),
+    )
+    policy = host.enforcement.apply(event).policy
+    assert policy is not None
+    assert (policy.enforced, host.done) == ("not_possible", [])
+
+
+def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("busted.agent.enforcement.MAX_VERDICTS", 3)
+    monkeypatch.setattr("busted.agent.enforcement.MAX_ENDED", 3)
+    host = Host()
+    for number in range(10):
+        host.flows[number] = msgspec.structs.replace(FLOW, cookie=number)
+        host.judged(flow_event(name=None), socket=str(number), dst_ip=f"203.0.113.{number}")
+    host.enforcement.clear()
+    assert len(host.done) == 10
+    assert len(host.refused) == 7  # these end by their time
