@@ -10,8 +10,8 @@ A connection is decided as one. Over HTTP/2 several requests are under way at on
 each other, and a denial ends them all.
 
 What takes longer than it may, is more than it may be, or was not seen whole is sent or denied as
-the operator chose. For the time the kernel does the same by itself, should this process hang. `prevented` is said only
-where the kernel tells that nothing passed undecided.
+the operator chose. For the time the kernel side does the same by itself, should this process hang.
+`prevented` is said only where the kernel side tells that nothing passed undecided.
 
 Left out: connections that the kernel side cannot hold (see docs/hold.md); they are ended when they
 are denied, after their request was sent.

@@ -32,7 +32,7 @@ from busted.agent.config import Settings
 from busted.agent.decisions import Decisions, Judge
 from busted.agent.enforcement import Enforcement, Known
 from busted.agent.flows import Asks
-from busted.agent.hold import Holds
+from busted.agent.hold import Holds, Terms
 from busted.agent.means import OpenedMeans
 from busted.agent.pipeline import Origin, Outside, Pipeline
 from busted.agent.policies import open_policy
@@ -253,13 +253,14 @@ class Monitor:
 
     def _hold(self, opened: contextlib.ExitStack) -> HoldPrograms | None:
         """Load what holds connections, which the other programs are loaded with."""
-        if self._settings.enforcement != "on":
+        terms = self._settings.hold
+        if self._settings.enforcement != "on" or terms is None:
             return None
         if not self._features.has("attach cookie"):
             self._left_out["hold"] = "it takes attach cookies, which came with Linux 5.15"
             return None
         try:
-            programs = HoldPrograms(self._shared, fails_open=self._settings.hold.fails_open)
+            programs = HoldPrograms(self._shared, fails_open=terms.fails_open)
             opened.callback(programs.close)
             programs.hold_names(self._settings.tables.options.providers.hosts)
         except OSError as error:
@@ -713,7 +714,7 @@ def _share(settings: Settings, found: features.Features) -> SharedMaps:
 def _load(
     settings: Settings, found: features.Features, shared: SharedMaps, hold: HoldPrograms | None
 ) -> TlsPrograms:
-    terms = settings.hold
+    terms = settings.hold or Terms()
     with _refusals():
         return TlsPrograms(
             best_way(found),

@@ -117,6 +117,12 @@ def _power_of_two(_: click.Context, __: click.Parameter, value: int) -> int:
     help="Let connections to addresses of the link (169.254.0.0/16, fe80::/10) be refused, too.",
 )
 @click.option(
+    "--no-hold",
+    is_flag=True,
+    help="Do not have requests wait for their decision: what is denied is stopped after it was "
+    "sent.",
+)
+@click.option(
     "--hold-seconds",
     type=click.FloatRange(min=MIN_HOLD_SECONDS, max=MAX_HOLD_SECONDS),
     metavar="SECONDS",
@@ -179,6 +185,7 @@ def monitor(
     on_deny: OnDeny | None,
     verdict_seconds: float | None,
     deny_link_local: bool,
+    no_hold: bool,
     hold_seconds: float | None,
     hold_bytes: int | None,
     hold_timeout_action: Literal["open", "closed"] | None,
@@ -202,9 +209,11 @@ def monitor(
         raise click.UsageError(
             "--on-deny, --verdict-seconds and --deny-link-local need --enforce or --shadow."
         )
-    if not enforce and (hold_seconds or hold_bytes or hold_timeout_action):
+    is_held = enforce and not shadow and not no_hold
+    if not is_held and (hold_seconds or hold_bytes or hold_timeout_action):
         raise click.UsageError(
-            "--hold-seconds, --hold-bytes and --hold-timeout-action need --enforce."
+            "--hold-seconds, --hold-bytes and --hold-timeout-action need --enforce, without "
+            "--shadow and --no-hold."
         )
     settings = Settings(
         buffer=buffer,
@@ -225,7 +234,9 @@ def monitor(
             seconds=hold_seconds or Terms().seconds,
             bytes=hold_bytes or Terms().bytes,
             fails_open=hold_timeout_action == "open",
-        ),
+        )
+        if is_held
+        else None,
         tables=tables,
     )
     if record:
