@@ -1,8 +1,8 @@
 """Hold then decide: a request leaves the host when policy has seen all of it and allowed it.
 
 The kernel side keeps what AI connections write and tells it before the TLS library has it. Here it
-is followed how far each connection has written, where its requests end, and which events wait for
-a decision. A request that is whole, and of which all that was found is decided, may pass; where
+is followed how far each connection has written and where its requests end. What is found is decided
+at once, without a queue, since somebody waits. A request that is whole and allowed may pass; where
 something is denied nothing of the connection passes any more, and the connection is ended: the
 program goes on and sees an error of the network.
 
@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import statistics
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 import msgspec
@@ -32,6 +32,7 @@ from busted.kernel.hold import Held
 from busted.kernel.libbpf import BpfError
 from busted.records import ConnectionKey, Direction, ProcessExit, Record, TlsClose, TlsData, TlsHold
 
+_SECOND_NS = 1_000_000_000
 # The times of so many holds are remembered, for their median.
 _MAX_TIMES = 1024
 # What a socket keeps without being told to, at least (tcp(7), tcp_wmem).
@@ -85,34 +86,35 @@ class _Connection:
 
     def __init__(self, hold: TlsHold) -> None:
         self.hold = hold
-        self.position = 0  # all that was written
-        self.whole = 0  # where the last request that is whole ends
+        self.position: int | None = None  # all that was written, once that is known
         self.allowed = 0
         self.since_ns: int | None = None  # when what waits was written first
-        self.asked: set[str] = set()  # events that are not decided yet
         self.seen = Held(0, 0)  # when something was allowed last
         self.has_room = False
+        self.was_given_up = False  # a part of what waits was sent undecided
         self.is_denied = False
         self.is_ended = False
-        self.is_closed = False
 
 
 class Holds:
-    """The connections that are held; records and decisions go in, in order."""
+    """The connections that are held; records go in, in order."""
 
     def __init__(
         self,
         kernel: Kernel,
         sockets: Sockets,
+        decide: Callable[[Iterable[Event]], Iterable[Event]],
         end: Callable[[TcpConnection, int], Outcome],
         make_room: Callable[[int, int, int], bool],
         terms: Terms = Terms(),  # noqa: B008  (frozen)
     ) -> None:
-        """`end` destroys a connection of a process; `make_room` is given process, cookie, bytes."""
-        self._kernel, self._sockets = kernel, sockets
+        """`decide` returns events with their decisions; `end` destroys a connection of a process.
+
+        `make_room` is given a process, the cookie of its socket, and bytes.
+        """
+        self._kernel, self._sockets, self._decide = kernel, sockets, decide
         self._end, self._make_room, self._terms = end, make_room, terms
         self._connections: dict[ConnectionKey, _Connection] = {}
-        self._asked: dict[str, tuple[_Connection, int]] = {}  # with the position behind it
         self._waiting: dict[ConnectionKey, _Connection] = {}
         self._times: deque[float] = deque(maxlen=_MAX_TIMES)
         self.counts: Counter[str] = Counter()
@@ -132,8 +134,8 @@ class Holds:
 
     def follow(
         self, record: Record, events: Sequence[Event], is_between: bool, now_ns: int
-    ) -> None:
-        """Take a record, and the events that it made, which are all to be passed to `judged`.
+    ) -> Sequence[Event]:
+        """Take a record and the events that it made; those of what is held come back decided.
 
         `is_between`: behind it the connection has written whole requests and nothing else.
         """
@@ -142,29 +144,24 @@ class Holds:
         elif isinstance(record, ProcessExit):
             self._sockets.forget(record.key.pid)
             for key in [key for key in self._connections if key.process == record.key]:
-                self._closed(key, self._connections[key], now_ns)
+                self._close(key, now_ns)
         elif isinstance(record, TlsData | TlsClose):
             connection = self._connections.get(record.key)
             if connection is None:
-                return
+                return events
             if isinstance(record, TlsClose):
-                self._ask(connection, events, connection.position)
-                self._closed(record.key, connection, now_ns)
+                events = self._decided(connection, events)
+                self._close(record.key, now_ns)
             elif record.direction == Direction.WRITE:
-                self._ask(connection, events, record.position + len(record.data))
-                self._wrote(connection, record, is_between, now_ns)
+                self._wrote(connection, record)
+                events = self._decided(connection, events)
+                self._settle(connection, record, is_between, now_ns)
+        return events
 
-    def _ask(self, connection: _Connection, events: Sequence[Event], position: int) -> None:
-        for event in events:
-            connection.asked.add(event.id)
-            self._asked[event.id] = connection, position
-
-    def _wrote(
-        self, connection: _Connection, record: TlsData, is_between: bool, now_ns: int
-    ) -> None:
-        if not connection.position:
+    def _wrote(self, connection: _Connection, record: TlsData) -> None:
+        if connection.position is None:
             # What was written before it was held has left.
-            connection.position = connection.allowed = connection.whole = record.position
+            connection.position = connection.allowed = record.position
         is_gap = record.position > connection.position
         connection.position = max(connection.position, record.position + len(record.data))
         if connection.is_denied:
@@ -174,24 +171,40 @@ class Holds:
             self._waiting[record.key] = connection
         if is_gap:
             self._give_up(connection, "unseen")
-        elif is_between:
-            connection.whole = connection.position
-            self._settle(connection, now_ns)
-        elif connection.position - connection.allowed > self._terms.bytes:
-            self._give_up(connection, "over_limit")
-        elif record.call_offset + len(record.data) == record.call_bytes:
-            self._await_more(connection)
 
-    def _await_more(self, connection: _Connection) -> None:
-        """A request is written with several calls: none may wait until the others are sent."""
-        waits = connection.position - connection.allowed
-        if waits <= _USUAL_ROOM or connection.has_room:
+    def _decided(self, connection: _Connection, events: Sequence[Event]) -> list[Event]:
+        decided = list(self._decide(events))
+        for place, event in enumerate(decided):
+            if event.policy is None or event.policy.decision != "deny":
+                continue
+            self._deny(connection, "denied")
+            was_sent = connection.was_given_up or self._has_passed(connection)
+            enforced: Enforced = "interrupted" if was_sent else "prevented"
+            policy = msgspec.structs.replace(event.policy, enforced=enforced)
+            decided[place] = msgspec.structs.replace(event, policy=policy)
+        return decided
+
+    def _settle(
+        self, connection: _Connection, record: TlsData, is_between: bool, now_ns: int
+    ) -> None:
+        if connection.is_denied or connection.position is None:
             return
-        connection.has_room = True
-        hold = connection.hold
-        # Twice what may wait: as ciphertext it is somewhat more.
-        if not self._make_room(hold.key.pid, hold.cookie, 2 * self._terms.bytes):
-            self.counts["without_room"] += 1
+        waits = connection.position - connection.allowed
+        if is_between:
+            self._allow_whole(connection, now_ns)
+        elif waits > self._terms.bytes:
+            self._give_up(connection, "over_limit")
+        elif (
+            waits > _USUAL_ROOM
+            and not connection.has_room
+            and record.call_offset + len(record.data) == record.call_bytes
+        ):
+            # It is written with several calls, and none may wait until the others are sent.
+            connection.has_room = True
+            hold = connection.hold
+            # Twice what may wait: as ciphertext it is somewhat more.
+            if not self._make_room(hold.key.pid, hold.cookie, 2 * self._terms.bytes):
+                self.counts["without_room"] += 1
 
     def muted(self, key: ConnectionKey) -> None:
         """A connection is none of AI: what it writes is no longer told, and passes."""
@@ -199,29 +212,13 @@ class Holds:
         if connection is not None and not connection.is_denied:
             self._allow(connection, None)
 
-    def _closed(self, key: ConnectionKey, connection: _Connection, now_ns: int) -> None:
+    def _close(self, key: ConnectionKey, now_ns: int) -> None:
         """The library let go of it; its socket may still have something to send."""
-        del self._connections[key]
-        connection.is_closed = True
-        connection.whole = connection.position
-        self._settle(connection, now_ns)
-
-    # Decisions
-
-    def judged(self, event: Event, now_ns: int) -> Event:
-        """Take the decision on an event; the event comes back with what was done about it."""
-        connection, position = self._asked.pop(event.id, (None, 0))
-        if connection is None:
-            return event
-        connection.asked.discard(event.id)
-        if event.policy is not None and event.policy.decision == "deny":
-            self._deny(connection, "denied")
-            was_sent = position <= connection.allowed or self._has_passed(connection)
-            enforced: Enforced = "interrupted" if was_sent else "prevented"
-            policy = msgspec.structs.replace(event.policy, enforced=enforced)
-            return msgspec.structs.replace(event, policy=policy)
-        self._settle(connection, now_ns)
-        return event
+        connection = self._connections.pop(key)
+        if not connection.is_denied:
+            self._allow_whole(connection, now_ns)
+        if connection.is_ended or not connection.is_denied:
+            self._kernel.forget(connection.hold.cookie)
 
     def expire(self, now_ns: int) -> None:
         """Give up what has waited for too long."""
@@ -235,6 +232,8 @@ class Holds:
         for connection in list(self._waiting.values()):
             self._give_up(connection, "stopped")
 
+    # What is done
+
     def _has_passed(self, connection: _Connection) -> bool:
         """Whether the kernel side let something pass undecided, or may have."""
         try:
@@ -245,23 +244,17 @@ class Holds:
     def _give_up(self, connection: _Connection, why: str) -> None:
         self.counts[why] += 1
         if self._terms.fails_open:
+            connection.was_given_up = True
             self._allow(connection, connection.position)
         else:
             self._deny(connection, why)
 
-    def _settle(self, connection: _Connection, now_ns: int) -> None:
-        """Let pass what is whole, once all that it holds is decided."""
-        if connection.is_denied or connection.asked:
-            if connection.is_ended and connection.is_closed:
-                self._kernel.forget(connection.hold.cookie)
-            return
-        if connection.whole > connection.allowed:
-            if connection.since_ns is not None:
-                self._times.append((now_ns - connection.since_ns) / 1e9)
-            self.counts["allowed"] += 1
-            self._allow(connection, connection.whole)
-        if connection.is_closed:
-            self._kernel.forget(connection.hold.cookie)
+    def _allow_whole(self, connection: _Connection, now_ns: int) -> None:
+        if connection.since_ns is not None:
+            self._times.append((now_ns - connection.since_ns) / _SECOND_NS)
+        self.counts["allowed"] += 1
+        connection.was_given_up = False
+        self._allow(connection, connection.position)
 
     def _allow(self, connection: _Connection, position: int | None) -> None:
         hold = connection.hold
@@ -272,10 +265,9 @@ class Holds:
         except BpfError:
             self.counts["not_released"] += 1
             return
-        connection.allowed = connection.position if position is None else position
-        if connection.allowed >= connection.position:
-            connection.since_ns = None
-            self._waiting.pop(hold.key, None)
+        connection.allowed = connection.position or 0
+        connection.since_ns = None
+        self._waiting.pop(hold.key, None)
         if seen.dropped != connection.seen.dropped:
             self._sockets.flush(hold.key.pid, hold.cookie)
         connection.seen = seen

@@ -21,6 +21,7 @@ import socket
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ import msgspec
 from busted.agent.audit_log import AuditLog
 from busted.agent.clock import read_clock
 from busted.agent.config import Settings
-from busted.agent.decisions import Decisions, Judge
+from busted.agent.decisions import Decisions, Judge, judged_all
 from busted.agent.enforcement import Enforcement, Known
 from busted.agent.flows import Asks
 from busted.agent.hold import Holds, Terms
@@ -299,18 +300,19 @@ class Monitor:
             if self._recording:
                 self._recording.record(raw)
             if record is not None:
-                events = list(self._pipeline.feed(record))
-                if self._holds:
-                    self._follow(self._holds, record, events)
-                self._report(events)
+                events = self._pipeline.feed(record)
+                self._report(self._held(self._holds, record, events) if self._holds else events)
         return sum(map(len, batch))
 
-    def _follow(self, holds: Holds, record: Record, events: Sequence[Event]) -> None:
+    def _held(self, holds: Holds, record: Record, events: Iterable[Event]) -> Iterable[Event]:
+        """Have what waits for a decision decided before anything else is read."""
+        made = list(events)
         is_between = not isinstance(record, TlsData) or self._pipeline.is_between(record.key)
-        holds.follow(record, events, is_between, time.monotonic_ns())
+        decided = holds.follow(record, made, is_between, time.monotonic_ns())
         if holds.is_waiting and not self._is_expiring:
             self._is_expiring = True
             asyncio.get_running_loop().call_later(EXPIRY_SECONDS, self._expire, holds)
+        return decided
 
     def _expire(self, holds: Holds) -> None:
         holds.expire(time.monotonic_ns())
@@ -347,14 +349,14 @@ class Monitor:
             self._means = OpenedMeans(self._shared, link_local=settings.deny_link_local)
             opened.callback(self._means.close)
             self._left_out |= self._means.left_out
-            if self._hold_programs:
-                means, sockets = self._means, HeldSockets()
+            if self._hold_programs and self._judge:
                 self._holds = Holds(
                     self._hold_programs,
-                    sockets,
-                    means.means.destroy,
-                    means.make_room,
-                    settings.hold,
+                    HeldSockets(),
+                    partial(judged_all, self._judge),
+                    self._means.means.destroy,
+                    self._means.make_room,
+                    settings.hold or Terms(),
                 )
         self._enforcement = Enforcement(
             self._means.means if self._means else None,
@@ -376,8 +378,6 @@ class Monitor:
 
     def _decided(self, events: Sequence[Event]) -> None:
         for event in events:
-            if self._holds:
-                event = self._holds.judged(event, time.monotonic_ns())
             if self._enforcement:
                 event = self._enforcement.apply(event)
             if self._audit_log:
