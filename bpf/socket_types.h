@@ -135,6 +135,10 @@ struct socket {
 	struct sock *sk;
 };
 
+struct bpf_iter__tcp {
+	struct sock_common *sk_common;
+};
+
 struct bpf_iter__task_file {
 	struct task_struct *task;
 	struct file *file;

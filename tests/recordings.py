@@ -38,7 +38,8 @@ def named(name: bytes, time_ns: int = SINCE_NS) -> RawRecord:
 def data(direction: Direction, piece: bytes, time_ns: int, position: int = 0) -> RawRecord:
     head = (Type.TLS_DATA, VERSION, PID, time_ns, START_NS, *_KEY)
     size = len(piece)
-    return RawRecord(TLS_DATA.pack(*head, position, size, 0, PID, size, direction) + piece)
+    call = (position, size, 0, PID, size, direction, False)
+    return RawRecord(TLS_DATA.pack(*head, *call) + piece)
 
 
 def closed(time_ns: int) -> RawRecord:

@@ -104,21 +104,33 @@ def test_every_place_of_loss_in_the_kernel_is_described() -> None:
 # Commands
 
 
-CONTEXT = click.Context(main)
-NAMES_OF_COMMANDS = main.list_commands(CONTEXT)
+def commands(group: click.Group, prefix: str = "") -> dict[str, click.Command]:
+    """All commands below a group, by the words that call them."""
+    context = click.Context(group)
+    found: dict[str, click.Command] = {}
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
+        if isinstance(command, click.Group):
+            found |= commands(command, f"{prefix}{name} ")
+        else:
+            found[prefix + name] = command
+    return found
+
+
+COMMANDS = commands(main)
 
 
 def test_every_command_has_a_section_and_no_other_has() -> None:
     described = {title for title in sections("docs/cli.md") if title.startswith("busted ")}
 
-    assert described == {f"busted {name}" for name in NAMES_OF_COMMANDS}
+    assert described == {f"busted {name}" for name in COMMANDS}
 
 
-@pytest.mark.parametrize("name", NAMES_OF_COMMANDS)
+@pytest.mark.parametrize("name", COMMANDS)
 def test_every_option_of_a_command_is_described_with_its_choices_and_default(name: str) -> None:
     text = sections("docs/cli.md")[f"busted {name}"]
-    command = main.get_command(CONTEXT, name)
-    assert command is not None
+    command = COMMANDS[name]
     options = {p.opts[0]: p for p in command.params if isinstance(p, click.Option)}
     described = rows(text)
 

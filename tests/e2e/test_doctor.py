@@ -40,6 +40,9 @@ def test_where_the_monitor_works_it_says_so_and_which_programs_load(test_bed: Be
     assert found["works"]
     answers = {program["name"]: program["answer"] for program in found["programs"]}
     assert answers["tls/tls_write"] == "yes"
+    means = {mean["name"]: mean["answer"] for mean in found["enforcement"]}
+    assert means["connect verdicts at cgroups"] == "yes"
+    assert means["SOCK_DESTROY"] == means["signal by pidfd"] == "yes"
     assert any(
         library["kind"] == "openssl" and test_bed.provider_pid in library["pids"]
         for library in found["libraries"]

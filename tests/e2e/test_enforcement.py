@@ -203,13 +203,25 @@ def front(test_bed: Bed) -> None:
 
 @pytest.mark.usefixtures("front")
 def test_a_denied_provider_is_refused_from_the_second_connection_on(
-    enforcing: Start, test_bed: Bed
+    enforcing: Start, test_bed: Bed, tmp_path: Path
 ) -> None:
     with enforcing(BY_PROVIDER, "--enforce") as monitor:
         with asking(test_bed, AT_FRONT + CLIENT) as client:
             for _ in range(3):
                 assert client.ask(ALLOWED_MODEL, FORBIDDEN) == {"error": "APIConnectionError"}
-            events = [event for event in denied(monitor, client.pid, 4)]
-        # Not there, but at loopback, nobody is ever refused.
+            events = denied(monitor, client.pid, 3)
+            # What policy does not forbid any more is refused no more.
+            (tmp_path / "policy.rego").write_text(BY_MODEL)
+            until(
+                lambda: client.ask(ALLOWED_MODEL, PROMPT) == expected_answer(PROMPT),
+                "the changed policy lets it through",
+            )
         assert monitor.stop() == 130
-    raise AssertionError(json.dumps(events, indent=1))
+    assert any(line.startswith("busted: connections refused: ") for line in monitor.stderr)
+    interrupted, *prevented = [event for event in events if event["action"]["operation"] != "close"]
+    assert interrupted["policy"]["enforced"] == "interrupted"
+    assert len(prevented) == 2
+    for event in prevented:
+        assert event["policy"]["enforced"] == "prevented"
+        assert (event["action"]["operation"], event["action"]["error"]) == ("connect", "EPERM")
+        assert (event["connection"]["dst_ip"], event["connection"]["dst_port"]) == (ELSEWHERE, 443)

@@ -32,7 +32,7 @@ CLIENTS = 2
 # The monitor is up and reading within this, on a busy machine.
 MOST_SECONDS = 3.0
 LOAD = str(Path(__file__).parent / "tls_load.py")
-OBJECTS = "tls_", "thread_exit", "process_", "names_"
+OBJECTS = "tls_", "thread_exit", "process_", "names_", "enforce_"
 
 
 class Client:

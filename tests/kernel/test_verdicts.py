@@ -264,7 +264,7 @@ def test_nothing_is_refused_once_it_is_taken_back(take_back: str) -> None:
         running.go_on()
         assert running.told()["first"] == "done"
         if take_back in ("clear", "allow"):
-            assert (len(kernel.verdicts), kernel.verdicts.refused()) == (0, 1)
+            assert (kernel.verdicts.count(), kernel.verdicts.refused()) == (0, 1)
 
 
 def test_a_verdict_that_is_given_again_keeps_its_count_and_has_its_new_end(
@@ -275,11 +275,11 @@ def test_a_verdict_that_is_given_again_keeps_its_count_and_has_its_new_end(
         running.go_on()
         assert running.told()["first"] == "EPERM"
         kernel.verdicts.deny(to(told, FIRST), time.monotonic_ns())
-        assert (len(kernel.verdicts), kernel.verdicts.refused()) == (1, 1)
+        assert (kernel.verdicts.count(), kernel.verdicts.refused()) == (1, 1)
         running.go_on()
         assert running.told()["first"] == "done"
         kernel.verdicts.expire(time.monotonic_ns())
-        assert (len(kernel.verdicts), kernel.verdicts.refused()) == (0, 1)
+        assert (kernel.verdicts.count(), kernel.verdicts.refused()) == (0, 1)
 
 
 # The child asks what its parent asks, at the same steps.
@@ -435,7 +435,7 @@ def test_a_full_table_is_told_and_refuses_nothing_more(kernel: Refusing) -> None
             key = ConnectVerdict(None, packed(FIRST), number % 65536, number)
             kernel.verdicts.deny(key, in_a_minute())
     assert refused.value.errno in (errno.E2BIG, errno.ENOSPC)
-    assert len(kernel.verdicts) == 8192
+    assert kernel.verdicts.count() == 8192
     kernel.verdicts.clear()
     kernel.verdicts.deny(ConnectVerdict(None, packed(FIRST), 1, 1), in_a_minute())
 

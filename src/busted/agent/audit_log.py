@@ -209,7 +209,8 @@ class AuditLog:
         """
         self.lost = 0
         """Decisions that could not be written."""
-        self._path, self._max_bytes = path, max_file_bytes
+        self._path = path
+        self._max_bytes = self._full_bytes = max_file_bytes
         self._redact = ContentFilter("none", os.urandom(32))
         self._rotating = threading.Lock()  # what is synced must not be closed meanwhile
         self._entries: list[Entry] = []
@@ -248,7 +249,7 @@ class AuditLog:
             self._untold += len(entries)
             return
         self._untold = 0
-        if self._size >= self._max_bytes:
+        if self._size >= self._full_bytes:
             self._rotate()
 
     def sync(self) -> None:
@@ -318,9 +319,12 @@ class AuditLog:
             with self._rotating:
                 os.close(self._file)
                 self._file, self._size = file, 0
+            self._full_bytes = self._max_bytes
             self._append([Continued(file=former.name)])
         except (OSError, AuditError) as error:
             log.warning("the audit log is not continued in a new file: %s", error)
+            # It grows on, and the next attempt is made when it has grown as much again.
+            self._full_bytes = self._size + self._max_bytes
 
 
 def head_path(path: Path) -> Path:

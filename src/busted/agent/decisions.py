@@ -39,6 +39,8 @@ MAX_WAITING_BYTES = 64 << 20
 MAX_BATCH_EVENTS = 256
 # A batch waits for its slowest event: one of large prompts ends here, or with its first event.
 MAX_BATCH_BYTES = 4 << 20
+# Of what an engine counts, what costs an event its decision; the rest is how it recovered.
+FAILURES = ("errors", "timeouts", "crashes", "memory", "garbage", "unavailable")
 # What waits when the monitor stops is judged for so long; whoever stopped it is waiting.
 CLOSE_SECONDS = 5.0
 
@@ -46,11 +48,10 @@ CLOSE_SECONDS = 5.0
 class Engine(Protocol):
     """What is asked of `busted.policy.engine.PolicyEngine`."""
 
-    @property
-    def counts(self) -> dict[str, int]:
-        """How often it failed so far, by kind."""
+    counts: dict[str, int]
+    """How often it failed so far, by kind, and what else it counts."""
 
-    def evaluate_batch(self, events: list[bytes]) -> list[PolicyDecision]:
+    def evaluate_batch(self, events: Sequence[bytes]) -> list[PolicyDecision]:
         """Return a decision for the JSON of each event."""
 
     def reload_if_changed(self) -> str | None:
@@ -71,10 +72,9 @@ class Judge:
     @property
     def failed(self) -> dict[str, int]:
         """How many events got the on-error decision so far, by what failed, where it is any."""
-        counts = {f"policy_{kind}": n for kind, n in self._engine.counts.items()}
-        # That a worker was started again is how it recovered: what it cost is counted already.
-        counts.pop("policy_restarts", None)
-        return +(Counter(counts) + self._counts)
+        counts = self._engine.counts
+        told = {f"policy_{kind}": counts[kind] for kind in FAILURES if counts.get(kind)}
+        return told | self._counts
 
     def decide(self, event: Event) -> PolicyDecision:
         """Return what policy says of an event, however it is to be judged."""

@@ -16,7 +16,7 @@ from typing import Literal
 import msgspec
 
 from busted import __version__
-from busted.kernel import features, inventory
+from busted.kernel import features, inventory, trials
 from busted.kernel.inventory import Running
 from busted.kernel.libbpf import LIBRARY, BpfError, load_library
 from busted.kernel.privileges import PRIVILEGES, capabilities, held
@@ -75,6 +75,7 @@ class Diagnosis(msgspec.Struct, frozen=True):
     machine: str
     works: bool
     checks: tuple[Check, ...]
+    enforcement: tuple[Check, ...]
     programs: tuple[Check, ...]
     privileges: tuple[Check, ...]
     libraries: tuple[Library, ...]
@@ -94,6 +95,23 @@ _FEATURES = {
     "kprobe": ("the kernel's own functions", "none needed: tracepoints are taken instead"),
     "fentry": ("the kernel's own functions, cheaper", "none needed: tracepoints are taken instead"),
     "lsm": ("refusing what policy forbids", "`bpf` in the kernel's lsm= parameter"),
+}
+# means of kernel/trials.py: (what it is for, what to do without)
+_MEANS = {
+    "connect verdicts at cgroups": (
+        "refusing connections to what policy denied",
+        "mount a version 2 hierarchy of cgroups, and run in the host's cgroup namespace",
+    ),
+    "connect verdicts by LSM": (
+        "the same, where there is no root of the cgroups",
+        "`bpf` in the kernel's lsm= parameter; not needed where cgroups do it",
+    ),
+    "SOCK_DESTROY": (
+        "ending a denied exchange",
+        "a kernel with CONFIG_INET_DIAG_DESTROY=y; or `--on-deny kill`",
+    ),
+    "bpf_sock_destroy": ("nothing", "nothing: it is not used"),
+    "signal by pidfd": ("--on-deny kill", "Linux 5.3 or later"),
 }
 # file: what it tells; shown as it is, it decides nothing by itself.
 _SETTINGS = {
@@ -127,12 +145,14 @@ def diagnose(proc: Path = Path("/proc")) -> Diagnosis:
             raise features.CannotRun("it cannot be told what this process may do")
         object_path("tls")
         load_library()
-        trials, programs = features.try_programs().answers, _programs()
+        tried, programs = features.try_programs().answers, _programs()
+        means = trials.try_means()
         works = any(check.answer == "yes" for check in programs if check.name.startswith("tls/"))
     except (features.CannotRun, OSError) as error:
-        trials, programs, works = {}, (Check("all", "unknown", detail=str(error)),), False
+        means = []
+        tried, programs, works = {}, (Check("all", "unknown", detail=str(error)),), False
         unseen.append("which programs load: " + str(error))
-    answers = [a for a in (found.answers | trials).values() if a.name in _FEATURES]
+    answers = [a for a in (found.answers | tried).values() if a.name in _FEATURES]
     checks = [
         Check(
             a.name,
@@ -153,6 +173,17 @@ def diagnose(proc: Path = Path("/proc")) -> Diagnosis:
         machine=platform.machine(),
         works=works,
         checks=(*checks, *_host(proc)),
+        enforcement=tuple(
+            Check(
+                mean.name,
+                mean.answer,
+                mean.since,
+                mean.detail,
+                _MEANS[mean.name][0],
+                "" if mean.answer == "yes" else _MEANS[mean.name][1],
+            )
+            for mean in means
+        ),
         programs=programs,
         privileges=_privileges(proc),
         libraries=libraries,

@@ -5,9 +5,9 @@ still be done. What was *said* (a prompt, an answer, a tool call) has a connecti
 destroyed, so that the exchange ends there and the process sees a network error, or the process is
 killed, as the operator chose. And a *connection* that was denied is destroyed, and the next ones of
 that agent to the same place are refused by the kernel: to its address and port, and to all
-addresses that DNS gave for its name. Such a verdict ends by itself; each attempt it refuses is an
-event that policy judges anew, so it lasts as long as policy says so, and is taken back when it does
-not.
+addresses that DNS gave for its name. Such a verdict ends by itself, and when policy changes. What
+it refuses is an event with the decision that it was made of: nobody connected, so less is known of
+that attempt than policy judged by.
 
 What was held until it was decided (`agent.hold`) comes here with that told, and is left as it is.
 In shadow mode nothing is touched, and what would have been done is told.
@@ -27,7 +27,7 @@ from msgspec.structs import replace
 
 from busted.agent.clock import Clock
 from busted.agent.flows import packed_address
-from busted.events import Coverage, Enforced, Event, Network
+from busted.events import Coverage, Enforced, Event, Network, PolicyDecision
 from busted.kernel.destroy import Outcome, TcpConnection
 from busted.kernel.verdicts import ConnectVerdict
 from busted.records import Flow, FlowOperation, ProcessKey
@@ -44,6 +44,8 @@ VERDICT_SECONDS = 60.0
 MAX_VERDICT_SECONDS = 86_400.0
 # Of one denial. A provider's name has a dozen addresses; of a front with more, some are refused.
 MAX_ADDRESSES = 64
+# What the process gets whose connection is refused, whatever the kernel.
+REFUSED_WITH = "EPERM"
 # Connections and processes that were ended, for the events of them that come late.
 MAX_ENDED = 4096
 # As many as the kernel side has room for (`connect_verdicts` of bpf/enforce.bpf.c).
@@ -93,6 +95,7 @@ class _Place(msgspec.Struct, frozen=True):
 class _Refusal(msgspec.Struct, frozen=True):
     verdict: ConnectVerdict
     until_ns: int
+    policy: PolicyDecision
 
 
 K = TypeVar("K")
@@ -126,10 +129,9 @@ class Enforcement:
         if policy is None or policy.enforced is not None or isinstance(action, Coverage):
             return event
         if policy.decision != "deny":
-            self._permit_again(event)
-            return event
+            return self._refused(event) or event
         if isinstance(action, Network):
-            enforced, hindrance = self._deny_connection(event, action)
+            enforced, hindrance = self._deny_connection(event, action, policy)
         else:
             enforced, hindrance = self._deny_said(event)
         self.counts[enforced] += 1
@@ -146,8 +148,10 @@ class Enforcement:
 
     def clear(self) -> None:
         """Take back all that lasts: policy changed."""
-        for place in list(self._refusals):
-            self._permit(place)
+        for refusal in self._refusals.values():
+            if self._means:
+                self._means.permit(refusal.verdict)
+        self._refusals.clear()
 
     # What was said
 
@@ -195,10 +199,22 @@ class Enforcement:
 
     # Connections
 
-    def _deny_connection(self, event: Event, action: Network) -> tuple[Enforced, str | None]:
+    def _refused(self, event: Event) -> Event | None:
+        """Return the event of what a verdict refused, with the decision that it was made of."""
+        action = event.action
+        if self._means is None or not isinstance(action, Network) or action.error != REFUSED_WITH:
+            return None
+        refusal = self._refusal_of(event)
+        if refusal is None:
+            return None
+        self.counts["prevented"] += 1
+        return replace(event, policy=replace(refusal.policy, enforced="prevented", hindrance=None))
+
+    def _deny_connection(
+        self, event: Event, action: Network, policy: PolicyDecision
+    ) -> tuple[Enforced, str | None]:
         before = self._refusal_of(event)
-        flow = self._flow(event)
-        hindrance = self._refuse_next(event, action, flow, before)
+        hindrance = self._refuse_next(event, action, policy, before)
         if action.operation == "connect" and action.error:
             # Whether by a verdict or by itself: nobody was reached.
             return ("prevented" if self._means else "would_prevent"), None
@@ -210,10 +226,10 @@ class Enforcement:
         return enforced, why or hindrance
 
     def _refuse_next(
-        self, event: Event, action: Network, flow: Flow | None, before: _Refusal | None
+        self, event: Event, action: Network, policy: PolicyDecision, before: _Refusal | None
     ) -> str | None:
         """Have the next connections there refused; return why that cannot be."""
-        connection, process = event.connection, self._process(event)
+        connection, process, flow = event.connection, self._process(event), self._flow(event)
         if connection is None or connection.dst_ip is None or process is None:
             return "where it leads is not known"
         if action.operation == "accept" or (flow and flow.role == FlowOperation.ACCEPT):
@@ -229,31 +245,19 @@ class Enforcement:
         hindrance = None
         for address in dict.fromkeys(addresses[:MAX_ADDRESSES]):
             place = _Place(agent, address, connection.dst_port or 0)
-            hindrance = self._refuse(place, netns, now_ns + self._verdict_ns) or hindrance
+            verdict = ConnectVerdict(agent, packed_address(address), place.port, netns)
+            refusal = _Refusal(verdict, now_ns + self._verdict_ns, policy)
+            hindrance = self._refuse(place, refusal) or hindrance
         return hindrance
 
-    def _refuse(self, place: _Place, netns: int, until_ns: int) -> str | None:
-        verdict = ConnectVerdict(place.process, packed_address(place.address), place.port, netns)
+    def _refuse(self, place: _Place, refusal: _Refusal) -> str | None:
         if self._means:
-            outcome = self._means.refuse(verdict, until_ns)
+            outcome = self._means.refuse(refusal.verdict, refusal.until_ns)
             if outcome.result != "done":
                 self.counts["verdict_failed"] += 1
                 return outcome.reason
-        _keep(self._refusals, place, _Refusal(verdict, until_ns), MAX_VERDICTS)
+        _keep(self._refusals, place, refusal, MAX_VERDICTS)
         return None
-
-    def _permit_again(self, event: Event) -> None:
-        """Take a verdict back that policy does not hold to any more."""
-        if not isinstance(event.action, Network) or event.action.operation != "connect":
-            return
-        place = self._place(event)
-        if place in self._refusals:
-            self._permit(place)
-
-    def _permit(self, place: _Place) -> None:
-        refusal = self._refusals.pop(place)
-        if self._means:
-            self._means.permit(refusal.verdict)
 
     def _refusal_of(self, event: Event) -> _Refusal | None:
         place = self._place(event)

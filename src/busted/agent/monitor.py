@@ -123,6 +123,8 @@ class Monitor:
         self._stopped = asyncio.Event()
         self.lost_after: Callable[[], dict[str, int]] = dict
         """What was lost after `emit` took an event, by place."""
+        self.refused = 0
+        """How many connections the kernel refused; after `run()`."""
         _allow_many_files()
         with contextlib.ExitStack() as opened:
             self._features = features.probe()
@@ -629,10 +631,11 @@ class Monitor:
             lost["mapping_watch"] = self._watch.lost
         if self._recording and self._recording.lost:
             lost["recording_frames"] = self._recording.lost
-        if self._judge and self._decisions:
+        if self._judge:
             lost |= self._judge.failed
+        if self._decisions and self._decisions.lost:
             lost["policy_queue"] = self._decisions.lost
-        if self._audit_log:
+        if self._audit_log and self._audit_log.lost:
             lost["audit_log"] = self._audit_log.lost
         return lost | self._counts | self._pipeline.lost | self.lost_after()
 
@@ -670,6 +673,7 @@ class Monitor:
             if self._flows:
                 self._flows.detach()
             if self._means:
+                self.refused = self._means.refused()
                 self._means.detach()
             if self._followed:
                 self._followed.detach()

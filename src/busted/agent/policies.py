@@ -13,6 +13,10 @@ from pathlib import Path
 from busted.agent.decisions import Engine, Judge
 from busted.events import Decision
 
+# For one decision: of a live event, and of one that is over.
+LIVE_SECONDS = 0.05
+REPLAY_SECONDS = 5.0
+
 
 class MissingExtra(Exception):
     """What was asked for needs packages that are not there; the message says how to get them."""
@@ -26,7 +30,9 @@ def require_policy() -> None:
         )
 
 
-def open_policy(source: Path | str, on_error: Decision) -> Engine:
+def open_policy(
+    source: Path | str, on_error: Decision, deadline_seconds: float = LIVE_SECONDS
+) -> Engine:
     """Return an engine for a directory or file (a Path) or for the text of a module.
 
     Raises MissingExtra, and PolicyError where the policy cannot be loaded.
@@ -34,17 +40,13 @@ def open_policy(source: Path | str, on_error: Decision) -> Engine:
     require_policy()
     from busted.policy.engine import PolicyEngine
 
-    return PolicyEngine(source, on_error=on_error)
+    return PolicyEngine(source, on_error=on_error, deadline_seconds=deadline_seconds)
 
 
 @contextlib.contextmanager
-def asked(policy: Path | str | None, on_error: Decision) -> Iterator[Judge | None]:
-    """Have a policy judge events within the context; None where there is no policy.
-
-    Raises as `open_policy` does.
-    """
-    if policy is None:
-        yield None
-        return
-    with contextlib.closing(open_policy(policy, on_error)) as engine:
+def judging(policy: Path | str, on_error: Decision) -> Iterator[Judge]:
+    """Have a policy judge past events within the context. Raises as `open_policy` does."""
+    # Nobody waits for these events, and a busy machine must not change what is found.
+    engine = open_policy(policy, on_error, REPLAY_SECONDS)
+    with contextlib.closing(engine):
         yield Judge(engine, on_error)

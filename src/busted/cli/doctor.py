@@ -41,6 +41,7 @@ def text(found: Diagnosis) -> list[str]:
     lines.append("monitoring works here" if found.works else "monitoring cannot work here")
     for title, checks in (
         ("Host", found.checks),
+        ("Enforcement", found.enforcement),
         ("Privileges", found.privileges),
         ("Programs", found.programs),
     ):

@@ -24,9 +24,13 @@ COMMANDS = {
     "audit": "busted.cli.audit",
     "classify": "busted.cli.classify",
     "doctor": "busted.cli.doctor",
+    "export": "busted.cli.export",
     "monitor": "busted.cli.monitor",
     "policy": "busted.cli.policy",
+    "query": "busted.cli.query",
     "replay": "busted.cli.replay",
+    "tail": "busted.cli.tail",
+    "top": "busted.cli.top",
     "version": "busted.cli.version",
 }
 
@@ -34,12 +38,16 @@ COMMANDS = {
 EXIT_CODES = {
     "busted.agent.audit_log.AuditError": FAILED,
     "busted.agent.config.ConfigError": USAGE,
+    "busted.agent.event_files.EventFileError": FAILED,
     "busted.agent.policies.MissingExtra": CANNOT_RUN,
     "busted.agent.recording.RecordingError": FAILED,
     "busted.cli.classify.ClassifyError": FAILED,
     "busted.cli.output.OutputError": FAILED,
+    "busted.cli.policy_learn.LearnError": FAILED,
+    "busted.cli.policy_test.ExpectationError": FAILED,
     "busted.kernel.features.CannotRun": CANNOT_RUN,
-    "busted.policy.engine.PolicyError": FAILED,
+    "busted.policy.sources.PolicyError": FAILED,
+    "busted.sinks.history.HistoryError": FAILED,
 }
 
 

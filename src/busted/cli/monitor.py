@@ -273,6 +273,8 @@ async def _run(monitor: Monitor, output: Output) -> bool:
     loop.add_signal_handler(signal.SIGHUP, monitor.reload_policy)
     output.when_closed(lambda: loop.call_soon_threadsafe(monitor.stop))
     await monitor.run()
+    if monitor.refused:
+        click.echo(f"busted: connections refused: {monitor.refused:,}", err=True)
     if lost := monitor.lost():
         click.echo(f"busted: lost {_told(lost)} ({LOSS_PAGE})", err=True)
     return interrupted

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import click
 
 from busted.agent.config import Tables
 from busted.agent.decisions import judged_all
-from busted.agent.policies import asked
+from busted.agent.policies import judging
 from busted.agent.recording import read
 from busted.agent.replay import Replay
 from busted.cli.configuration import config_option
@@ -46,9 +47,12 @@ def replay(
     replay = Replay(header, tables)
     show, out = shown(format, content), standard_output()
     try:
-        with asked(policy, on_error or "audit") as judge:
+        with contextlib.ExitStack() as opened:
             events = replay.events(frames)
-            for event in judged_all(judge, events) if judge else events:
+            if policy:
+                judge = opened.enter_context(judging(policy, on_error or "audit"))
+                events = judged_all(judge, events)
+            for event in events:
                 deliver(out, show(event))
     except BrokenPipeError:
         return  # the reader has seen enough

@@ -64,9 +64,12 @@ class ConnectVerdicts:
         self._links: list[Link] = []
         self._until: dict[bytes, int] = {}
         self._refused_before = 0
+        self.at_cgroups = True
+        """Whether the programs are at the root of the cgroups; else it is the LSM hook."""
         try:
             root = open_root(mounts)
         except OSError as error:
+            self.at_cgroups = False
             reason = error.strerror or str(error)
             self.left_out = {name: f"{what}: {reason}" for name, what in _AT_CGROUPS.items()}
             self.any_error = True
@@ -143,8 +146,8 @@ class ConnectVerdicts:
             self._refused(value) for key in self._until if (value := self._verdicts.lookup(key))
         )
 
-    def __len__(self) -> int:
-        """Count the verdicts, those whose end has come included until `expire`."""
+    def count(self) -> int:
+        """Return how many verdicts there are, those whose end has come included until `expire`."""
         return len(self._until)
 
     def _drop(self, key: bytes) -> None:

@@ -30,7 +30,7 @@ import regorus
 
 from busted.events import Decision
 from busted.policy import syntax
-from busted.policy.builtins import REFUSED
+from busted.policy.builtins import REFUSED, REFUSED_FORMS
 from busted.policy.messages import Answer
 from busted.policy.sources import PolicyError, Problem, Source, Sources, error
 
@@ -42,7 +42,11 @@ MAX_REASONS = 16
 MAX_REASON_CHARACTERS = 500
 MAX_ERROR_CHARACTERS = 500
 
-_DECIDING = ("decision", "reasons", "reason")
+DECIDING = ("decision", "reasons", "reason")
+
+# What is asked is a module of its own, compiled with the rest: `all`, for each file N that decides
+# `file_N`, and `decision_N` for its decision alone.
+_ASKED = "busted_asked"
 
 
 class _Said(msgspec.Struct, frozen=True):
@@ -51,18 +55,6 @@ class _Said(msgspec.Struct, frozen=True):
     decision: list[Any]
     reasons: list[Any] = []
     reason: list[Any] = []
-
-
-class _Expression(msgspec.Struct, frozen=True):
-    value: dict[str, _Said]
-
-
-class _Row(msgspec.Struct, frozen=True):
-    expressions: tuple[_Expression, ...]
-
-
-class _Result(msgspec.Struct, frozen=True):
-    result: tuple[_Row, ...] = ()
 
 
 class _Entry(msgspec.Struct, frozen=True):
@@ -75,9 +67,10 @@ class _Entry(msgspec.Struct, frozen=True):
     def rule(self) -> str:
         return ".".join((*self.module.package, "decision"))
 
-    def query(self, names: tuple[str, ...]) -> str:
+    def question(self, names: tuple[str, ...]) -> str:
+        """Return Rego for an object of these rules' values."""
         data = "data" + "".join(f'["{part}"]' for part in self.module.package)
-        return ", ".join(f'"{name}": [x | x := {data}.{name}]' for name in names)
+        return "{" + ", ".join(f'"{name}": [x | x := {data}.{name}]' for name in names) + "}"
 
 
 class _Failure(Exception):
@@ -88,7 +81,8 @@ class _Failure(Exception):
         self.kind = kind
 
 
-_DECODER = msgspec.json.Decoder(_Result)
+_DECODER = msgspec.json.Decoder(_Said)
+_ALL_DECODER = msgspec.json.Decoder(tuple[_Said, ...])
 
 
 class Compiled:
@@ -107,7 +101,8 @@ class Compiled:
             raise PolicyError(tuple(problems))
         self._texts = {m.name: m.text.decode() for m in parsed}
         modules = [m for m in parsed if not Source(m.name, "").is_test]
-        groups = _deciding(modules)
+        self._prepared = {m.name: prepared(m) for m in modules}
+        groups = deciding(modules)
         if not groups:
             raise PolicyError((error("", f"no rule `decision` in package {PACKAGE} or below it"),))
         data = merged_data(sources.data)
@@ -146,17 +141,18 @@ class Compiled:
             silent = (
                 m.package in speaking and m in groups[m.package] and m is not speaking[m.package]
             )
-            text = _blanked(m) if silent else m.text.decode()
+            text = prepared(m, silent=silent).text
             if not silent:
                 kept.setdefault(m.package, set()).update(r.name for r in m.rules)
             engine.set_rego_v0(not m.v1)
             engine.add_policy(m.name, text)
-        engine.set_rego_v0(False)
         entries = tuple(
-            _Entry(m, tuple(name for name in _DECIDING if name in kept[p]))
+            _Entry(m, tuple(name for name in DECIDING if name in kept[p]))
             for p, m in speaking.items()
             if number < len(groups[p])
         )
+        engine.set_rego_v0(False)
+        engine.add_policy(_ASKED, _questions(entries))
         engine.add_data_json(data)
         try:
             # Unsafe variables and the like are found when anything is asked for the first time.
@@ -167,36 +163,31 @@ class Compiled:
 
     def _ask(self, engine: regorus.Engine, entries: tuple[_Entry, ...]) -> Iterator[Answer]:
         """Ask for all at once, and one by one when that fails, to know whose failure it is."""
-        queries = {e.module.name: "{" + e.query(e.names) + "}" for e in entries}
         try:
-            said = _query(engine, queries)
-            for e in entries:
-                yield self._answer(e, said[e.module.name])
+            said = _ALL_DECODER.decode(engine.eval_rule_as_json(f"data.{_ASKED}.all"))
+            yield from [self._answer(e, s) for e, s in zip(entries, said, strict=True)]
             return
         except (RuntimeError, msgspec.DecodeError):
             pass
-        for e in entries:
-            name = e.module.name
+        for number, entry in enumerate(entries):
             try:
-                yield self._answer(e, _query(engine, {name: queries[name]})[name])
+                yield self._answer(entry, _asked(engine, f"file_{number}"))
             except (RuntimeError, msgspec.DecodeError) as failure:
-                yield self._failed(engine, e, str(failure))
+                yield self._failed(engine, entry, number, str(failure))
 
-    def _failed(self, engine: regorus.Engine, entry: _Entry, text: str) -> Answer:
+    def _failed(self, engine: regorus.Engine, entry: _Entry, number: int, text: str) -> Answer:
         """Return the decision of a file where something failed; its reasons may have been that."""
         problem = self._problem(text)
         conflict = "conflict" in problem.message or "multiple outputs" in problem.message
         kind = "conflict" if conflict else "failed"
         decision = self._on_error
-        name = entry.module.name
         try:
-            only = _query(engine, {name: "{" + entry.query(("decision",)) + "}"})[name]
-            told = self._answer(entry, only)
+            told = self._answer(entry, _asked(engine, f"decision_{number}"))
             # Nothing here is more lenient than what an error yields.
             decision = max(decision, told.decision, key=SEVERITY.index)
         except (RuntimeError, msgspec.DecodeError):
             pass
-        return Answer(decision, (), entry.rule, name, str(problem), kind)
+        return Answer(decision, (), entry.rule, entry.module.name, str(problem), kind)
 
     def _answer(self, entry: _Entry, said: _Said) -> Answer:
         name = entry.module.name
@@ -214,23 +205,25 @@ class Compiled:
 
     def _problem(self, text: str) -> Problem:
         """Return where and what an error of regorus is, without anything that is not policy."""
-        return problem(text, self._texts)
+        return problem(text, self._texts, self._prepared)
 
 
 def parse(sources: tuple[Source, ...]) -> tuple[list[syntax.Module], list[Problem]]:
     """Return the modules that can be read, and what is wrong with the others."""
     modules, problems = [], []
     for source in sources:
-        try:
-            modules.append(_parsed(source, v1=True))
-        except RuntimeError as first:
-            try:
-                modules.append(_parsed(source, v1=False))
-            except RuntimeError as second:
-                texts = {source.name: source.text}
-                # The version that it is written in is the one that reads further.
-                found = (problem(str(second), texts), problem(str(first), texts))
-                problems.append(max(found, key=lambda p: (p.line, p.column)))
+        v1 = _parsed(source, v1=True)
+        if isinstance(v1, syntax.Module):
+            modules.append(v1)
+            continue
+        v0 = _parsed(source, v1=False)
+        if isinstance(v0, Problem):
+            # The version that it is written in is the one that reads further.
+            problems.append(max((v0, v1), key=lambda p: (p.line, p.column)))
+        elif syntax.is_v1_at_heart(v0):
+            problems.append(v1)
+        else:
+            modules.append(v0)
     return modules, problems
 
 
@@ -245,7 +238,9 @@ def refused(modules: list[syntax.Module]) -> list[Problem]:
     }
     problems = []
     for m in modules:
-        for name, at, _ in syntax.calls(m):
+        if m.package[:1] == (_ASKED,):
+            problems.append(error(m.name, f"package {_ASKED} is ours"))
+        for name, at, arguments in syntax.calls(m):
             first, *rest = name.split(".")
             if first == "data":
                 path: tuple[str, ...] = tuple(rest)
@@ -255,14 +250,24 @@ def refused(modules: list[syntax.Module]) -> list[Problem]:
                 path = (*m.package, first, *rest)
             if path in functions:
                 continue
-            if name in REFUSED:
-                message = f"{name} is refused: {REFUSED[name]}"
+            reason = REFUSED.get(name) or REFUSED_FORMS.get((name, arguments))
+            if reason:
+                message = f"{name} is refused: {reason}"
             elif name in supported or name == "print":
                 continue
             else:
                 message = f"there is no function {name} here"
             problems.append(Problem(m.name, *m.place(at), "error", message))
+        problems += (
+            Problem(m.name, *m.place(at), "error", "_ is unsafe in what `not` stands before")
+            for at in syntax.unsafe_negations(m)
+        )
     return problems
+
+
+def prepared(module: syntax.Module, *, silent: bool = False) -> syntax.Rewritten:
+    """Return what regorus is to be given of a module; a `silent` one decides nothing itself."""
+    return syntax.as_opa_negates(module, DECIDING if silent else ())
 
 
 def merged_data(sources: tuple[Source, ...]) -> str:
@@ -281,14 +286,20 @@ def merged_data(sources: tuple[Source, ...]) -> str:
     return msgspec.json.encode(merged).decode()
 
 
-def problem(text: str, texts: dict[str, str]) -> Problem:
-    """Return an error of regorus as a problem; `texts` are the modules by name."""
+def problem(
+    text: str, texts: dict[str, str], given: dict[str, syntax.Rewritten] | None = None
+) -> Problem:
+    """Return an error of regorus as a problem, in its place in the modules' own texts.
+
+    `texts` are those by name, `given` what regorus was given instead.
+    """
     found = _PLACE.search(text)
     name, line, column = "", 0, 0
     if found and found[1] in texts:
-        name, line = found[1], int(found[2])
-        lines = texts[name].split("\n")
-        column = _column(lines[line - 1], int(found[3])) if line <= len(lines) else 1
+        name = found[1]
+        read = (given or {}).get(name) or syntax.Rewritten(texts[name])
+        at = read.original(_byte(read.text, int(found[2]), int(found[3])))
+        line, column = syntax.place(texts[name].encode(), at)
     message = text.partition("error: ")[2] or "cannot be evaluated"
     message = message.partition("\n\nStack backtrace")[0].partition(" Got ")[0].strip()
     quoted = (a or b for a, b in _QUOTED.findall(message))
@@ -302,20 +313,26 @@ _PLACE = re.compile(r"--> (.*):(\d+):(\d+)\n")
 _QUOTED = re.compile(r"`([^`]*)`|\"([^\"]*)\"")
 
 
-def _column(line: str, told: int) -> int:
-    """Return the column of a place; regorus counts a tab as four."""
-    width = 1
-    for column, character in enumerate(line, 1):
+def _byte(text: str, line: int, told: int) -> int:
+    """Return the byte of a place that regorus tells; it counts a tab as four columns."""
+    lines = text.split("\n")
+    before = len("\n".join(lines[: line - 1]).encode()) + (line > 1)
+    width, characters = 1, 0
+    for character in lines[line - 1] if line <= len(lines) else "":
         if width >= told:
-            return column
+            break
         width += 4 if character == "\t" else 1
-    return len(line) + 1
+        characters += 1
+    return before + len(lines[line - 1][:characters].encode()) if line <= len(lines) else before
 
 
-def _parsed(source: Source, *, v1: bool) -> syntax.Module:
+def _parsed(source: Source, *, v1: bool) -> syntax.Module | Problem:
     engine = regorus.Engine()
     engine.set_rego_v0(not v1)
-    engine.add_policy(source.name, source.text)
+    try:
+        engine.add_policy(source.name, source.text)
+    except RuntimeError as failure:
+        return problem(str(failure), {source.name: source.text})
     (file,) = msgspec.json.decode(engine.get_ast_as_json())
     return syntax.module(source.name, source.text, v1=v1, tree=file["ast"])
 
@@ -349,7 +366,7 @@ def _merge(into: dict[str, Any], new: dict[str, Any], file: str, path: tuple[str
             raise PolicyError((error(file, f"{place} is in another data file, too"),))
 
 
-def _deciding(modules: list[syntax.Module]) -> dict[tuple[str, ...], list[syntax.Module]]:
+def deciding(modules: list[syntax.Module]) -> dict[tuple[str, ...], list[syntax.Module]]:
     """Return the files that decide, by package."""
     groups: dict[tuple[str, ...], list[syntax.Module]] = {}
     for m in modules:
@@ -358,20 +375,21 @@ def _deciding(modules: list[syntax.Module]) -> dict[tuple[str, ...], list[syntax
     return groups
 
 
-def _blanked(m: syntax.Module) -> str:
-    """Return the module without its deciding rules, everything else at the same place."""
-    text = bytearray(m.text)
-    for rule in m.rules:
-        if rule.name in _DECIDING:
-            span = text[rule.start : rule.end]
-            text[rule.start : rule.end] = bytes(b if b == 0x0A else 0x20 for b in span)
-    return text.decode()
+def _questions(entries: tuple[_Entry, ...]) -> str:
+    """Return the module that asks."""
+    numbers = range(len(entries))
+    return "\n".join(
+        (
+            f"package {_ASKED}",
+            f"all := [{', '.join(f'file_{n}' for n in numbers)}]",
+            *(f"file_{n} := {entries[n].question(entries[n].names)}" for n in numbers),
+            *(f"decision_{n} := {entries[n].question(('decision',))}" for n in numbers),
+        )
+    )
 
 
-def _query(engine: regorus.Engine, objects: dict[str, str]) -> dict[str, _Said]:
-    fields = ", ".join(f"{msgspec.json.encode(name).decode()}: {o}" for name, o in objects.items())
-    rows = _DECODER.decode(engine.eval_query_as_json("{" + fields + "}")).result
-    return rows[0].expressions[0].value
+def _asked(engine: regorus.Engine, rule: str) -> _Said:
+    return _DECODER.decode(engine.eval_rule_as_json(f"data.{_ASKED}.{rule}"))
 
 
 def _most_severe(said: list[Answer]) -> Answer:

@@ -56,6 +56,8 @@ MEMORY_BYTES = 256 << 20
 BYTES_A_DEADLINE = 1 << 20
 # Compiling is not deciding: nobody waits for it but who starts or changes a policy.
 LOAD_SECONDS = 10.0
+# One that compiled before does so again in milliseconds, and an event waits for it.
+RESTART_SECONDS = 1.0
 # A frame of many large prompts would take too long to read within one deadline.
 MAX_BATCH_EVENTS = 64
 MAX_BATCH_BYTES = 4 << 20
@@ -258,13 +260,13 @@ class PolicyEngine:
     def _ready_worker(self) -> _Worker | None:
         if self._worker is None and time.monotonic() >= self._not_before:
             try:
-                self._worker = self._started(self._sources)
+                self._worker = self._started(self._sources, RESTART_SECONDS)
                 self.counts["restarts"] += 1
             except (OSError, GarbageError, PolicyError):
                 self._pause()
         return self._worker
 
-    def _started(self, sources: Sources) -> _Worker:
+    def _started(self, sources: Sources, seconds: float = LOAD_SECONDS) -> _Worker:
         """Return a new worker that has loaded the policy; raises when it cannot."""
         if self._nursery is None:
             self._nursery = _Nursery()
@@ -275,10 +277,10 @@ class PolicyEngine:
             self._nursery = None
             raise
         try:
-            self.versions = worker.load(sources, self._on_error)
+            self.versions = worker.load(sources, self._on_error, seconds)
         except TimeoutError:
             self._end(worker)
-            raise PolicyError((error("", f"not compiled within {LOAD_SECONDS} s"),)) from None
+            raise PolicyError((error("", f"not compiled within {seconds} s"),)) from None
         except (ConnectionError, GarbageError):
             self._end(worker)
             raise PolicyError((error("", "the worker that compiled it crashed"),)) from None
@@ -379,9 +381,9 @@ class _Worker:
         self._frames = Frames()
         self._first_bytes = 0
 
-    def load(self, sources: Sources, on_error: Decision) -> dict[str, str]:
+    def load(self, sources: Sources, on_error: Decision, seconds: float) -> dict[str, str]:
         """Hand over the policy; return which Rego its files are in, or raise PolicyError."""
-        self.connection.settimeout(LOAD_SECONDS)
+        self.connection.settimeout(seconds)
         self.connection.sendall(frame(Load(sources, on_error)))
         loaded = self._next()
         if not isinstance(loaded, Loaded):

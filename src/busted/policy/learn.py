@@ -69,7 +69,7 @@ decision := "deny" if count(reasons) > 0
 """
 
 
-def agent(event: Event) -> str:
+def agent_of(event: Event) -> str:
     """Return whom an event is counted for: its agent, else its process by name."""
     return event.process.agent or event.process.name
 
@@ -103,7 +103,7 @@ def learn(events: Iterable[Event]) -> tuple[Uses, int]:
         named = list(uses(event))
         count += bool(named)
         for kind, name in named:
-            found[agent(event)][kind].add(name)
+            found[agent_of(event)][kind].add(name)
     return found, count
 
 

@@ -1,9 +1,9 @@
 """Reads what a policy consists of: its Rego modules and its data, from a directory or from text.
 
-Every `*.rego` below the directory is a module, but `*_test.rego` are tests and only read when asked
-for. Every `data.json`, `data.yaml` and `data.yml` is merged at the root of `data`, wherever it lies;
-so a policy says the same whether it is loaded alone or with others beside it. (OPA puts the data of
-a sub-directory below its name.) Hidden files and directories are left out, as editors and
+Every `*.rego` below the directory is a module, but `*_test.rego` are tests and only read when
+asked for. Every `data.json`, `data.yaml` and `data.yml` is merged at the root of `data`, wherever
+it lies; so a policy says the same whether it is loaded alone or with others beside it. (OPA puts
+the data of a sub-directory below its name.) Hidden files and directories are left out: editors and
 Kubernetes leave their own there; links are followed.
 
 What the files mean is not known here.

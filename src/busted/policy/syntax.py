@@ -17,13 +17,16 @@ Path: TypeAlias = tuple[str | None, ...]
 
 _REFERENCES = ("Var", "RefDot", "RefBrack")
 _TEXTS = ("String", "RawString")
+_COMPREHENSIONS = ("ArrayCompr", "SetCompr", "ObjectCompr")
+# Names in v0, unless imported. A rule `if` is half of a v1 rule, torn in two.
+_LATER_KEYWORDS = ("if", "in", "every")
 
 
 class Rule(msgspec.Struct, frozen=True):
     """A rule of a module, or one of several with its name.
 
-    `start` is the byte where it begins, `end` where the next begins; `values` what it says when that is written down as text,
-    and None when it is not. `arguments` is None but for functions.
+    `start` is the byte where it begins, `end` where the next begins; `values` what it says when
+    that is written down as text, and None when it is not. `arguments` is None but for functions.
     """
 
     path: Path
@@ -53,29 +56,191 @@ class Module(msgspec.Struct, frozen=True):
 
     def place(self, start: int) -> tuple[int, int]:
         """Return line and column of a byte, both from 1."""
-        before = self.text[:start]
-        newline = before.rfind(b"\n") + 1
-        return before.count(b"\n") + 1, len(before[newline:].decode("utf-8", "replace")) + 1
+        return place(self.text, start)
+
+
+def place(text: bytes, at: int) -> tuple[int, int]:
+    """Return line and column of a byte, both from 1."""
+    before = text[:at]
+    newline = before.rfind(b"\n") + 1
+    return before.count(b"\n") + 1, len(before[newline:].decode("utf-8", "replace")) + 1
 
 
 def module(name: str, text: str, *, v1: bool, tree: Any) -> Module:
     """Return what the tree of a module says; `tree` as in `get_ast_as_json`, under `ast`."""
     package = reference(tree["package"]["refr"])
+    content = text.encode()
     imports = {}
     for imported in tree["imports"]:
         path = _known(reference(imported["refr"]))
         alias = imported.get("as")
         if path:
-            imports[alias[1] if alias else path[-1]] = path
+            named = content[alias["start"] : alias["end"]].decode() if alias else path[-1]
+            imports[named] = path
     return Module(
         name,
-        text.encode(),
+        content,
         v1,
         # Some versions of the parser tell the package with `data` in front.
         _known(package[1:] if package[:1] == ("data",) else package),
         imports,
-        _rules(tree["rules"], len(text.encode())),
+        _rules(tree["rules"], len(content)),
     )
+
+
+def is_v1_at_heart(module: Module) -> bool:
+    """Return whether a module that was read as v0 uses words as names that v1 made keywords.
+
+    OPA refuses such names, regorus only warns; `decision := "allow" if x` would allow everything.
+    """
+    return any(
+        rule.name in (*_LATER_KEYWORDS, "contains")
+        or any(k == "Var" and n["value"] in _LATER_KEYWORDS for k, n in nodes(rule.tree))
+        for rule in module.rules
+    )
+
+
+class Rewritten(msgspec.Struct, frozen=True):
+    """A module's text with more in it: at which byte of its own text, and how many bytes."""
+
+    text: str
+    added: tuple[tuple[int, int], ...] = ()
+
+    def original(self, at: int) -> int:
+        """Return which byte of the module's own text a byte of this one is."""
+        shift = 0
+        for place, size in self.added:
+            if place + shift + size > at:
+                return min(at - shift, place)
+            shift += size
+        return at - shift
+
+
+def as_opa_negates(module: Module, left_out: tuple[str, ...] = ()) -> Rewritten:
+    """Return the text with what OPA wants defined before a `not`, and some rules blanked out.
+
+    `not startswith(input.a, "b")` is undefined in OPA where `input.a` is: it takes the operands
+    of a call out of the negation first. regorus does not, and says true. So `_ = input.a; ` is put
+    before it, and braces around it where there are none. A statement with `with` is left as it is.
+    """
+    added: list[tuple[int, bytes]] = []
+    own = bytearray(module.text)
+    for rule in module.rules:
+        if rule.name in left_out:
+            span = own[rule.start : rule.end]
+            own[rule.start : rule.end] = bytes(b if b == 0x0A else 0x20 for b in span)
+            continue
+        for query, end in _queries(rule):
+            for statement in query["stmts"]:
+                words = _wanted(module, statement)
+                at = statement["span"]["start"]
+                # Without braces a body is its one statement, and begins where that does.
+                if words and query["span"]["start"] == at:
+                    # Before what comes next, so that no line moves and no comment swallows it.
+                    brace = b"} " if end < len(module.text) else b"\n}"
+                    added += [(at, b"{ " + words), (end, brace)]
+                elif words:
+                    added.append((at, words))
+    added.sort(key=lambda item: item[0])
+    pieces: list[bytes] = []
+    before = 0
+    for at, words in added:
+        pieces += [bytes(own[before:at]), words]
+        before = at
+    text = b"".join([*pieces, bytes(own[before:])]).decode()
+    return Rewritten(text, tuple((at, len(words)) for at, words in added))
+
+
+def _wanted(module: Module, statement: Any) -> bytes:
+    negated = statement["literal"].get("NotExpr")
+    if not negated or statement.get("with_mods"):
+        return b""
+    spans = sorted(set(_operands(negated["expr"])))
+    return b"".join(b"_ = " + module.text[a:b] + b"; " for a, b in spans)
+
+
+def _queries(rule: Rule) -> Iterator[tuple[Any, int]]:
+    """Yield the queries of a rule, and where the body ends that each is in."""
+    ((kind, node),) = rule.tree.items()
+    if kind == "Default":
+        return
+    bodies = node["bodies"]
+    starts = [body["span"]["start"] for body in bodies]
+    parts = [(node["head"], rule.end), *zip(bodies, [*starts, rule.end][1:], strict=True)]
+    for part, end in parts:
+        yield from ((query, end) for query in _all_queries(part))
+
+
+def _all_queries(tree: Any) -> Iterator[Any]:
+    waiting = [tree]
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, list):
+            waiting += item
+        elif isinstance(item, dict):
+            if isinstance(item.get("stmts"), list):
+                yield item
+            waiting += item.values()
+
+
+def _operands(expression: Any) -> Iterator[tuple[int, int]]:
+    """Yield the spans of the references and calls that OPA takes out of a negated expression."""
+    ((kind, node),) = expression.items()
+    if kind == "Call":
+        parts = node["params"]
+    elif kind in ("BoolExpr", "AssignExpr") and node["op"] in ("Eq", "ColEq"):
+        # Equality is no call: references right beside it stay where they are.
+        parts = [side for side in (node["lhs"], node["rhs"]) if _kind(side) not in _REFERENCES]
+    elif kind in _REFERENCES:
+        return
+    else:
+        parts = _inside(expression)
+    yield from _operands_of(parts)
+
+
+def _operands_of(parts: list[Any]) -> Iterator[tuple[int, int]]:
+    for part in parts:
+        ((kind, node),) = part.items()
+        if kind in _REFERENCES or kind == "Call":
+            yield node["span"]["start"], node["span"]["end"]
+        elif kind not in _COMPREHENSIONS:
+            yield from _operands_of(_inside(part))
+
+
+def _kind(expression: Any) -> str:
+    ((kind, _),) = expression.items()
+    return str(kind)
+
+
+def _inside(expression: Any) -> list[Any]:
+    """Return the expressions right inside an expression that is no reference."""
+    ((kind, node),) = expression.items()
+    if kind in _REFERENCES:
+        return []
+    if kind == "Call":
+        return list(node["params"])
+    parts: list[Any] = []
+    for value in node.values():
+        parts += _expressions(value)
+    return parts
+
+
+def _expressions(value: Any) -> list[Any]:
+    if isinstance(value, list):
+        return [e for item in value for e in _expressions(item)]
+    if isinstance(value, dict) and len(value) == 1 and next(iter(value))[:1].isupper():
+        return [value]
+    return []
+
+
+def unsafe_negations(module: Module) -> Iterator[int]:
+    """Yield where a `not` stands before something with `_`, which OPA calls unsafe."""
+    for rule in module.rules:
+        for query, _ in _queries(rule):
+            for statement in query["stmts"]:
+                negated = statement["literal"].get("NotExpr")
+                if negated and any(k == "Var" and n["value"] == "_" for k, n in nodes(negated)):
+                    yield statement["span"]["start"]
 
 
 def calls(module: Module) -> Iterator[tuple[str, int, int]]:
@@ -172,7 +337,7 @@ def _rules(trees: list[Any], size: int) -> tuple[Rule, ...]:
     starts = [start(tree) for tree in trees]
     return tuple(
         _rule(tree, at, end)
-        for tree, at, end in zip(trees, starts, [*starts[1:], size], strict=True)
+        for tree, at, end in zip(trees, starts, [*starts, size][1:], strict=True)
     )
 
 

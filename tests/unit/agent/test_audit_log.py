@@ -287,6 +287,29 @@ def test_what_cannot_be_written_is_counted_and_the_log_says_so(
     assert verify([path]).damages == []
 
 
+def test_a_log_that_cannot_be_rotated_goes_on_and_tries_again_later(
+    path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refused(old: Path, new: Path) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    log = open_log(path, max_file_bytes=1500)
+    monkeypatch.setattr(os, "rename", refused)
+    for number in range(10):
+        log.write(judged(number=number))
+        log.flush()
+    assert len(caplog.records) == 2
+    monkeypatch.undo()
+    for number in range(10):
+        log.write(judged(number=number))
+        log.flush()
+    log.close()
+
+    assert log.lost == 0
+    assert len(files(path)) > 1
+    assert verify(files(path)).damages == []
+
+
 def test_methods_and_tools_of_mcp_are_told(path: Path) -> None:
     entry = decided(judged(MCP_REQUEST))
 

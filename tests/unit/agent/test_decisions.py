@@ -24,8 +24,8 @@ class Denies:
         self.counts: dict[str, int] = {}
         self.batches: list[list[bytes]] = []
 
-    def evaluate_batch(self, events: list[bytes]) -> list[PolicyDecision]:
-        self.batches.append(events)
+    def evaluate_batch(self, events: Sequence[bytes]) -> list[PolicyDecision]:
+        self.batches.append(list(events))
         return [PolicyDecision(decision="deny", reasons=(str(len(json)),)) for json in events]
 
     def reload_if_changed(self) -> str | None:
@@ -36,12 +36,12 @@ class Denies:
 
 
 class Raises(Denies):
-    def evaluate_batch(self, events: list[bytes]) -> list[PolicyDecision]:
+    def evaluate_batch(self, events: Sequence[bytes]) -> list[PolicyDecision]:
         raise RuntimeError("gone")
 
 
 class Silent(Denies):
-    def evaluate_batch(self, events: list[bytes]) -> list[PolicyDecision]:
+    def evaluate_batch(self, events: Sequence[bytes]) -> list[PolicyDecision]:
         return []
 
 
@@ -52,7 +52,7 @@ class Waits(Denies):
         super().__init__()
         self.asked, self.go_on = threading.Event(), threading.Event()
 
-    def evaluate_batch(self, events: list[bytes]) -> list[PolicyDecision]:
+    def evaluate_batch(self, events: Sequence[bytes]) -> list[PolicyDecision]:
         self.asked.set()
         assert self.go_on.wait(SECONDS)
         return super().evaluate_batch(events)
@@ -75,10 +75,18 @@ def decide(engine: Denies, use: Callable[[Decisions], None], **limits: int) -> l
     return told
 
 
+def take_all(events: Sequence[Event]) -> Callable[[Decisions], None]:
+    def use(step: Decisions) -> None:
+        for one in events:
+            step.take(one)
+
+    return use
+
+
 def test_each_event_gets_the_answer_to_its_own_json() -> None:
     given = [event(PROMPT), event(RESPONSE)]
 
-    told = decide(Denies(), lambda step: [step.take(one) for one in given] and None)
+    told = decide(Denies(), take_all(given))
 
     reasons = [one.policy and one.policy.reasons for one in told]
     assert reasons == [(str(len(to_json(one))),) for one in given]
@@ -89,7 +97,7 @@ def test_what_is_told_of_busted_itself_passes_unjudged_in_its_place() -> None:
     given = [numbered(1), coverage(), numbered(2)]
     engine = Denies()
 
-    told = decide(engine, lambda step: [step.take(one) for one in given] and None)
+    told = decide(engine, take_all(given))
 
     assert [one.id for one in told] == [one.id for one in given]
     assert told[1] == coverage()

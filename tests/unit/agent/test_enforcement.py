@@ -230,14 +230,34 @@ def test_what_the_kernel_refused_was_prevented_and_stays_refused() -> None:
 
 
 @pytest.mark.parametrize("decision", ["allow", "audit"])
-def test_a_verdict_is_taken_back_when_policy_says_otherwise(decision: Decision) -> None:
+def test_what_the_kernel_refused_has_the_decision_that_its_verdict_was_made_of(
+    decision: Decision,
+) -> None:
+    host = Host()
+    host.judged(flow_event(), reasons=("not there",), id="1")
+    # Nobody said hello, so that the name is not known this time.
+    policy = host.judged(flow_event(error="EPERM", name=None), decision, socket="6").policy
+    assert policy == PolicyDecision(
+        decision="deny", reasons=("not there",), id="1", enforced="prevented"
+    )
+    assert host.refused[verdict()] == 60 * SECOND
+    host.now_ns = 60 * SECOND
+    assert host.enforced(flow_event(error="EPERM"), decision) is None
+
+
+@pytest.mark.parametrize("error", ["ECONNREFUSED", None])
+def test_what_failed_by_itself_was_not_refused(error: str | None) -> None:
     host = Host()
     host.enforced(flow_event())
-    host.enforced(flow_event(error="EPERM"), decision)
-    assert set(host.refused) == {verdict(ALSO_OPENAI)}
-    host.enforced(flow_event(error="EPERM"), decision)
+    assert host.enforced(flow_event(error=error), "allow") is None
+
+
+def test_all_verdicts_are_taken_back_when_policy_changes() -> None:
+    host = Host()
+    host.enforced(flow_event())
     host.enforcement.clear()
     assert host.refused == {}
+    assert host.enforced(flow_event(error="EPERM"), "allow") is None
 
 
 def test_a_connection_that_came_in_is_destroyed_and_its_client_is_no_destination() -> None:

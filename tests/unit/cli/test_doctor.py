@@ -19,6 +19,7 @@ FOUND = Diagnosis(
     machine="x86_64",
     works=False,
     checks=(Check("ring buffer", "no", "5.8", "", "records", "Linux 5.8 or later"),),
+    enforcement=(Check("SOCK_DESTROY", "yes", "4.5"),),
     programs=(Check("tls/tls_write", "unknown", detail="not tried"),),
     privileges=(Check("CAP_BPF", "yes"),),
     libraries=(Library("/lib/libgnutls.so", "gnutls", (7, 8), "no", "not hooked yet"),),
@@ -38,6 +39,7 @@ def test_every_answer_stands_in_the_text_with_its_reason_and_what_to_do(
     assert "  no      ring buffer: since Linux 5.8; for records; to do: Linux 5.8 or later" in lines
     assert "  unknown tls/tls_write: not tried" in lines
     assert "  yes     CAP_BPF" in lines
+    assert lines[lines.index("Enforcement") + 1] == "  yes     SOCK_DESTROY"
     assert "  no      /lib/libgnutls.so (gnutls): not hooked yet; in 2 processes" in lines
     assert "  tracer(5) traces process 7" in lines
     assert "  3 processes of others" in lines

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pytest
@@ -145,3 +146,36 @@ def test_a_full_disk_is_one_line_and_exit_code_1(recording: Path) -> None:
     assert result.returncode == 1
     message = "busted: cannot write to standard output: No space left on device\n"
     assert result.stderr.decode() == message
+
+
+@pytest.fixture
+def policy(tmp_path: Path) -> Path:
+    path = tmp_path / "france.rego"
+    path.write_text(
+        'package busted\n\ndecision = "deny" { contains(input.action.user_message, "France") }\n\n'
+        'reason = "no France" { decision == "deny" }\n'
+    )
+    return path
+
+
+def test_events_carry_what_policy_says_of_all_that_was_said(recording: Path, policy: Path) -> None:
+    code, printed, _ = replay(
+        recording, "--policy", policy, "--format", "json", "--content", "none"
+    )
+
+    _, prompt, response = (json.loads(line) for line in printed.splitlines())
+    assert code == 0
+    assert (prompt["policy"]["decision"], prompt["policy"]["reasons"]) == ("deny", ["no France"])
+    assert response["policy"]["decision"] == "allow"
+    assert "France" not in json.dumps(prompt["action"])
+
+
+def test_people_see_what_is_denied_and_why_on_its_line(recording: Path, policy: Path) -> None:
+    _, printed, _ = replay(recording, "--policy", policy)
+
+    assert "=> deny no France" in " ".join(printed.split())
+    assert printed.count("=>") == 1
+
+
+def test_a_decision_for_errors_without_a_policy_is_a_usage_error(recording: Path) -> None:
+    assert replay(recording, "--on-error", "deny")[0] == 2

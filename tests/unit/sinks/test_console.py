@@ -6,7 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from busted.events import Action, ChatMessage, Coverage, Event, Prompt, Response, Sdk
+from busted.events import (
+    Action,
+    ChatMessage,
+    Coverage,
+    Event,
+    PolicyDecision,
+    Prompt,
+    Response,
+    Sdk,
+)
 from busted.sinks.console import Console, cut, excerpt, head, visible
 from tests.unit.sinks.samples import (
     ACTIONS,
@@ -223,3 +232,33 @@ def test_colour_wraps_whole_lines_only_when_asked() -> None:
     assert coloured.startswith("\x1b[33m14:03")
     assert coloured.count("\x1b[0m") == 1
     assert "\x1b" not in text(TOOL_CALL)
+
+
+@pytest.mark.parametrize(
+    ("policy", "told"),
+    [
+        (PolicyDecision(decision="allow", reasons=("fine",)), ""),
+        (PolicyDecision(decision="audit"), " => audit"),
+        (PolicyDecision(decision="deny", reasons=("too dear",)), " => deny too dear"),
+        (PolicyDecision(decision="deny", reasons=("a", "b", "c")), " => deny a (and 2 more)"),
+        (
+            PolicyDecision(decision="deny", error="late"),
+            " => deny late",
+        ),
+        (PolicyDecision(decision="deny", enforced="after_send"), " => deny after send"),
+        (PolicyDecision(decision="deny", reasons=("\x1b[2J",)), " => deny \\x1b[2J"),
+    ],
+)
+def test_what_policy_says_stands_behind_the_event_unless_it_allows(
+    policy: PolicyDecision, told: str
+) -> None:
+    plain = head(event(NETWORK), UTC)
+
+    assert head(msgspec.structs.replace(event(NETWORK), policy=policy), UTC) == plain + told
+
+
+def test_what_is_denied_stands_out() -> None:
+    denied = msgspec.structs.replace(event(PROMPT), policy=PolicyDecision(decision="deny"))
+
+    assert Console(colour=True)(denied).startswith(b"\x1b[1;31m")
+    assert not Console(colour=True)(event(PROMPT)).startswith(b"\x1b[1;31m")
