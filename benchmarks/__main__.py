@@ -17,7 +17,15 @@ from pathlib import Path
 
 import msgspec
 
-from benchmarks import classifier, connect_cost, idle_monitor, names_cost, probe_cost, reader
+from benchmarks import (
+    classifier,
+    connect_cost,
+    files_cost,
+    idle_monitor,
+    names_cost,
+    probe_cost,
+    reader,
+)
 from benchmarks.plan import FULL, QUICK, Plan, processors
 from benchmarks.programs import BenchmarkError, build
 from benchmarks.table import Table
@@ -68,6 +76,7 @@ def _measure(plan: Plan) -> Iterator[Table]:
         yield from reader.tables(plan, built, on)
         yield probe_cost.table(plan, built, on)
         os.sched_setaffinity(0, everywhere)
+        yield files_cost.table(plan, built)
     yield from names_cost.tables(plan)
     yield connect_cost.table(plan)
     yield classifier.table(plan)

@@ -24,6 +24,7 @@ class Plan(msgspec.Struct, frozen=True):
     idle_seconds: float = 10.0
     processes: int = 300
     sent_packets: int = 4000
+    file_calls: int = 20_000
     classify_rounds: int = 15
     classify_calls: int = 50
 
@@ -42,6 +43,7 @@ QUICK = Plan(
     idle_seconds=0.1,
     processes=3,
     sent_packets=50,
+    file_calls=50,
     classify_rounds=1,
     classify_calls=1,
 )

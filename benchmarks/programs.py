@@ -38,6 +38,7 @@ class Built:
     def __init__(self, directory: Path) -> None:
         self.ssl_calls = directory / "ssl_calls"
         self.library = directory / LIBRARY
+        self.file_calls = directory / "file_calls"
         self.producer = directory / "producer.bpf.o"
         self.empty = directory / "empty.bpf.o"
 
@@ -45,24 +46,28 @@ class Built:
 def build(directory: Path) -> Built:
     """Compile everything into `directory`. Raises BenchmarkError."""
     built = Built(directory)
-    source = SOURCES / "ssl_calls.c"
-    arguments = ["-O2", "-Wall", "-Werror", str(source), "-lssl", "-lcrypto"]
-    command = ["gcc", *arguments, "-o", str(built.ssl_calls)]
     try:
         for target in (built.producer, built.empty):
             program = SOURCES / target.with_suffix(".c").name
             ebpf.compile_program(program, platform.machine(), target)
-        subprocess.run(command, check=True, capture_output=True, text=True)
+        _compile(built.ssl_calls, "-lssl", "-lcrypto")
+        _compile(built.file_calls)
         found = subprocess.check_output(["gcc", f"-print-file-name={LIBRARY}"], text=True)
         shutil.copy(found.strip(), built.library)
     except ebpf.BuildError as error:
         raise BenchmarkError(str(error)) from error
     except subprocess.CalledProcessError as error:
         raise BenchmarkError(
-            f"{source.name} did not compile: {error.stderr.strip()}\n"
+            f"{' '.join(error.cmd)}: {error.stderr.strip()}\n"
             "It needs OpenSSL's headers: apt-get install libssl-dev"
         ) from error
     return built
+
+
+def _compile(program: Path, *libraries: str) -> None:
+    source = SOURCES / program.with_suffix(".c").name
+    command = ["gcc", "-O2", "-Wall", "-Werror", source, *libraries, "-o", program]
+    subprocess.run(list(map(str, command)), check=True, capture_output=True, text=True)
 
 
 @contextlib.contextmanager

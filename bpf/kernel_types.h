@@ -110,12 +110,79 @@ struct seccomp {
 	int mode;
 };
 
+struct super_block {
+	__u32 s_dev;
+	unsigned long s_magic;
+};
+
 struct inode {
+	__u16 i_mode;
+	struct super_block *i_sb;
 	unsigned long i_ino;
 };
 
+struct qstr {
+	const unsigned char *name;
+};
+
+struct dentry {
+	struct dentry *d_parent;
+	struct qstr d_name;
+	struct inode *d_inode;
+};
+
+struct vfsmount {
+	struct dentry *mnt_root;
+};
+
+struct mount {
+	struct mount *mnt_parent;
+	struct dentry *mnt_mountpoint;
+	struct vfsmount mnt;
+};
+
+struct path {
+	struct vfsmount *mnt;
+	struct dentry *dentry;
+};
+
 struct file {
+	struct path f_path;
 	struct inode *f_inode;
+	__s64 f_pos;
+};
+
+/* How many hold an open file: since Linux 6.13 in a field that begins at 0, before at 1. */
+struct file___6_13 {
+	struct {
+		struct {
+			__s64 counter;
+		} refcnt;
+	} f_ref;
+};
+
+struct file___5_8 {
+	struct {
+		__s64 counter;
+	} f_count;
+};
+
+struct fdtable {
+	__u32 max_fds;
+	struct file **fd;
+	unsigned long *close_on_exec;
+};
+
+struct files_struct {
+	struct fdtable *fdt;
+};
+
+struct fs_struct {
+	struct path pwd;
+};
+
+struct thread_info {
+	__u32 status;
 };
 
 struct mm_struct {
@@ -139,6 +206,18 @@ struct task_struct {
 	struct signal_struct *signal;
 	struct seccomp seccomp;
 	struct mm_struct *mm;
+	struct fs_struct *fs;
+	struct files_struct *files;
+	struct thread_info thread_info;
+};
+
+/* The system call that registers belong to, on x86-64 and on arm64. */
+struct pt_regs___x86 {
+	unsigned long orig_ax;
+};
+
+struct pt_regs___arm64_call {
+	__s32 syscallno;
 };
 
 /* What a program of an iterator is given. */

@@ -12,11 +12,9 @@
  * Left out: names beyond the first 256 bytes of a path, and of the arguments.
  */
 #include "common.h"
+#include "words.h"
 
 char LICENSE[] SEC("license") = "GPL";
-
-/* How much of a path or of arguments is searched for words: it has to fit the stack. */
-#define MAX_SEARCHED 256
 
 /* Hashes of words that may mean an agent (hash_word() in records.py); filled by user space. */
 struct {
@@ -40,51 +38,34 @@ static __always_inline bool is_told(__u32 pid, __u64 start_ns)
 	return known && *known == start_ns;
 }
 
-static __always_inline bool is_agent_word(__u64 word)
+/* Whether a path in the kernel's memory, or `bytes` of arguments in the process's, have a word.
+ * Functions that are not static are verified once, apart from their callers. */
+__noinline int path_has_agent_word(__u64 path)
 {
-	return bpf_map_lookup_elem(&agent_words, &word);
+	char text[MAX_PATH];
+	long length = bpf_probe_read_kernel_str(text, sizeof(text), (void *)path);
+
+	return length > 0 && has_word(&agent_words, text, length, false);
 }
 
-/* 1 for zero, else 0; without a branch, which would double what an old verifier has to follow. */
-static __always_inline __u64 is_zero(__u8 byte)
+__noinline int arguments_have_agent_word(__u64 start, __u64 bytes)
 {
-	return ((__u64)byte - 1) >> 63;
-}
+	char text[MAX_PATH];
 
-/* Words stand between slashes and NULs. */
-static __noinline bool has_agent_word(const char *text, __u32 length)
-{
-	__u64 word = 0, before, ends;
-	__u8 byte;
-
-	for (__u32 i = 0; i < MAX_SEARCHED && i < length; i++) {
-		byte = text[i];
-		before = word;
-		ends = is_zero(byte) | is_zero(byte ^ '/');
-		word = (word * WORD_FACTOR + byte) & (ends - 1);
-		/* Else the compiler makes two branches of it after all. */
-		barrier_var(word);
-		if (ends && is_agent_word(before))
-			return true;
-	}
-	return is_agent_word(word);
+	if (bytes > sizeof(text))
+		bytes = sizeof(text);
+	if (bpf_probe_read_user(text, bytes, (void *)start))
+		return false;
+	return has_word(&agent_words, text, bytes, false);
 }
 
 static __always_inline bool may_be_agent(struct task_struct *task, struct linux_binprm *bprm)
 {
-	__u64 start = task->mm->arg_start, bytes = task->mm->arg_end - start;
-	char text[MAX_SEARCHED];
-	long length;
+	__u64 start = task->mm->arg_start;
 
-	length = bpf_probe_read_kernel_str(text, sizeof(text), bprm->filename);
-	if (length > 0 && has_agent_word(text, length))
-		return true;
-	if (bytes > sizeof(text))
-		bytes = sizeof(text);
-	barrier_var(bytes);
-	if (bytes > sizeof(text) || bpf_probe_read_user(text, bytes, (void *)start))
-		return false;
-	return has_agent_word(text, bytes);
+	/* Read, not loaded: a plain number is what such a function takes. */
+	return path_has_agent_word((__u64)BPF_CORE_READ(bprm, filename)) ||
+	       arguments_have_agent_word(start, task->mm->arg_end - start);
 }
 
 /* A reservation must have a constant size, so `room` is a constant at each place of call. */

@@ -39,6 +39,9 @@ enum record_type {
 	RECORD_PROCESS_EXEC = 30, /* a process runs another program now */
 	RECORD_PROCESS_FORK = 31, /* a process of an agent made another */
 
+	RECORD_FILE_ACCESS = 40, /* a file was opened, renamed or unlinked, or that was refused */
+	RECORD_FILE_DATA = 41,   /* a piece of what was read from or written to a file */
+	RECORD_FILE_BYTES = 42,  /* how much was read and written so far: told when it is closed */
 	RECORD_TLS_HOLD = 50, /* what a connection writes is held from here on, until it is allowed */
 };
 
@@ -58,8 +61,10 @@ enum lost_place {
 	LOST_HELD_BACK = 7,        /* not known to be AI in time, and the ring was half full: bytes */
 	LOST_SPARED = 8,           /* calls of processes that spare_filtered is for */
 	LOST_PROCESS_TABLE = 9,    /* a process of an agent that could not be remembered: processes */
-	LOST_UNHELD = 10,          /* writes that were to be held, and no socket or no room was found */
-	LOST_PLACES = 11,
+	LOST_FILE_DATA = 10,       /* content of files that found no room, or was unreadable: bytes */
+	LOST_FILE_RECORDS = 11,    /* other records of files that found no room */
+	LOST_UNHELD = 12,          /* writes that were to be held, and no socket or no room was found */
+	LOST_PLACES = 13,
 };
 
 /* Not a record: what user space tells the programs before it loads them (.rodata). */
@@ -338,6 +343,75 @@ struct running_process {
 	__u64 parent_start_ns;
 	__u32 pid;
 	__u32 ppid;
+	char comm[MAX_COMM];
+};
+
+/* Files */
+
+/* Of the parts of a path together, and of one part (NAME_MAX of linux/limits.h, and a NUL). */
+#define MAX_PARTS_BYTES 1024
+#define MAX_PART 256
+/* Of one piece: what is longer comes in several. */
+#define MAX_FILE_DATA 16384
+
+enum file_operation {
+	FILE_OPEN = 0,
+	FILE_UNLINK = 1,
+	FILE_RENAME = 2,     /* the old name; the new one follows, from the same thread */
+	FILE_RENAMED_TO = 3,
+};
+
+/* Not a record: what user space tells the programs before it loads them (.rodata). */
+struct file_settings {
+	__u64 max_file_bytes; /* of the content of one open file, in all */
+	__u32 all;            /* all files of agents, not only what may be sensitive */
+	__u32 monitor_pid;    /* whose own files are left alone */
+};
+
+/* An open file is (file, since_ns): the pointer alone is recycled. Both are 0 where none is. */
+struct file_header {
+	struct record_header record;
+	__u64 file;
+	__u64 since_ns;
+};
+
+/* The path is `parts`, from the last to the first, each ended by NUL, and then `name`, which is
+ * what the process gave, relative to it; an absolute name stands without parts. */
+struct file_access {
+	struct file_header header;
+	__u64 cgroup_id;
+	__u32 tid;
+	__u32 ppid;
+	__u32 uid;
+	__u32 gid;
+	__s32 result;
+	__u32 flags;        /* of open(2) */
+	__u32 parts_length;
+	__u8 operation;
+	__u8 complete;      /* the parts reach up to the root */
+	__u8 inherited;     /* it was open already */
+	__u8 unused[1];
+	char comm[MAX_COMM];
+	char name[MAX_PATH];
+	char parts[MAX_PARTS_BYTES + MAX_PART];
+};
+
+/* Followed by `length` bytes. */
+struct file_data {
+	struct file_header header;
+	__u64 offset;     /* in the file */
+	__u64 call_bytes; /* what the call moved from here to where the next piece begins, or to its end */
+	__u32 length;
+	__u8 direction;
+	__u8 unused[3];
+	char comm[MAX_COMM];
+};
+
+struct file_bytes {
+	struct file_header header;
+	__u64 bytes[2]; /* by direction */
+	__u32 last;     /* no other descriptor leads to the file */
+	__u32 unused;
 	char comm[MAX_COMM];
 };
 

@@ -285,6 +285,34 @@ class ProcessExec(Value, frozen=True, kw_only=True, tag=True):
     truncated: bool
 
 
+class FileAccess(Value, frozen=True, kw_only=True, tag=True):
+    """A process opened, closed, renamed or unlinked a file, or tried to."""
+
+    path: str
+    operation: Literal["open", "close", "rename", "unlink"]
+    new_path: str | None = None
+    mode: Literal["read", "write", "read_write"] | None = None
+    flags: tuple[str, ...] = ()
+    category: str | None = None
+    error: int | None = None
+    bytes_read: int = 0
+    bytes_written: int = 0
+    truncated: bool
+
+
+class FileData(Value, frozen=True, kw_only=True, tag=True):
+    """What a process read from a file or wrote to it, told when it closed the file."""
+
+    path: str
+    direction: Literal["read", "write"]
+    offset: int
+    content: str | None = None
+    category: str | None = None
+    pii: tuple[Finding, ...] = ()
+    bytes: int
+    truncated: bool
+
+
 class Library(Value, frozen=True, kw_only=True):
     """A hooked TLS library: a file, and how many running processes had it when it was hooked."""
 
@@ -312,6 +340,8 @@ Action = (
     | PiiDetected
     | Network
     | ProcessExec
+    | FileAccess
+    | FileData
     | Coverage
 )
 
@@ -320,6 +350,7 @@ Action = (
 CONTENT_FIELDS: dict[type[Value], tuple[str, ...]] = {
     Process: ("argv",),
     ProcessExec: ("argv",),
+    FileData: ("content",),
     ChatMessage: ("content",),
     Prompt: ("messages", "system_prompt", "user_message"),
     Response: ("text", "reasoning", "error"),

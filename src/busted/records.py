@@ -41,6 +41,9 @@ class Type(enum.IntEnum):
     PROCESS_EXEC = 30
     PROCESS_FORK = 31
 
+    FILE_ACCESS = 40
+    FILE_DATA = 41
+    FILE_BYTES = 42
     TLS_HOLD = 50
 
 
@@ -91,7 +94,18 @@ class LostPlace(enum.IntEnum):
     HELD_BACK = 7
     SPARED = 8
     PROCESS_TABLE = 9
-    UNHELD = 10
+    FILE_DATA = 10
+    FILE_RECORDS = 11
+    UNHELD = 12
+
+
+class FileOperation(enum.IntEnum):
+    """`enum file_operation`: what was done with a name."""
+
+    OPEN = 0
+    UNLINK = 1
+    RENAME = 2
+    RENAMED_TO = 3
 
 
 class Layout:
@@ -145,6 +159,20 @@ SETTINGS = Layout(
     "settings", "max_call_bytes Q undecided_bytes Q hold_ns Q monitor_pid I spare_filtered I"
 )
 RANDOM_PATH = Layout("random_path", "zero I pointer I offset I unused 4x")
+_FILE = _RECORD + "file Q since_ns Q "
+FILE_ACCESS = Layout(
+    "file_access",
+    _FILE + "cgroup_id Q tid I ppid I uid I gid I result i flags I parts_length I operation B "
+    "complete B inherited B unused x comm 16s name 256s parts 1280s",
+)
+FILE_DATA = Layout(
+    "file_data",
+    _FILE + "offset Q call_bytes Q length I direction B unused 3x comm 16s",
+)
+# `bytes` is an array of two; its second half has no name of its own in C.
+FILE_BYTES = Layout("file_bytes", _FILE + "bytes 16s last I unused 4x comm 16s")
+FILE_SETTINGS = Layout("file_settings", "max_file_bytes Q all I monitor_pid I")
+DIRECTORY = Layout("directory", "inode Q device I unused 4x")
 CONNECTION_ID = Layout("connection_id", "connection Q pid I pad 4x")
 JUDGEMENT = Layout("judgement", "since_ns Q verdict Q")
 _SOCKET = "cookie Q local_port H remote_port H unused 4x local 16s remote 16s "
@@ -174,6 +202,10 @@ LAYOUTS = (
     PROCESS_EXEC,
     PROCESS_FORK,
     RUNNING_PROCESS,
+    FILE_ACCESS,
+    FILE_DATA,
+    FILE_BYTES,
+    FILE_SETTINGS,
     SETTINGS,
     RANDOM_PATH,
     CONNECTION_ID,
@@ -408,8 +440,72 @@ class RunningProcess(msgspec.Struct, frozen=True):
     comm: bytes
 
 
+class FileKey(NamedTuple):
+    """One open file, however many descriptors lead to it; 0 and 0 where none is."""
+
+    file: int
+    since_ns: int
+
+
+class FileAccess(msgspec.Struct, frozen=True):
+    """A file was opened, unlinked or renamed, or that was refused: then `error` is the errno.
+
+    `path` is absolute unless `truncated`, which says that parts at its beginning are missing. It
+    may have `.`, `..` and links in it where the file itself was not there to ask.
+    """
+
+    key: ProcessKey
+    time_ns: int
+    file: FileKey
+    operation: FileOperation
+    path: bytes
+    truncated: bool
+    flags: int
+    error: int
+    inherited: bool
+    tid: int
+    ppid: int
+    uid: int
+    gid: int
+    cgroup_id: int
+    comm: bytes
+
+
+class FileData(msgspec.Struct, frozen=True):
+    """A piece of what one call read from a file or wrote to it.
+
+    `call_bytes` are those that the call moved from its beginning on, up to the next piece.
+    """
+
+    key: ProcessKey
+    time_ns: int
+    file: FileKey
+    direction: Direction
+    offset: int
+    call_bytes: int
+    comm: bytes
+    data: bytes
+
+
+class FileBytes(msgspec.Struct, frozen=True):
+    """How many bytes of a file were read and written so far, when a descriptor was closed.
+
+    `last` says that no other descriptor led to it.
+    """
+
+    key: ProcessKey
+    time_ns: int
+    file: FileKey
+    written: int
+    read: int
+    last: bool
+    comm: bytes
+
+
 TlsRecord = TlsOpen | TlsName | TlsData | TlsClose | TlsRandom | TlsHold
-Record = TlsRecord | ProcessExit | Flow | DnsMessage | ClientHello | ProcessExec | ProcessFork
+ProcessRecord = ProcessExec | ProcessFork | ProcessExit
+FileRecord = FileAccess | FileData | FileBytes
+Record = TlsRecord | Flow | DnsMessage | ClientHello | ProcessRecord | FileRecord
 
 _DIRECTIONS = (Direction.WRITE, Direction.READ)
 
@@ -586,6 +682,68 @@ def _process_fork(raw: bytes) -> ProcessFork:
     return ProcessFork(ProcessKey(pid, start_ns), time_ns, ProcessKey(ppid, parent_start_ns), agent)
 
 
+def _file_access(raw: bytes) -> FileAccess:
+    (
+        _, _, pid, time_ns, start_ns, file, since_ns, cgroup_id, tid, ppid, uid, gid,
+        result, flags, parts_length, operation, complete, inherited, comm, name, parts,
+    ) = FILE_ACCESS.unpack_from(raw)  # fmt: skip
+    # From the last part to the first, each ended by NUL.
+    path = b"/".join(reversed(parts[:parts_length].split(b"\0")[:-1]))
+    name = name.split(b"\0", 1)[0]
+    if complete:
+        path = b"/" + path
+    if name:
+        # What follows a slash is absolute, as open(2) takes it.
+        path = name if name.startswith(b"/") else path.rstrip(b"/") + b"/" + name
+    return FileAccess(
+        ProcessKey(pid, start_ns),
+        time_ns,
+        FileKey(file, since_ns),
+        FileOperation(operation),
+        path,
+        not complete or len(name) == MAX_PATH - 1,
+        flags,
+        -min(result, 0),
+        bool(inherited),
+        tid,
+        ppid,
+        uid,
+        gid,
+        cgroup_id,
+        comm.split(b"\0", 1)[0],
+    )
+
+
+def _file_data(raw: bytes) -> FileData:
+    (
+        _, _, pid, time_ns, start_ns, file, since_ns, offset, call_bytes, length, direction, comm,
+    ) = FILE_DATA.unpack_from(raw)  # fmt: skip
+    return FileData(
+        ProcessKey(pid, start_ns),
+        time_ns,
+        FileKey(file, since_ns),
+        _DIRECTIONS[direction],
+        offset,
+        call_bytes,
+        comm.split(b"\0", 1)[0],
+        _following(raw, FILE_DATA, length),
+    )
+
+
+def _file_bytes(raw: bytes) -> FileBytes:
+    _, _, pid, time_ns, start_ns, file, since_ns, counts, last, comm = FILE_BYTES.unpack_from(raw)
+    written, read = struct.unpack("<2Q", counts)
+    return FileBytes(
+        ProcessKey(pid, start_ns),
+        time_ns,
+        FileKey(file, since_ns),
+        written,
+        read,
+        bool(last),
+        comm.split(b"\0", 1)[0],
+    )
+
+
 def running_processes(raw: bytes) -> list[RunningProcess]:
     """Read what the iterator over all processes gives."""
     return [
@@ -616,5 +774,8 @@ _DECODERS: dict[int, Callable[[bytes], Record]] = {
     Type.TLS_RANDOM: _tls_random,
     Type.PROCESS_EXEC: _process_exec,
     Type.PROCESS_FORK: _process_fork,
+    Type.FILE_ACCESS: _file_access,
+    Type.FILE_DATA: _file_data,
+    Type.FILE_BYTES: _file_bytes,
     Type.TLS_HOLD: _tls_hold,
 }

@@ -68,9 +68,9 @@ def test_once_it_watches_it_is_locked_down_and_goes_on_hooking(
 
 
 def test_the_documented_capabilities_are_enough(test_bed: Bed, tmp_path: Path) -> None:
-    with Monitor() as monitor:
+    with Monitor("--file-monitor") as monitor:
         left_out_for_root = monitor.events[0]["action"].get("left_out", {})
-    with Monitor(command=[LAUNCH, ",".join(DOCUMENTED)]) as monitor:
+    with Monitor("--file-monitor", command=[LAUNCH, ",".join(DOCUMENTED)]) as monitor:
         assert monitor.events[0]["action"].get("left_out", {}) == left_out_for_root
         status = Path(f"/proc/{monitor.process.pid}/status").read_text()
         done = test_bed.ask("curl_openai", PROMPT, environment=own_library(monitor, tmp_path))

@@ -32,7 +32,10 @@ CLIENTS = 2
 # The monitor is up and reading within this, on a busy machine.
 MOST_SECONDS = 3.0
 LOAD = str(Path(__file__).parent / "tls_load.py")
-OBJECTS = "tls_", "thread_exit", "process_", "names_", "enforce_"
+OBJECTS = (
+    *("tls_", "thread_exit", "process_", "names_", "file_call_", "files_ended", "enforce_"),
+    "hold_",
+)
 
 
 class Client:
@@ -115,7 +118,10 @@ def load(directory: Path) -> Iterator[list[Client]]:
 def kill_once(rounds: random.Random, when_up: bool) -> None:
     """Start a monitor and kill it, while it starts or after it said what it watches."""
     with subprocess.Popen(
-        [*DIES_WITH_US, sys.executable, "-m", "busted.cli.main", "monitor", "--format", "json"],
+        [
+            *(*DIES_WITH_US, sys.executable, "-m", "busted.cli.main"),
+            *("monitor", "--format", "json", "--file-monitor"),
+        ],
         cwd=ROOT,
         env=os.environ | {"PYTHONPATH": str(ROOT / "src")},
         stdout=subprocess.PIPE,

@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from benchmarks.connect_cost import VARIANTS
+from benchmarks.files_cost import CALLS
 from benchmarks.names_cost import LOADS
 from benchmarks.payloads import mix
 from benchmarks.plan import SIZES
@@ -45,12 +46,13 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Report]:
 
 
 def test_every_question_is_answered_for_every_variant(run: tuple[str, Report]) -> None:
-    capacity, live, probes, packets, loads, connects, kinds, monitor = run[1].tables
+    capacity, live, probes, files, packets, loads, connects, kinds, monitor = run[1].tables
     assert [row[0] for row in capacity.rows] == list(SIZES)
     assert [row[0] for row in live.rows] == list(SIZES)
     assert {row[1:3] for row in probes.rows} == {
         (way, size) for way in ways(features.probe()) for size in SIZES
     }
+    assert [row[0] for row in files.rows] == list(CALLS)
     assert {row[0] for row in packets.rows} == {row[0] for row in loads.rows} == LOADS.keys()
     assert [row[0] for row in connects.rows] == list(VARIANTS)
     assert [row[0] for row in kinds.rows] == [

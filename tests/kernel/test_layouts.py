@@ -23,6 +23,7 @@ ENUMS: dict[str, type[enum.IntEnum]] = {
     "direction": records.Direction,
     "verdict": records.Verdict,
     "lost_place": records.LostPlace,
+    "file_operation": records.FileOperation,
 }
 CONSTANTS = {
     "RECORDS_VERSION": records.VERSION,
@@ -88,7 +89,9 @@ def test_a_struct_has_the_same_layout_on_both_sides(layout: Layout, btf: Btf) ->
 @pytest.mark.parametrize("name", ENUMS)
 def test_an_enum_has_the_same_values_on_both_sides(name: str, btf: Btf) -> None:
     # RECORD_TLS_DATA is Type.TLS_DATA, LOST_RING_FULL is LostPlace.RING_FULL, and so on.
-    prefix = {"record_type": "RECORD_", "lost_place": "LOST_"}.get(name, f"{name.upper()}_")
+    prefix = {"record_type": "RECORD_", "lost_place": "LOST_", "file_operation": "FILE_"}.get(
+        name, f"{name.upper()}_"
+    )
     values = enumerators(btf, name)
     # Not a place but their number.
     values.pop("LOST_PLACES", None)

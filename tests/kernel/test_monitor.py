@@ -20,6 +20,7 @@ from busted.agent import monitor as monitor_module
 from busted.agent.config import Selection, Settings
 from busted.agent.monitor import Monitor
 from busted.events import Coverage, Event, Prompt, Response
+from busted.kernel import shared
 from busted.kernel.features import probe
 from busted.kernel.mappings import MappingWatch
 from busted.kernel.targets import Mapping, running_processes
@@ -392,3 +393,23 @@ def test_many_libraries_may_be_open(bed: Bed) -> None:
         run(bed, scenario)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_without_the_programs_for_files_the_rest_works_and_says_so(
+    bed: Bed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a kernel that refuses them."""
+    objects = tmp_path / "objects"
+    shutil.copytree(shared.OBJECTS, objects, ignore=shutil.ignore_patterns("file.*"))
+    monkeypatch.setattr(shared, "OBJECTS", objects)
+
+    async def scenario() -> None:
+        client = await bed.client()
+        await client.mapped("libssl")
+        async with bed.watching(Settings(files="all")):
+            await client.call()
+            await bed.reported(client)
+
+    run(bed, scenario)
+    coverage = [e.action for e in bed.events if isinstance(e.action, Coverage)]
+    assert "file." in coverage[0].left_out["files"]

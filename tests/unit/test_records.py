@@ -13,6 +13,11 @@ from busted.records import (
     ConnectionKey,
     Direction,
     DnsMessage,
+    FileAccess,
+    FileBytes,
+    FileData,
+    FileKey,
+    FileOperation,
     Flow,
     FlowOperation,
     FlowOwner,
@@ -37,6 +42,8 @@ U64 = st.integers(0, 2**64 - 1)
 PROCESSES = st.builds(ProcessKey, U32, U64)
 CONNECTIONS = st.builds(ConnectionKey, U32, U64, U64, U64)
 WITHOUT_NUL = st.binary().filter(lambda text: b"\0" not in text)
+
+PART = st.binary(min_size=1, max_size=40).filter(lambda text: not {0, 47} & set(text))
 
 RECORDS = st.one_of(
     st.builds(
@@ -137,6 +144,46 @@ RECORDS = st.one_of(
         argv=st.lists(WITHOUT_NUL, max_size=5).map(tuple),
         truncated=st.booleans(),
     ),
+    st.builds(
+        FileData,
+        key=PROCESSES,
+        time_ns=U64,
+        file=st.builds(FileKey, U64, U64),
+        direction=st.sampled_from(Direction),
+        offset=U64,
+        call_bytes=U64,
+        comm=WITHOUT_NUL.map(lambda text: text[:16]),
+        data=st.binary(max_size=300),
+    ),
+    st.builds(
+        FileBytes,
+        key=PROCESSES,
+        time_ns=U64,
+        file=st.builds(FileKey, U64, U64),
+        written=U64,
+        read=U64,
+        last=st.booleans(),
+        comm=WITHOUT_NUL.map(lambda text: text[:16]),
+    ),
+    st.builds(
+        FileAccess,
+        key=PROCESSES,
+        time_ns=U64,
+        file=st.builds(FileKey, U64, U64),
+        operation=st.sampled_from(FileOperation),
+        # From the root on, so that there is one way to spell it.
+        path=st.lists(PART, max_size=8).map(lambda parts: b"/" + b"/".join(parts)),
+        truncated=st.just(False),
+        flags=U32,
+        error=st.integers(0, 133),
+        inherited=st.booleans(),
+        tid=U32,
+        ppid=U32,
+        uid=U32,
+        gid=U32,
+        cgroup_id=U64,
+        comm=WITHOUT_NUL.map(lambda text: text[:16]),
+    ),
 )
 
 DATA = TlsData(
@@ -191,6 +238,12 @@ EXAMPLES: list[Record] = [
         DATA.key.process, 9, ProcessKey(6, 60), 44, 4711, 5, 1000, 100,
         b"ls", b"/bin/ls", (b"ls", b"-l", b""), False,
     ),
+    FileAccess(
+        DATA.key.process, 9, FileKey(4, 5), FileOperation.OPEN, b"/a/b", False, 0o102, 0, True,
+        8, 1, 1000, 100, 44, b"cat",
+    ),
+    FileData(DATA.key.process, 9, FileKey(4, 5), Direction.WRITE, 3, 20, b"cat", b"text"),
+    FileBytes(DATA.key.process, 9, FileKey(4, 5), 20, 0, True, b"cat"),
 ]  # fmt: skip
 
 
@@ -207,6 +260,8 @@ def encode(record: Record, padding: bytes = b"") -> bytes:
         return encode_flow(record) + padding
     if isinstance(record, ProcessExec | ProcessFork):
         return encode_process(record) + padding
+    if isinstance(record, FileAccess | FileData | FileBytes):
+        return encode_file(record) + padding
     assert isinstance(key, ConnectionKey)
     head = (version, key.pid, time_ns, key.start_ns, key.connection, key.since_ns)
     r = record
@@ -222,6 +277,21 @@ def encode(record: Record, padding: bytes = b"") -> bytes:
     counts = (r.position, r.call_bytes, r.call_offset, r.tid, len(r.data))
     order = (r.direction, r.during_write)
     return records.TLS_DATA.pack(Type.TLS_DATA, *head, *counts, *order) + r.data + padding
+
+
+def encode_file(record: FileAccess | FileData | FileBytes) -> bytes:
+    r, version = record, records.VERSION
+    head = (version, r.key.pid, r.time_ns, r.key.start_ns, *r.file)
+    if isinstance(r, FileBytes):
+        totals = r.written.to_bytes(8, "little") + r.read.to_bytes(8, "little")
+        return records.FILE_BYTES.pack(Type.FILE_BYTES, *head, totals, r.last, r.comm)
+    if isinstance(r, FileData):
+        counts = (r.offset, r.call_bytes, len(r.data), r.direction)
+        return records.FILE_DATA.pack(Type.FILE_DATA, *head, *counts, r.comm) + r.data
+    parts = b"".join(part + b"\0" for part in reversed(r.path.split(b"/")) if part)
+    ids = (r.cgroup_id, r.tid, r.ppid, r.uid, r.gid)
+    told = (-r.error, r.flags, len(parts), r.operation, True, r.inherited, r.comm, b"", parts)
+    return records.FILE_ACCESS.pack(Type.FILE_ACCESS, *head, *ids, *told)
 
 
 def encode_process(record: ProcessExec | ProcessFork) -> bytes:
@@ -366,8 +436,7 @@ def test_a_connection_knows_its_process() -> None:
 
 def test_an_argument_that_was_cut_is_left_out() -> None:
     """Half a key would pass for a harmless word."""
-    whole = EXAMPLES[-1]
-    assert isinstance(whole, ProcessExec)
+    whole = next(r for r in EXAMPLES if isinstance(r, ProcessExec))
     raw = bytearray(encode(whole) + b"--key=ab")
     sizes = records.PROCESS_EXEC.offsets
     raw[sizes["length"]] += 8
@@ -376,8 +445,7 @@ def test_an_argument_that_was_cut_is_left_out() -> None:
 
 
 def test_a_path_that_fills_its_room_is_told_as_truncated() -> None:
-    whole = EXAMPLES[-1]
-    assert isinstance(whole, ProcessExec)
+    whole = next(r for r in EXAMPLES if isinstance(r, ProcessExec))
     path = b"/" + b"d" * (records.MAX_PATH - 2)
     record = decode(encode(msgspec.structs.replace(whole, path=path)))
     assert isinstance(record, ProcessExec)
@@ -399,3 +467,25 @@ def test_words_have_different_hashes_and_end_matters(one: bytes, other: bytes) -
     assert records.hash_word(one + b"a") != records.hash_word(one + b"b")
     assert records.hash_word(one) < 2**64
     assert (one != other) or records.hash_word(one) == records.hash_word(other)
+
+
+def path_of(parts: bytes, name: bytes = b"", complete: bool = True) -> tuple[bytes, bool]:
+    """What is told of a path: itself, and whether it was cut."""
+    head = (Type.FILE_ACCESS, records.VERSION, 7, 9, 70, 0, 0)
+    told = (0, 0, len(parts), FileOperation.UNLINK, complete, False, b"rm", name, parts)
+    record = decode(records.FILE_ACCESS.pack(*head, 1, 7, 1, 0, 0, *told))
+    assert isinstance(record, FileAccess)
+    return record.path, record.truncated
+
+
+def test_a_path_is_put_together_from_its_parts_and_what_the_process_gave() -> None:
+    assert path_of(b"b\0a\0") == (b"/a/b", False)
+    assert path_of(b"") == (b"/", False)
+    assert path_of(b"b\0a\0", b"../x") == (b"/a/b/../x", False)
+    assert path_of(b"", b"x") == (b"/x", False)
+    assert path_of(b"", b"/x/y") == (b"/x/y", False)
+
+
+def test_a_path_whose_beginning_or_end_is_missing_is_told_as_truncated() -> None:
+    assert path_of(b"c\0b\0", complete=False) == (b"b/c", True)
+    assert path_of(b"", b"/" + b"d" * (records.MAX_PATH - 2))[1]

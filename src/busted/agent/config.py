@@ -1,9 +1,9 @@
 """The settings of a monitor, with their bounds, and the configuration file.
 
-The file adds to what Busted knows: who serves models, what they cost, which programs are agents.
-It is read once, at the start, and checked row by row: a wrong one stops the command, since a
-monitor that leaves out half of what it was told watches something else than its operator
-believes.
+The file adds to what Busted knows: who serves models, what they cost, which programs are agents,
+which files are sensitive. It is read once, at the start, and checked row by row: a wrong one stops
+the command, since a monitor that leaves out half of what it was told watches something else than
+its operator believes.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any, Literal, TypeVar
 import msgspec
 
 from busted.agent.enforcement import VERDICT_SECONDS, OnDeny
+from busted.agent.file_access import Mode
 from busted.agent.flows import Network
 from busted.agent.hold import Terms
 from busted.classifier import dialects
@@ -23,8 +24,10 @@ from busted.classifier.prices import Price
 from busted.classifier.providers import Provider
 from busted.enrich.agents import Agent, Agents
 from busted.enrich.agents_table import AGENTS
+from busted.enrich.sensitive import Sensitive, SensitiveFiles
+from busted.enrich.sensitive_table import SENSITIVE
 from busted.events import Decision
-from busted.records import Flow, ProcessExec, TlsOpen
+from busted.records import FileAccess, Flow, ProcessExec, TlsOpen
 
 KIB, MIB = 1 << 10, 1 << 20
 
@@ -35,7 +38,7 @@ class Selection(msgspec.Struct, frozen=True):
     pids: frozenset[int] = frozenset()
     names: frozenset[str] = frozenset()
 
-    def __call__(self, record: TlsOpen | ProcessExec | Flow) -> bool:
+    def __call__(self, record: TlsOpen | ProcessExec | Flow | FileAccess) -> bool:
         """Tell whether the process of this record is one of them."""
         return (not self.pids or record.key.pid in self.pids) and (
             not self.names or record.comm.decode("utf-8", "replace") in self.names
@@ -47,6 +50,7 @@ class Tables(msgspec.Struct, frozen=True):
 
     options: Options = DEFAULT_OPTIONS
     agents: Agents = Agents(AGENTS)
+    sensitive: SensitiveFiles = SensitiveFiles(SENSITIVE)
 
 
 DEFAULT_TABLES = Tables()
@@ -69,6 +73,11 @@ class Settings(msgspec.Struct, frozen=True):
     tables: Tables = DEFAULT_TABLES
     # Which flows become events; "none" does not even load the programs.
     network: Network = "ai"
+    # Which files of agents become events; None does not even load the programs, which cost every
+    # system call of the host something.
+    files: Mode | None = None
+    # The content of one open file that is read, at most. Most sources and settings are smaller.
+    max_file_bytes: int = 64 * KIB
     # A directory or file of Rego; None: events carry no decisions.
     policy: Path | None = None
     # What is decided where policy cannot be asked.
@@ -88,17 +97,20 @@ MIN_RING_BYTES, MAX_RING_BYTES = 64 * KIB, 1024 * MIB
 # At least the first and the last piece; the programs stop at 256 pieces of 16 KiB.
 MIN_CALL_BYTES, MAX_CALL_BYTES = 32 * KIB, 4 * MIB
 
-Row = TypeVar("Row", Provider, Price, Agent)
+# What the monitor holds of each open file until it is closed, in both directions together.
+MAX_FILE_BYTES = 1 * MIB
+
+Row = TypeVar("Row", Provider, Price, Agent, Sensitive)
 
 # Some hundred rows at most; more is another file given by mistake, or /dev/zero.
-MAX_FILE_BYTES = 1 * MIB
+MAX_CONFIG_BYTES = 1 * MIB
 
 
 class ConfigError(Exception):
     """The configuration file cannot be used; the message is one line that names file and row."""
 
 
-_NAMES = ("providers", "prices", "agents")
+_NAMES = ("providers", "prices", "agents", "sensitive")
 
 
 def read_tables(path: Path) -> Tables:
@@ -112,17 +124,24 @@ def read_tables(path: Path) -> Tables:
         if wrong := _wrong(row):
             raise ConfigError(f"{path}: row {number} of providers: {wrong}")
     options = with_rows(providers, _rows(path, given, "prices", Price))
-    return Tables(options, Agents((*_rows(path, given, "agents", Agent), *AGENTS)))
+    agents = Agents((*_rows(path, given, "agents", Agent), *AGENTS))
+    rows = _rows(path, given, "sensitive", Sensitive)
+    for number, files in enumerate(rows, 1):
+        if "" in SensitiveFiles([files]).words:
+            raise ConfigError(
+                f"{path}: row {number} of sensitive: a path without a name to look for"
+            )
+    return Tables(options, agents, SensitiveFiles((*rows, *SENSITIVE)))
 
 
 def _read(path: Path) -> dict[str, Any]:
     try:
         with open(path, "rb") as file:
-            content = file.read(MAX_FILE_BYTES + 1)
+            content = file.read(MAX_CONFIG_BYTES + 1)
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror}") from error
-    if len(content) > MAX_FILE_BYTES:
-        raise ConfigError(f"{path} has more than {MAX_FILE_BYTES:,} bytes: no configuration file")
+    if len(content) > MAX_CONFIG_BYTES:
+        raise ConfigError(f"{path} has more than {MAX_CONFIG_BYTES:,} bytes: no configuration file")
     try:
         return tomllib.loads(content.decode())
     except (ValueError, RecursionError) as error:  # UnicodeDecodeError, TOMLDecodeError too

@@ -91,7 +91,7 @@ _FEATURES = {
     "attach cookie": ("telling which library a record came from", "Linux 5.15 or later"),
     "multi uprobe": ("hooking without CAP_SYS_ADMIN", "Linux 6.6 or later"),
     "session uprobe": ("cheaper probes at returns", "Linux 6.13 or later; works without"),
-    "tp_btf": ("network flows", "a kernel that allows it"),
+    "tp_btf": ("network flows, processes and files", "a kernel that allows it"),
     "kprobe": ("the kernel's own functions", "none needed: tracepoints are taken instead"),
     "fentry": ("the kernel's own functions, cheaper", "none needed: tracepoints are taken instead"),
     "lsm": ("refusing what policy forbids", "`bpf` in the kernel's lsm= parameter"),

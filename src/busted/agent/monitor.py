@@ -40,8 +40,10 @@ from busted.agent.policies import open_policy
 from busted.agent.process_tree import text
 from busted.agent.recording import AgentProcess, Header, LibraryFacts, RecordingWriter, Tick
 from busted.enrich.processes import Processes, ProcessFacts
+from busted.enrich.sensitive import QUIET_DIRECTORIES
 from busted.events import Coverage, Event, Library, Process
 from busted.kernel import elf, features, filtered, lockdown
+from busted.kernel.files import FilePrograms, FileSettings
 from busted.kernel.held_sockets import HeldSockets
 from busted.kernel.hold import HoldPrograms
 from busted.kernel.libbpf import BpfError
@@ -140,6 +142,8 @@ class Monitor:
                     _load(settings, self._features, self._shared, self._hold_programs)
                 )
             )
+            # Before processes: at the end of one both are told, and its files come first.
+            self._file_programs = self._follow_files(opened)
             self._followed = self._follow_processes(opened)
             # Before the scan, so that nothing is mapped unseen between the two.
             self._watch = opened.enter_context(contextlib.closing(_watch_mappings()))
@@ -148,7 +152,10 @@ class Monitor:
             self._recording: RecordingWriter | None = None
             if settings.record:
                 header = Header(
-                    origin=self._origin, selection=settings.selection, network=settings.network
+                    origin=self._origin,
+                    selection=settings.selection,
+                    network=settings.network,
+                    files=settings.files or "sensitive",
                 )
                 self._recording = opened.enter_context(
                     contextlib.closing(RecordingWriter(settings.record, header))
@@ -165,6 +172,7 @@ class Monitor:
                 no_agent=self._shared.forget_agent,
                 network=settings.network,
                 flows=Asks(self._look_at_flow, self._want_flow, self._want_address),
+                files=settings.files or "sensitive",
             )
             self._take_event = emit
             self._judge: Judge | None = None
@@ -183,6 +191,7 @@ class Monitor:
                 outside,
                 options=settings.tables.options,
                 agents=settings.tables.agents,
+                sensitive=settings.tables.sensitive,
             )
             self._find_agents()
             self._targets = Targets(platform.machine())
@@ -465,6 +474,26 @@ class Monitor:
             except BpfError as error:
                 self._count_and_log("flow_want", error)
 
+    def _follow_files(self, opened: contextlib.ExitStack) -> FilePrograms | None:
+        settings = self._settings
+        if settings.files is None:
+            return None
+        try:
+            programs = FilePrograms(
+                self._shared,
+                FileSettings(
+                    words=settings.tables.sensitive.words,
+                    quiet=QUIET_DIRECTORIES,
+                    all=settings.files == "all",
+                    max_file_bytes=settings.max_file_bytes,
+                ),
+            )
+        except OSError as error:
+            self._left_out["files"] = error.strerror or str(error)
+            return None
+        opened.callback(programs.close)
+        return programs
+
     # Agents
 
     def _follow_processes(self, opened: contextlib.ExitStack) -> ProcessPrograms | None:
@@ -677,6 +706,8 @@ class Monitor:
                 self._means.detach()
             if self._followed:
                 self._followed.detach()
+            if self._file_programs:
+                self._file_programs.detach()
             while self._take(self._shared.ring.read()):
                 pass  # nothing adds to the ring any more, so this ends
             now_ns = time.monotonic_ns()

@@ -21,6 +21,7 @@ import msgspec
 
 from busted import events
 from busted.agent.clock import Clock
+from busted.agent.file_access import Files, Mode
 from busted.agent.flows import Asks, Flows, Network, with_addresses
 from busted.agent.names import Names
 from busted.agent.process_tree import Agent, ProcessTree, text
@@ -31,11 +32,16 @@ from busted.classifier.mcp_memory import Memory
 from busted.classifier.options import DEFAULT_OPTIONS, Options
 from busted.enrich.agents import Agents
 from busted.enrich.agents_table import AGENTS
+from busted.enrich.sensitive import SensitiveFiles
+from busted.enrich.sensitive_table import SENSITIVE
 from busted.events import Event
 from busted.records import (
     ClientHello,
     ConnectionKey,
     DnsMessage,
+    FileAccess,
+    FileBytes,
+    FileData,
     Flow,
     ProcessExec,
     ProcessExit,
@@ -76,7 +82,7 @@ class Outside(msgspec.Struct, frozen=True):
     mute: Callable[[ConnectionKey], None] = lambda key: None
     """Tells the kernel to report this connection no more."""
 
-    wanted: Callable[[TlsOpen | ProcessExec | Flow], bool] = lambda record: True
+    wanted: Callable[[TlsOpen | ProcessExec | Flow | FileAccess], bool] = lambda record: True
     """Whether this process is one the operator asked for."""
 
     started: Callable[[ProcessKey, str], None] = lambda process, start_time: None
@@ -87,6 +93,7 @@ class Outside(msgspec.Struct, frozen=True):
 
     want: Callable[[ConnectionKey], None] = lambda key: None
     """Tells the kernel that this connection is AI, so that none of it is held back."""
+
     ended: Callable[[ProcessKey, str], None] = lambda process, start_time: None
     """A process ended; the text is its start time as events tell it."""
 
@@ -101,6 +108,9 @@ class Outside(msgspec.Struct, frozen=True):
 
     flows: Asks = Asks()
     """What is asked of the kernel side of flows."""
+
+    files: Mode = "sensitive"
+    """Which files of agents become events."""
 
 
 Follower = Callable[[Any], Iterable[Told]]
@@ -118,6 +128,7 @@ class Pipeline:
         connections: Connections | None = None,
         options: Options = DEFAULT_OPTIONS,
         agents: Agents = Agents(AGENTS),  # noqa: B008  (never changed)
+        sensitive: SensitiveFiles = SensitiveFiles(SENSITIVE),  # noqa: B008  (never changed)
     ) -> None:
         """Enrichers run in their order; their names appear in `failures`."""
         self._origin, self._enrichers, self._outside = origin, enrichers, outside
@@ -143,14 +154,18 @@ class Pipeline:
             outside.flows,
             selected=outside.wanted,
             started=outside.started,
-            of_agent=lambda process: self.tree.agent_of(process) is not None,
+            of_agent=self._of_agent,
         )
+        self._files = Files(outside.files, sensitive, self._of_agent, origin.clock)
         self._followers: dict[type[Record], Follower] = {
             Flow: self._flows.feed,
             ClientHello: self._hello,
             DnsMessage: self._dns_message,
             ProcessExec: self._executed,
             ProcessFork: self._forked,
+            FileAccess: self._accessed,
+            FileData: self._files.data,
+            FileBytes: self._files.total,
         }
         self.failures: Counter[str] = Counter()
 
@@ -164,6 +179,8 @@ class Pipeline:
             lost["flows_forgotten"] = self._flows.forgotten
         if self.tree.forgotten:
             lost["processes_forgotten"] = self.tree.forgotten
+        if self._files.forgotten:
+            lost["files_forgotten"] = self._files.forgotten
         return lost | self.names.lost
 
     def feed(self, record: Record) -> Iterator[Event]:
@@ -174,6 +191,8 @@ class Pipeline:
         if isinstance(record, ProcessExit):
             for connection in self._connections.of_process(record.key):
                 yield from self._close(connection.key, record.time_ns)
+            ended = partial(self._files.ended, record.key, record.time_ns)
+            yield from self._follow("files", ended)
             self.tree.exit(record)
             start_time = self._origin.clock.start_time(record.key.start_ns)
             self._outside.ended(record.key, start_time)
@@ -223,6 +242,7 @@ class Pipeline:
         for connection in self._connections:
             yield from self._close(connection.key, now_ns)
         yield from self._follow("flows", self._flows.drain)
+        yield from self._follow("files", partial(self._files.close, now_ns))
 
     def is_between(self, key: ConnectionKey) -> bool:
         """Tell whether all that a connection wrote up to now are whole requests."""
@@ -279,6 +299,18 @@ class Pipeline:
         if self.tree.fork(record) is None:
             self._outside.no_agent(record.key)
         return ()
+
+    def _accessed(self, record: FileAccess) -> Iterable[Told]:
+        if not self._outside.wanted(record):
+            return
+        told = list(self._files.access(record))
+        if told:
+            start_time = self._origin.clock.start_time(record.key.start_ns)
+            self._outside.started(record.key, start_time)
+        yield from told
+
+    def _of_agent(self, process: ProcessKey) -> bool:
+        return self.tree.agent_of(process) is not None
 
     def _told_event(self, told: Told) -> Event:
         self._told += 1

@@ -27,6 +27,7 @@ import msgspec
 
 from busted import __version__
 from busted.agent.config import Selection
+from busted.agent.file_access import Mode
 from busted.agent.flows import Network
 from busted.agent.pipeline import Origin
 from busted.enrich.processes import ProcessFacts
@@ -63,6 +64,7 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
     origin: Origin
     selection: Selection = Selection()
     network: Network = "none"
+    files: Mode = "sensitive"
 
 
 class RawRecord(msgspec.Struct, frozen=True):

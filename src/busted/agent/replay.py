@@ -34,10 +34,12 @@ class Replay:
                 wanted=header.selection,
                 library=self._libraries.get,
                 network=header.network,
+                files=header.files,
                 ended=lambda process, start_time: self._processes.ended(process.pid, start_time),
             ),
             options=tables.options,
             agents=tables.agents,
+            sensitive=tables.sensitive,
         )
 
     @property

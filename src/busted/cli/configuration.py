@@ -21,5 +21,5 @@ config_option: Callable[[Callable[..., Any]], Callable[..., Any]] = click.option
     type=click.Path(path_type=Path),
     metavar="FILE",
     callback=_tables,
-    help="Add the providers, prices and agents of a configuration file (TOML).",
+    help="Add the providers, prices, agents and sensitive files of a configuration file (TOML).",
 )

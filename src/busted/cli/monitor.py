@@ -7,12 +7,13 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import click
 
 from busted.agent.config import (
     MAX_CALL_BYTES,
+    MAX_FILE_BYTES,
     MAX_RING_BYTES,
     MIN_CALL_BYTES,
     MIN_RING_BYTES,
@@ -21,6 +22,7 @@ from busted.agent.config import (
     Tables,
 )
 from busted.agent.enforcement import MAX_VERDICT_SECONDS, VERDICT_SECONDS, OnDeny
+from busted.agent.file_access import Mode
 from busted.agent.flows import Network
 from busted.agent.hold import (
     MAX_HOLD_BYTES,
@@ -63,6 +65,23 @@ def _power_of_two(_: click.Context, __: click.Parameter, value: int) -> int:
     multiple=True,
     metavar="NAME",
     help="Only processes of this name; repeatable.",
+)
+@click.option(
+    "--file-monitor",
+    "files",
+    type=click.Choice(get_args(Mode)),
+    is_flag=False,
+    flag_value="all",
+    metavar="[MODE]",
+    help="Also tell which files agents use, and who touches sensitive ones; with `sensitive`, "
+    "sensitive files only. It costs every system call of the host a little.",
+)
+@click.option(
+    "--max-file-bytes",
+    type=click.IntRange(0, MAX_FILE_BYTES),
+    default=Settings().max_file_bytes,
+    show_default=True,
+    help="What is told of the content of one open file, with --file-monitor; 0 for nothing.",
 )
 @click.option(
     "--network",
@@ -175,6 +194,8 @@ def monitor(
     duration: float | None,
     pids: tuple[int, ...],
     names: tuple[str, ...],
+    files: Mode | None,
+    max_file_bytes: int,
     network: Network,
     record: Path | None,
     policy: Path | None,
@@ -223,6 +244,8 @@ def monitor(
         selection=Selection(frozenset(pids), frozenset(names)),
         record=record,
         network=network,
+        files=files,
+        max_file_bytes=max_file_bytes,
         policy=policy,
         on_error=on_error or ("deny" if enforce or shadow else Settings().on_error),
         audit_log=audit_log,

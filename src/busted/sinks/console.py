@@ -13,6 +13,7 @@ twice the columns and is wrapped by the terminal.
 
 from __future__ import annotations
 
+import errno
 import shlex
 import textwrap
 from collections.abc import Iterator
@@ -26,6 +27,8 @@ from busted.events import (
     Connection,
     Coverage,
     Event,
+    FileAccess,
+    FileData,
     McpRequest,
     McpResponse,
     Network,
@@ -68,6 +71,8 @@ _COLOURS: dict[type[Action], str] = {
     PiiDetected: "\x1b[31m",
     Network: "\x1b[2m",
     ProcessExec: "\x1b[34m",
+    FileAccess: "\x1b[34m",
+    FileData: "\x1b[34m",
     Coverage: "\x1b[2m",
 }
 
@@ -137,6 +142,10 @@ def said(action: Action) -> str:
             return ""
         case ProcessExec():
             return shlex.join(action.argv)
+        case FileAccess():
+            return ""
+        case FileData():
+            return action.content or ""
         case Coverage():
             lines = [f"{library.path} ({library.processes})" for library in action.libraries]
             lines += [f"not watched: {path}: {why}" for path, why in action.unreadable.items()]
@@ -228,6 +237,17 @@ def _what(action: Action) -> Iterator[str]:
             way = "sent" if action.direction == "write" else "received"
             kinds = ", ".join(word(kind) for kind in action.kinds)
             yield f"!! PII {way} in {word(action.where)}: {kinds} ({action.count})"
+        case FileAccess():
+            yield f"[o] {action.operation} {visible(action.path)}"
+            yield f"-> {visible(action.new_path)}" if action.new_path else ""
+            yield action.mode or ""
+            yield action.category or ""
+            yield from _moved(action)
+            yield f"error {errno.errorcode.get(action.error, action.error)}" if action.error else ""
+        case FileData():
+            arrow = "<-" if action.direction == "read" else "->"
+            yield f"{arrow} {visible(action.path)} {action.bytes:,} bytes"
+            yield action.category or ""
         case ProcessExec():
             yield f"[x] {visible(action.exe)} for {word(action.agent)}({action.agent_pid})"
         case Coverage():
@@ -259,6 +279,11 @@ def _flow(action: Network, connection: Connection | None) -> Iterator[str]:
     if action.operation in ("close", "update"):
         yield f"{action.bytes_sent:,} bytes sent, {action.bytes_received:,} received"
         yield f"{action.duration:.2f} s" if action.duration is not None else ""
+
+
+def _moved(action: FileAccess) -> Iterator[str]:
+    for count, way in ((action.bytes_read, "read"), (action.bytes_written, "written")):
+        yield f"{count:,} bytes {way}" if count else ""
 
 
 def _failure(action: McpResponse) -> str:

@@ -59,6 +59,8 @@ INDEXED: dict[type[Value], tuple[str, ...]] = {
     events.PiiDetected: ("kinds",),
     events.Network: ("name",),
     events.ProcessExec: ("exe", "argv"),
+    events.FileAccess: ("path", "new_path", "category"),
+    events.FileData: ("path", "content"),
 }
 # What an action is done with: a tool, a method, a program, a host.
 SUBJECTS = ("tool", "name", "method", "exe", "path")

@@ -38,6 +38,9 @@ def test_the_example_in_the_documentation_is_read(tmp_path: Path) -> None:
     assert nim.id == "nim"
     usage = Usage(input=1_000_000, output=0)
     assert options.prices.cost("acme", "acme-large-latest", usage) == 1.5
+    assert tables.sensitive.category("/home/u/.acme/x") == "acme"
+    assert tables.sensitive.category("/home/u/.acme/public.ini") is None
+    assert tables.sensitive.category("/home/u/.env") == "environment"
     assert tables.agents.recognise("/opt/acme/bin/acme-agent", ["acme-agent"]) == "acme-agent"
 
 
@@ -94,6 +97,10 @@ def test_an_empty_file_changes_nothing(tmp_path: Path) -> None:
             "row 1 of agents: Object missing required field `name`",
         ),
         ("agents = [{name = 'x', exe = 'y'}]", "row 1 of agents: Object contains unknown field"),
+        (
+            "sensitive = [{category = 'x', paths = ['secret*']}]",
+            "row 1 of sensitive: a path without a name to look for",
+        ),
         ("prices = [1]", "row 1 of prices: Expected `object`, got `int`"),
         (
             "[[prices]]\nprovider = 'x'\nmodels = ['m']\ninput = -1\noutput = 1",
@@ -117,7 +124,7 @@ def test_files_that_cannot_be_read_are_told(
         read_tables(tmp_path / "none")
     with pytest.raises(ConfigError, match=r"cannot read .*: Is a directory"):
         read_tables(tmp_path)
-    monkeypatch.setattr(config, "MAX_FILE_BYTES", 10)
+    monkeypatch.setattr(config, "MAX_CONFIG_BYTES", 10)
     with pytest.raises(ConfigError, match="more than 10 bytes"):
         read_tables(written(tmp_path, "#" * 11))
 

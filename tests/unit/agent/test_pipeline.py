@@ -22,6 +22,10 @@ from busted.records import (
     ClientHello,
     ConnectionKey,
     Direction,
+    FileAccess,
+    FileData,
+    FileKey,
+    FileOperation,
     Flow,
     FlowOperation,
     ProcessExec,
@@ -62,7 +66,7 @@ class Host:
     def __init__(
         self,
         enrichers: dict[str, Callable[[Event], Event]] | None = None,
-        wanted: Callable[[TlsOpen | ProcessExec | Flow], bool] = lambda record: True,
+        wanted: Callable[[TlsOpen | ProcessExec | Flow | FileAccess], bool] = lambda record: True,
         max_connections: int = 100,
     ) -> None:
         self.muted: list[ConnectionKey] = []
@@ -672,3 +676,44 @@ def test_two_commands_of_one_moment_have_ids_of_their_own() -> None:
     first = host.feed(executed(CHILD, "/bin/ls"))
     second = host.feed(executed(CHILD, "/bin/ls"))
     assert first[0].id != second[0].id
+
+
+# Files
+
+
+def accessed(key: ProcessKey, path: str) -> FileAccess:
+    return FileAccess(
+        key, 9, FileKey(1, 2), FileOperation.OPEN, path.encode(), False, 0, 0, False,
+        key.pid, 1, 1000, 100, 44, b"cat",
+    )  # fmt: skip
+
+
+def test_sensitive_files_are_told_with_the_agent_that_uses_them() -> None:
+    host = Host()
+    host.feed(executed(AGENT, "/usr/bin/claude"))
+    host.feed(ProcessFork(CHILD, 8, AGENT, 20))
+    (opened,) = host.feed(accessed(CHILD, "/srv/.env"))
+    host.feed(FileData(CHILD, 10, FileKey(1, 2), Direction.READ, 0, 2, b"cat", b"A="))
+    # What it read is told before it is forgotten that it was an agent's.
+    (content,) = host.feed(ProcessExit(CHILD, 11))
+
+    assert isinstance(opened.action, events.FileAccess)
+    assert isinstance(content.action, events.FileData)
+    assert opened.process.agent == content.process.agent == "claude-code"
+    assert (content.action.content, content.time) == ("A=", CLOCK.time(11))
+    assert host.started == [(CHILD, CLOCK.start_time(300))]
+
+
+def test_files_of_processes_that_were_not_asked_for_are_not_told() -> None:
+    host = Host(wanted=lambda record: record.key.pid == 31)
+    assert host.feed(accessed(CHILD, "/srv/.env")) == []
+    assert host.started == []
+    assert names(host.feed(accessed(ProcessKey(31, 310), "/srv/.env"))) == ["FileAccess"]
+
+
+def test_content_that_was_read_is_told_when_the_monitor_stops() -> None:
+    host = Host()
+    host.feed(executed(AGENT, "/usr/bin/claude"))
+    host.feed(accessed(AGENT, "/srv/.env"))
+    host.feed(FileData(AGENT, 10, FileKey(1, 2), Direction.READ, 0, 2, b"cat", b"A="))
+    assert names(list(host.pipeline.close(12))) == ["FileData"]

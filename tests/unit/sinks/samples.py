@@ -7,6 +7,8 @@ from busted.events import (
     Connection,
     Coverage,
     Event,
+    FileAccess,
+    FileData,
     Library,
     McpRequest,
     McpResponse,
@@ -86,6 +88,22 @@ PROCESS_EXEC = ProcessExec(
     parents=("bash", "claude"),
     truncated=False,
 )
+FILE_ACCESS = FileAccess(
+    path="/srv/app/.env",
+    operation="open",
+    mode="read",
+    category="environment",
+    error=13,
+    truncated=False,
+)
+FILE_DATA = FileData(
+    path="/srv/app/notes.txt",
+    direction="write",
+    offset=0,
+    content="Buy milk.",
+    bytes=9,
+    truncated=False,
+)
 COVERAGE = Coverage(
     libraries=(
         Library(path="/usr/lib/libssl.so.3", kind="openssl", processes=11),
@@ -107,6 +125,8 @@ ACTIONS: tuple[Action, ...] = (
     PII,
     NETWORK,
     PROCESS_EXEC,
+    FILE_ACCESS,
+    FILE_DATA,
     COVERAGE,
 )
 

@@ -20,6 +20,8 @@ from busted.sinks.console import Console, cut, excerpt, head, visible
 from tests.unit.sinks.samples import (
     ACTIONS,
     COVERAGE,
+    FILE_ACCESS,
+    FILE_DATA,
     MCP_REQUEST,
     MCP_RESPONSE,
     NETWORK,
@@ -92,6 +94,14 @@ def prompt(said: str) -> Prompt:
                 "14:03:22.117 python3(41213) --> connect openai api.openai.com 203.0.113.1:443",
                 "             ECONNREFUSED",
             ],
+        ),
+        (
+            FILE_ACCESS,
+            ["14:03:22.117 python3(41213) [o] open /srv/app/.env read environment error EACCES"],
+        ),
+        (
+            FILE_DATA,
+            ["14:03:22.117 python3(41213) -> /srv/app/notes.txt 9 bytes", "    Buy milk."],
         ),
         (
             PROCESS_EXEC,
