@@ -201,6 +201,15 @@ def front(test_bed: Bed) -> None:
     start_until_ready(test_bed.sandbox, [sys.executable, "-c", FRONT])
 
 
+def flows(monitor: Monitor, enforced: str) -> list[dict[str, Any]]:
+    return [
+        event
+        for event in tuple(monitor.events)
+        if event["action"]["type"] == "Network"
+        and event.get("policy", {}).get("enforced") == enforced
+    ]
+
+
 @pytest.mark.usefixtures("front")
 def test_a_denied_provider_is_refused_from_the_second_connection_on(
     enforcing: Start, test_bed: Bed, tmp_path: Path
@@ -209,7 +218,7 @@ def test_a_denied_provider_is_refused_from_the_second_connection_on(
         with asking(test_bed, AT_FRONT + CLIENT) as client:
             for _ in range(3):
                 assert client.ask(ALLOWED_MODEL, FORBIDDEN) == {"error": "APIConnectionError"}
-            events = denied(monitor, client.pid, 3)
+            until(lambda: bool(flows(monitor, "prevented")), "one is told as prevented")
             # What policy does not forbid any more is refused no more.
             (tmp_path / "policy.rego").write_text(BY_MODEL)
             until(
@@ -217,11 +226,9 @@ def test_a_denied_provider_is_refused_from_the_second_connection_on(
                 "the changed policy lets it through",
             )
         assert monitor.stop() == 130
-    assert any(line.startswith("busted: connections refused: ") for line in monitor.stderr)
-    interrupted, *prevented = [event for event in events if event["action"]["operation"] != "close"]
-    assert interrupted["policy"]["enforced"] == "interrupted"
-    assert len(prevented) == 2
-    for event in prevented:
-        assert event["policy"]["enforced"] == "prevented"
+    (refused,) = [line for line in monitor.stderr if line.startswith("busted: connections refused")]
+    assert int(refused.rpartition(": ")[2]) >= 2
+    assert {flow["action"]["operation"] for flow in flows(monitor, "interrupted")} >= {"connect"}
+    for event in flows(monitor, "prevented"):
         assert (event["action"]["operation"], event["action"]["error"]) == ("connect", "EPERM")
         assert (event["connection"]["dst_ip"], event["connection"]["dst_port"]) == (ELSEWHERE, 443)

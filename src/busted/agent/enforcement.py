@@ -221,7 +221,8 @@ class Enforcement:
         if self._means is None and before is not None and action.operation == "connect":
             return "would_prevent", None
         if action.operation == "close":
-            return "after_send", hindrance
+            flow = self._flow(event)
+            return (self._ended.get(flow.cookie) if flow else None) or "after_send", hindrance
         enforced, why = self._reset(event)
         return enforced, why or hindrance
 

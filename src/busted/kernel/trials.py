@@ -13,6 +13,7 @@ import ipaddress
 import os
 import signal
 import socket
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -41,11 +42,12 @@ def _answer(name: str, since: str, attempt: Callable[[], str]) -> Feature:
 
 
 def _refuse_at_cgroups() -> str:
-    with contextlib.closing(SharedMaps(_RING_BYTES)) as shared:
-        with contextlib.closing(ConnectVerdicts(shared)) as verdicts:
-            if verdicts.at_cgroups:
-                told = [] if verdicts.any_error else ["the error is always EPERM"]
-                return "; ".join([*told, *verdicts.left_out.values()])
+    with contextlib.ExitStack() as opened:
+        shared = opened.enter_context(contextlib.closing(SharedMaps(_RING_BYTES)))
+        verdicts = opened.enter_context(contextlib.closing(ConnectVerdicts(shared)))
+        if verdicts.at_cgroups:
+            told = [] if verdicts.any_error else ["the error is always EPERM"]
+            return "; ".join([*told, *verdicts.left_out.values()])
     raise OSError(errno.ENOENT, "no version 2 hierarchy of cgroups is mounted")
 
 
@@ -56,19 +58,12 @@ def _refuse_by_lsm() -> str:
 
 
 def _destroy_socket() -> str:
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        with socket.create_connection(listening.getsockname()) as client:
-            local, remote = client.getsockname(), client.getpeername()
-            cookie = client.getsockopt(socket.SOL_SOCKET, _SO_COOKIE, 8)
-            outcome = destroy(
-                TcpConnection(
-                    _mapped(local[0]),
-                    local[1],
-                    _mapped(remote[0]),
-                    remote[1],
-                    int.from_bytes(cookie, "little"),
-                )
-            )
+    with contextlib.ExitStack() as opened:
+        listening = opened.enter_context(socket.create_server(("127.0.0.1", 0)))
+        client = opened.enter_context(socket.create_connection(listening.getsockname()))
+        (here, port), (there, far_port) = client.getsockname(), client.getpeername()
+        cookie = int.from_bytes(client.getsockopt(socket.SOL_SOCKET, _SO_COOKIE, 8), sys.byteorder)
+        outcome = destroy(TcpConnection(_mapped(here), port, _mapped(there), far_port, cookie))
     if outcome.result != "done":
         raise OSError(errno.EOPNOTSUPP, outcome.reason)
     return ""

@@ -272,6 +272,12 @@ def test_a_connection_that_closed_is_too_late_and_the_next_one_is_refused() -> N
     host = Host()
     host.flows[COOKIE] = msgspec.structs.replace(FLOW, operation=FlowOperation.CLOSE)
     assert host.enforced(flow_event("close")) == "after_send"
+    # But not of one that was ended here.
+    host = Host()
+    assert [host.enforced(flow_event(do)) for do in ("connect", "close")] == ["interrupted"] * 2
+    host = Host()
+    host.flows[COOKIE] = msgspec.structs.replace(FLOW, operation=FlowOperation.CLOSE)
+    assert host.enforced(flow_event("close")) == "after_send"
     assert verdict() in host.refused
     assert host.done == []
 
