@@ -170,6 +170,9 @@ struct hold {
 	__u64 deadline_ns;
 	__u64 dropped; /* packets */
 	__u64 passed;  /* packets that left undecided, since their time was over */
+	struct held_socket socket;
+	__u32 pid; /* of a process that writes to it */
+	__u32 pad;
 };
 
 /* Of a socket: how far what was written is allowed. */

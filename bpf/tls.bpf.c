@@ -469,11 +469,14 @@ static __always_inline bool find_socket(void *ctx, const struct connection_id *i
 }
 
 /* From now on nothing that the connection sends passes, until all up to `position` is allowed. */
-static __always_inline bool hold_socket(__u64 cookie, __u64 position)
+static __always_inline bool hold_socket(const struct held_socket *socket, __u32 pid, __u64 position)
 {
-	__u64 now = bpf_ktime_get_ns();
+	__u64 now = bpf_ktime_get_ns(), cookie = socket->cookie;
 	struct hold *known = bpf_map_lookup_elem(&holds, &cookie);
-	struct hold fresh = { .position = position, .deadline_ns = now + settings.hold_ns };
+	struct hold fresh = { .position = position,
+			      .deadline_ns = now + settings.hold_ns,
+			      .pid = pid,
+			      .socket = *socket };
 	struct permission *permission;
 
 	if (!known)
@@ -515,7 +518,7 @@ static __always_inline void hold_write(void *ctx, const struct connection_id *id
 
 	if (!bytes || end <= connection->told || !is_to_be_held(connection))
 		return;
-	if (!find_socket(ctx, id, connection) || !hold_socket(connection->socket.cookie, end)) {
+	if (!find_socket(ctx, id, connection) || !hold_socket(&connection->socket, id->pid, end)) {
 		count_lost(LOST_UNHELD, 1);
 		return;
 	}

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -106,3 +108,116 @@ def test_no_byte_of_a_denied_request_leaves_and_the_next_one_succeeds(
     sent = [size for size in tap.sent() if size > GOODBYE]
     assert len(sent) == REQUESTS
     assert max(sent) - min(sent) <= GOODBYE
+
+
+# Begins a request, and says what comes of it once it is told to send the rest.
+BEGINNER = """
+import json, os, socket, ssl, sys
+context = ssl.create_default_context(cafile=os.environ["SSL_CERT_FILE"])
+raw = socket.create_connection(("api.openai.com", 443), timeout=50)
+stream = context.wrap_socket(raw, server_hostname="api.openai.com")
+body = json.dumps(
+    {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": sys.argv[1]}]}
+).encode()
+head = "POST /v1/chat/completions HTTP/1.1\\r\\nHost: api.openai.com\\r\\n"
+head += f"Content-Type: application/json\\r\\nContent-Length: {len(body)}\\r\\n\\r\\n"
+stream.sendall(head.encode() + body[:-1])
+print("begun", flush=True)
+try:
+    if sys.stdin.readline():
+        stream.sendall(body[-1:])
+    print(stream.recv(100).partition(b"\\r\\n")[0].decode() or "ended", flush=True)
+except OSError:
+    print("ended", flush=True)
+"""
+
+
+ANSWERED, ENDED = "HTTP/1.1 200 OK", "ended"
+
+
+class Beginner:
+    """A client that has sent all of a request but its last byte."""
+
+    def __init__(self, test_bed: Bed, prompt: str = "hello") -> None:
+        command = [sys.executable, "-c", BEGINNER, prompt]
+        self.process = test_bed.sandbox.start(command, stdin=subprocess.PIPE, stderr=None)
+        assert self._line() == "begun"
+
+    def _line(self) -> str:
+        assert self.process.stdout is not None
+        return self.process.stdout.readline().decode().strip()
+
+    def goes_on(self) -> str:
+        """Send the rest and return the answer's first line, or the error."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(b"\n")
+        self.process.stdin.flush()
+        return self._line()
+
+    def fails(self) -> str:
+        """Return the error of a client that sends nothing more."""
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        return self._line()
+
+
+def test_a_request_that_is_never_whole_is_ended_when_its_time_is_over(
+    policy: Path, test_bed: Bed
+) -> None:
+    with Tap(test_bed.sandbox) as tap, holding(policy, "--hold-seconds", "0.5"):
+        assert Beginner(test_bed).fails() == ENDED
+    assert max(tap.sent()) <= GOODBYE
+
+
+@contextmanager
+def hanging(monitor: Monitor) -> Iterator[None]:
+    """Have the monitor stand still while the block runs."""
+    monitor.process.send_signal(signal.SIGSTOP)
+    yield
+    monitor.process.send_signal(signal.SIGCONT)
+
+
+def test_a_monitor_that_hangs_holds_up_nothing_where_that_is_sent(
+    policy: Path, test_bed: Bed
+) -> None:
+    options = ("--hold-seconds", "0.5", "--hold-timeout-action", "open")
+    with holding(policy, *options) as monitor:
+        begun = Beginner(test_bed)
+        with hanging(monitor):
+            assert begun.goes_on() == ANSWERED
+
+
+def test_a_monitor_that_hangs_lets_nothing_through_where_that_is_ended(
+    policy: Path, test_bed: Bed
+) -> None:
+    with Tap(test_bed.sandbox) as tap, holding(policy, "--hold-seconds", "0.5") as monitor:
+        begun = Beginner(test_bed)
+        with hanging(monitor):
+            # TCP tries again after 0.2, 0.6 and 1.4 seconds, twice after the time is over.
+            over = time.monotonic() + 2
+            until(lambda: time.monotonic() > over, "its time is over")
+        assert begun.fails() == ENDED
+    assert max(tap.sent()) <= GOODBYE
+
+
+@pytest.mark.parametrize("action", ["open", "closed"])
+def test_what_a_killed_monitor_held_is_sent_or_ended_as_the_operator_chose(
+    action: str, policy: Path, test_bed: Bed
+) -> None:
+    options = ("--policy", str(policy), "--enforce", "--hold-timeout-action", action)
+    with Tap(test_bed.sandbox) as tap:
+        with Monitor(*options) as monitor:
+            begun = Beginner(test_bed, MARKER)
+            pid = begun.process.pid
+            until(
+                lambda: any("connect" in str(e) for e in monitor.of(pid, "Network")), "it is seen"
+            )
+            monitor.process.kill()
+            monitor.process.wait()
+            if action == "open":
+                assert begun.goes_on() == ANSWERED
+            else:
+                assert begun.fails() == ENDED
+        # Nothing stays: the next one is free.
+        assert Beginner(test_bed, MARKER).goes_on() == ANSWERED
+    assert sum(size > GOODBYE for size in tap.sent()) == (2 if action == "open" else 1)

@@ -25,6 +25,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 import msgspec
+from msgspec.structs import replace
 
 from busted.events import Enforced, Event
 from busted.kernel.destroy import Outcome, TcpConnection
@@ -35,6 +36,13 @@ from busted.records import ConnectionKey, Direction, ProcessExit, Record, TlsClo
 _SECOND_NS = 1_000_000_000
 # The times of so many holds are remembered, for their median.
 _MAX_TIMES = 1024
+# Why something is given up, as its events tell it.
+_GIVEN_UP = {
+    "timed_out": "it was not seen whole in the time that a request may be held",
+    "over_limit": "it is longer than what may be held of a request",
+    "unseen": "a part of it was not seen",
+    "stopped": "the monitor ended before it was seen whole",
+}
 # What a socket keeps without being told to, at least (tcp(7), tcp_wmem).
 _USUAL_ROOM = 16 << 10
 
@@ -93,6 +101,7 @@ class _Connection:
         self.has_room = False
         self.was_given_up = False  # a part of what waits was sent undecided
         self.is_denied = False
+        self.hindrance: str | None = None  # why it was denied without a decision
         self.is_ended = False
 
 
@@ -175,13 +184,18 @@ class Holds:
     def _decided(self, connection: _Connection, events: Sequence[Event]) -> list[Event]:
         decided = list(self._decide(events))
         for place, event in enumerate(decided):
-            if event.policy is None or event.policy.decision != "deny":
+            policy = event.policy
+            if policy is None or (policy.decision != "deny" and connection.hindrance is None):
                 continue
             self._deny(connection, "denied")
             was_sent = connection.was_given_up or self._has_passed(connection)
             enforced: Enforced = "interrupted" if was_sent else "prevented"
-            policy = msgspec.structs.replace(event.policy, enforced=enforced)
-            decided[place] = msgspec.structs.replace(event, policy=policy)
+            decided[place] = replace(
+                event,
+                policy=replace(
+                    policy, decision="deny", enforced=enforced, hindrance=connection.hindrance
+                ),
+            )
         return decided
 
     def _settle(
@@ -247,6 +261,7 @@ class Holds:
             connection.was_given_up = True
             self._allow(connection, connection.position)
         else:
+            connection.hindrance = _GIVEN_UP[why]
             self._deny(connection, why)
 
     def _allow_whole(self, connection: _Connection, now_ns: int) -> None:

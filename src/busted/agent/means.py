@@ -23,13 +23,22 @@ class OpenedMeans:
     `left_out` holds what is not there, with the reason.
     """
 
-    def __init__(self, shared: SharedMaps, *, link_local: bool = False) -> None:
-        """Open what can be opened; never raises on what this host lacks."""
+    def __init__(
+        self,
+        shared: SharedMaps,
+        *,
+        link_local: bool = False,
+        holding: tuple[int, int, int] | None = None,
+    ) -> None:
+        """Open what can be opened; never raises on what this host lacks.
+
+        `holding` is as in `kernel.privileged.PrivilegedChild`.
+        """
         self.left_out: dict[str, str] = {}
         self._child: PrivilegedChild | None = None
         self._verdicts: ConnectVerdicts | None = None
         try:
-            self._child = PrivilegedChild()
+            self._child = PrivilegedChild(holding=holding)
         except OSError as error:
             self.left_out["destroy_and_kill"] = str(error)
         try:

@@ -357,7 +357,12 @@ class Monitor:
         if settings.enforcement == "off":
             return
         if settings.enforcement == "on":
-            self._means = OpenedMeans(self._shared, link_local=settings.deny_link_local)
+            terms, held = settings.hold or Terms(), self._hold_programs
+            self._means = OpenedMeans(
+                self._shared,
+                link_local=settings.deny_link_local,
+                holding=held.kept if held and not terms.fails_open else None,
+            )
             opened.callback(self._means.close)
             self._left_out |= self._means.left_out
             if self._hold_programs and self._judge:
@@ -367,7 +372,7 @@ class Monitor:
                     partial(judged_all, self._judge),
                     self._means.means.destroy,
                     self._means.make_room,
-                    settings.hold or Terms(),
+                    terms,
                 )
         self._enforcement = Enforcement(
             self._means.means if self._means else None,

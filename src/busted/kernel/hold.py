@@ -3,7 +3,8 @@
 The TLS programs borrow the maps and say what is held; this side says what is allowed. A socket is
 known by its cookie, which no other socket gets until the host restarts, so an entry that outlives
 its socket means nothing. Nothing is held by an entry alone: the program hangs on a link, which goes
-when this process does, however it ends, and TCP then sends what it kept.
+when the processes do that have its descriptor, however they end, and TCP then sends what it kept.
+Where that must not be, a process beside the monitor has it too, and ends what is undecided first.
 
 Left out: sockets whose ClientHello was sent before the program was attached.
 """
@@ -19,13 +20,15 @@ from pathlib import Path
 import msgspec
 
 from busted import records
-from busted.kernel.libbpf import BpfObject, Link
+from busted.kernel.destroy import TcpConnection
+from busted.kernel.libbpf import BpfObject, Link, map_entries
 from busted.kernel.names import MOUNTS, open_root
 from busted.kernel.shared import SharedMaps
 from busted.records import hash_word
 
 _MAPS = ("holds", "permissions", "hello_sockets", "held_names")
 _ALL = (1 << 64) - 1
+_KEY = struct.Struct("<Q")
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -105,7 +108,7 @@ class HoldPrograms:
         raw = self._maps["holds"].lookup(_key(cookie))
         if raw is None:
             return Held(0, 0)
-        _, _, dropped, passed = records.HOLD.unpack_from(raw)
+        _, _, dropped, passed, *_ = records.HOLD.unpack_from(raw)
         return Held(dropped, passed)
 
     def forget(self, cookie: int) -> None:
@@ -113,6 +116,11 @@ class HoldPrograms:
         for name in ("holds", "permissions"):
             # Held without a permission would be held, and a permission without a hold is nothing.
             self._maps[name].delete(_key(cookie))
+
+    @property
+    def kept(self) -> tuple[int, int, int]:
+        """The descriptors of the link and of two maps, for a process that outlives this one."""
+        return self._link.fd, self._maps["holds"].fd, self._maps["permissions"].fd
 
     def detach(self) -> None:
         """Hold nothing any more."""
@@ -122,6 +130,22 @@ class HoldPrograms:
         """Detach and unload; to be called when no other object uses the maps."""
         self.detach()
         self._object.close()
+
+
+def undecided(holds_fd: int, permissions_fd: int) -> list[tuple[TcpConnection, int]]:
+    """Return the connections that are held, or denied, by the maps' descriptors, with a process."""
+    allowed = {}
+    for key, raw in map_entries(permissions_fd, _KEY.size, records.PERMISSION.size):
+        position, denied = records.PERMISSION.unpack_from(raw)
+        allowed[key] = -1 if denied else position
+    found = []
+    for key, raw in map_entries(holds_fd, _KEY.size, records.HOLD.size):
+        (
+            position, _, _, _, cookie, local_port, remote_port, local, remote, pid,
+        ) = records.HOLD.unpack_from(raw)  # fmt: skip
+        if allowed.get(key, -1) < position:
+            found.append((TcpConnection(local, local_port, remote, remote_port, cookie), pid))
+    return found
 
 
 def held_name(pattern: str) -> bytes:
@@ -138,4 +162,4 @@ def held_name(pattern: str) -> bytes:
 
 
 def _key(cookie: int) -> bytes:
-    return struct.pack("<Q", cookie)
+    return _KEY.pack(cookie)

@@ -27,6 +27,7 @@ import msgspec
 
 from busted.kernel.destroy import DONE, Outcome, TcpConnection, destroy
 from busted.kernel.held_sockets import HeldSockets
+from busted.kernel.hold import undecided
 from busted.kernel.kill import kill
 from busted.kernel.lockdown import filter_program, keep_only
 from busted.records import ProcessKey
@@ -76,8 +77,16 @@ _READY = _Answer(0, DONE)
 class PrivilegedChild:
     """The process, as the monitor sees it."""
 
-    def __init__(self, deadline_seconds: float = DEADLINE_SECONDS) -> None:
-        """Start it. Raises OSError when it does not come up."""
+    def __init__(
+        self,
+        deadline_seconds: float = DEADLINE_SECONDS,
+        holding: tuple[int, int, int] | None = None,
+    ) -> None:
+        """Start it. Raises OSError when it does not come up.
+
+        `holding`: should the monitor die, it ends the connections that are held with these
+        descriptors (`kernel.hold.HoldPrograms.kept`) before anything of them can leave.
+        """
         self._deadline_seconds, self._number = deadline_seconds, 0
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._socket = ours
@@ -86,7 +95,8 @@ class PrivilegedChild:
         environment = {"PYTHONPATH": str(Path(__file__).parents[2])}
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", __name__],
+                [sys.executable, "-P", "-m", __name__, *map(str, holding or ())],
+                pass_fds=holding or (),
                 env=environment,
                 cwd="/",
                 stdin=theirs.fileno(),
@@ -157,21 +167,28 @@ class PrivilegedChild:
 
 def main() -> None:
     """Answer requests on standard input, a socket, until nobody asks any more."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    held_by = [int(fd) for fd in sys.argv[1:]]
+    if not held_by:
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     requests = socket.socket(fileno=sys.stdin.fileno())
     allowed = filter_program(platform.machine(), loads_programs=False, allowed={"setns"})
+    try:
+        keep_only(CAPABILITIES, allowed)
+    except OSError as error:
+        refused = Outcome("not_possible", f"it cannot give up privileges: {error.strerror}")
+        requests.send(msgspec.msgpack.encode(_Answer(_READY.number, refused)))
+        return
     with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-        try:
-            keep_only(CAPABILITIES, allowed)
-        except OSError as error:
-            refused = Outcome("not_possible", f"it cannot give up privileges: {error.strerror}")
-            requests.send(msgspec.msgpack.encode(_Answer(_READY.number, refused)))
-            return
         requests.send(msgspec.msgpack.encode(_READY))
         while message := requests.recv(_MAX_MESSAGE):
             request = _REQUESTS.decode(message)
             outcome = _carry_out(request)
             requests.send(msgspec.msgpack.encode(_Answer(request.number, outcome)))
+    if held_by:
+        # The link is the last thing to go, with this process.
+        _, holds, permissions = held_by
+        for connection, pid in undecided(holds, permissions):
+            destroy(connection, pid)
 
 
 def _carry_out(request: _Destroy | _Kill | _MakeRoom) -> Outcome:
