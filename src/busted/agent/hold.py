@@ -27,6 +27,7 @@ from typing import Protocol
 import msgspec
 from msgspec.structs import replace
 
+from busted import events
 from busted.events import Enforced, Event
 from busted.kernel.destroy import Outcome, TcpConnection
 from busted.kernel.hold import Held
@@ -126,8 +127,8 @@ class Holds:
         self._connections: dict[ConnectionKey, _Connection] = {}
         self._waiting: dict[ConnectionKey, _Connection] = {}
         self._times: deque[float] = deque(maxlen=_MAX_TIMES)
-        self.counts: Counter[str] = Counter()
-        """What was allowed and denied, and what of it for want of time or of room."""
+        self._counts: Counter[str] = Counter()
+        self._allowed = self._denied = 0
 
     @property
     def is_waiting(self) -> bool:
@@ -135,16 +136,24 @@ class Holds:
         return bool(self._waiting)
 
     @property
-    def median_seconds(self) -> float | None:
-        """How long allowed requests were held, from the first write to the release."""
-        return statistics.median(self._times) if self._times else None
+    def told(self) -> events.Held | None:
+        """What was held so far and is decided, None where nothing was."""
+        if not self._allowed + self._denied:
+            return None
+        median = statistics.median(self._times) * 1000 if self._times else None
+        return events.Held(allowed=self._allowed, denied=self._denied, median_milliseconds=median)
+
+    @property
+    def lost(self) -> dict[str, int]:
+        """What could not be held as it should, by place, where it is not zero."""
+        return {f"hold_{why}": count for why, count in self._counts.items()}
 
     # Records
 
     def follow(
-        self, record: Record, events: Sequence[Event], is_between: bool, now_ns: int
+        self, record: Record, made: Sequence[Event], is_between: bool, now_ns: int
     ) -> Sequence[Event]:
-        """Take a record and the events that it made; those of what is held come back decided.
+        """Take a record and the events made of it; those of what is held come back decided.
 
         `is_between`: behind it the connection has written whole requests and nothing else.
         """
@@ -157,15 +166,15 @@ class Holds:
         elif isinstance(record, TlsData | TlsClose):
             connection = self._connections.get(record.key)
             if connection is None:
-                return events
+                return made
             if isinstance(record, TlsClose):
-                events = self._decided(connection, events)
+                made = self._decided(connection, made)
                 self._close(record.key, now_ns)
             elif record.direction == Direction.WRITE:
                 self._wrote(connection, record)
-                events = self._decided(connection, events)
+                made = self._decided(connection, made)
                 self._settle(connection, record, is_between, now_ns)
-        return events
+        return made
 
     def _wrote(self, connection: _Connection, record: TlsData) -> None:
         if connection.position is None:
@@ -181,13 +190,13 @@ class Holds:
         if is_gap:
             self._give_up(connection, "unseen")
 
-    def _decided(self, connection: _Connection, events: Sequence[Event]) -> list[Event]:
-        decided = list(self._decide(events))
+    def _decided(self, connection: _Connection, made: Sequence[Event]) -> list[Event]:
+        decided = list(self._decide(made))
         for place, event in enumerate(decided):
             policy = event.policy
             if policy is None or (policy.decision != "deny" and connection.hindrance is None):
                 continue
-            self._deny(connection, "denied")
+            self._deny(connection)
             was_sent = connection.was_given_up or self._has_passed(connection)
             enforced: Enforced = "interrupted" if was_sent else "prevented"
             decided[place] = replace(
@@ -218,7 +227,7 @@ class Holds:
             hold = connection.hold
             # Twice what may wait: as ciphertext it is somewhat more.
             if not self._make_room(hold.key.pid, hold.cookie, 2 * self._terms.bytes):
-                self.counts["without_room"] += 1
+                self._counts["without_room"] += 1
 
     def muted(self, key: ConnectionKey) -> None:
         """A connection is none of AI: what it writes is no longer told, and passes."""
@@ -256,18 +265,18 @@ class Holds:
             return True
 
     def _give_up(self, connection: _Connection, why: str) -> None:
-        self.counts[why] += 1
+        self._counts[why] += 1
         if self._terms.fails_open:
             connection.was_given_up = True
             self._allow(connection, connection.position)
         else:
             connection.hindrance = _GIVEN_UP[why]
-            self._deny(connection, why)
+            self._deny(connection)
 
     def _allow_whole(self, connection: _Connection, now_ns: int) -> None:
         if connection.since_ns is not None:
             self._times.append((now_ns - connection.since_ns) / _SECOND_NS)
-        self.counts["allowed"] += 1
+        self._allowed += 1
         connection.was_given_up = False
         self._allow(connection, connection.position)
 
@@ -278,7 +287,7 @@ class Holds:
             # After that: what is dropped up to here is seen, and what comes later passes.
             seen = self._kernel.look(hold.cookie)
         except BpfError:
-            self.counts["not_released"] += 1
+            self._counts["not_released"] += 1
             return
         connection.allowed = connection.position or 0
         connection.since_ns = None
@@ -287,21 +296,21 @@ class Holds:
             self._sockets.flush(hold.key.pid, hold.cookie)
         connection.seen = seen
 
-    def _deny(self, connection: _Connection, why: str) -> None:
+    def _deny(self, connection: _Connection) -> None:
         if connection.is_denied:
             return
         connection.is_denied = True
         hold = connection.hold
         self._waiting.pop(hold.key, None)
-        self.counts[why if why == "denied" else f"denied_{why}"] += 1
+        self._denied += 1
         try:
             self._kernel.deny(hold.cookie)
         except BpfError:
-            self.counts["not_denied"] += 1
+            self._counts["not_denied"] += 1
         ends = TcpConnection(
             hold.local, hold.local_port, hold.remote, hold.remote_port, hold.cookie
         )
         connection.is_ended = self._end(ends, hold.key.pid).result != "not_possible"
         if not connection.is_ended:
             # Nothing of it passes all the same, and the program waits until its own time is over.
-            self.counts["not_ended"] += 1
+            self._counts["not_ended"] += 1

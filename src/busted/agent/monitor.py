@@ -671,6 +671,8 @@ class Monitor:
             lost["policy_queue"] = self._decisions.lost
         if self._audit_log and self._audit_log.lost:
             lost["audit_log"] = self._audit_log.lost
+        if self._holds:
+            lost |= self._holds.lost
         return lost | self._counts | self._pipeline.lost | self.lost_after()
 
     def _tell_coverage(self, always: bool = False) -> None:
@@ -685,6 +687,8 @@ class Monitor:
         )
         if coverage != self._told or always:
             self._told = coverage
+            # Not compared: it changes with every request.
+            coverage = msgspec.structs.replace(coverage, held=self._holds and self._holds.told)
             event = self._pipeline.coverage(coverage, self._own, time.time_ns())
             self._report([event])
             if self._recording:
