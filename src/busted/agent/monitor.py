@@ -268,8 +268,8 @@ class Monitor:
         terms = self._settings.hold
         if self._settings.enforcement != "on" or terms is None:
             return None
-        if not self._features.has("attach cookie"):
-            self._left_out["hold"] = "it takes attach cookies, which came with Linux 5.15"
+        if not (self._features.has("attach cookie") and self._features.has("bpf_loop")):
+            self._left_out["hold"] = "it takes attach cookies and loops, of Linux 5.17"
             return None
         try:
             programs = HoldPrograms(self._shared, fails_open=terms.fails_open)
