@@ -18,18 +18,20 @@ from pathlib import Path
 import pytest
 import trustme
 
+from busted.classifier.options import DEFAULT_OPTIONS
 from busted.kernel.destroy import destroy
 from busted.kernel.features import probe
 from busted.kernel.held_sockets import HeldSockets
 from busted.kernel.hold import undecided
 from busted.kernel.programs import Way, best_way
-from busted.records import TlsData, TlsHold
+from busted.records import LostPlace, TlsData, TlsHold
 from tests.e2e.deadline import until
 from tests.kernel.harness import (
     DEADLINE_SECONDS,
     HELD_HOST,
     Watched,
     open_target,
+    watched,
     watched_target,
 )
 from tests.requirements import require, tls_libraries
@@ -252,6 +254,23 @@ def test_connections_to_other_hosts_are_not_held(tmp_path: Path) -> None:
         assert tested.client.read() == "ONE"
         assert not [r for r in tested.kernel.all() if isinstance(r, TlsHold)]
         assert tested.kernel.programs.shared.lost() == {}
+
+
+def test_each_host_of_the_table_is_held_and_no_other(tmp_path: Path) -> None:
+    hosts = [host.replace("*", "some-name") for host in DEFAULT_OPTIONS.providers.hosts]
+    others = [
+        *("www.example.com", "notapi.openai.com.example", "api.openai.com.evil.example", "com"),
+        *("s3.us-east-1.amazonaws.com", "www.googleapis.com", "bedrock-runtime.example.com", "x"),
+    ]
+    script = "for n, host in enumerate({}): name(n, host.encode()); then(1); write(n, b'x')"
+    with watched(best_way(probe()), tmp_path, hold_seconds=LONG) as kernel:
+        kernel.hold.hold_names(DEFAULT_OPTIONS.providers.hosts)
+        kernel.run(script.format([*hosts, "API.OpenAI.com"]))
+        # These objects have no random, so that no socket is found: each is counted.
+        held = {LostPlace.UNHELD: len(hosts) + 1}
+        assert kernel.programs.shared.lost() == held
+        kernel.run(script.format(others))
+        assert kernel.programs.shared.lost() == held
 
 
 def test_nothing_is_held_when_the_program_is_gone(tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ from busted.records import (
     RunningProcess,
     TlsClose,
     TlsData,
+    TlsHold,
     TlsName,
     TlsOpen,
     TlsRandom,
@@ -128,6 +129,16 @@ RECORDS = st.one_of(
         transport=st.integers(0, 255),
     ),
     st.builds(TlsRandom, key=CONNECTIONS, time_ns=U64, random=st.binary(min_size=32, max_size=32)),
+    st.builds(
+        TlsHold,
+        key=CONNECTIONS,
+        time_ns=U64,
+        cookie=U64,
+        local=st.binary(min_size=16, max_size=16),
+        local_port=st.integers(0, 65535),
+        remote=st.binary(min_size=16, max_size=16),
+        remote_port=st.integers(0, 65535),
+    ),
     st.builds(ProcessFork, key=PROCESSES, time_ns=U64, parent=PROCESSES, agent=U32),
     st.builds(
         ProcessExec,
@@ -272,6 +283,9 @@ def encode(record: Record, padding: bytes = b"") -> bytes:
         return records.TLS_NAME.pack(Type.TLS_NAME, *head, r.name.encode()) + padding
     if isinstance(r, TlsClose):
         return records.TLS_CLOSE.pack(Type.TLS_CLOSE, *head) + padding
+    if isinstance(r, TlsHold):
+        socket = r.cookie, r.local_port, r.remote_port, r.local, r.remote
+        return records.TLS_HOLD.pack(Type.TLS_HOLD, *head, *socket) + padding
     if isinstance(r, TlsRandom):
         return records.TLS_RANDOM.pack(Type.TLS_RANDOM, *head, r.random) + padding
     counts = (r.position, r.call_bytes, r.call_offset, r.tid, len(r.data))
@@ -366,6 +380,7 @@ def test_a_record_of_unknown_type_is_refused() -> None:
         (EXAMPLES[10], records.PROCESS_EXEC),
     ],
     ids=lambda value: type(value).__name__,
+    TlsHold(DATA.key, 9, 4711, bytes(16), 40000, bytes(range(16)), 443),
 )
 def test_more_bytes_than_the_record_has_are_refused_not_cut(record: Record, layout: Layout) -> None:
     for length in (17, 2**32 - 1):
