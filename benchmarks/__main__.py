@@ -23,6 +23,7 @@ from benchmarks import (
     files_cost,
     idle_monitor,
     names_cost,
+    policy,
     probe_cost,
     reader,
 )
@@ -80,6 +81,7 @@ def _measure(plan: Plan) -> Iterator[Table]:
     yield from names_cost.tables(plan)
     yield connect_cost.table(plan)
     yield classifier.table(plan)
+    yield policy.table(plan)
     yield idle_monitor.table(plan)
 
 

@@ -27,6 +27,7 @@ class Plan(msgspec.Struct, frozen=True):
     file_calls: int = 20_000
     classify_rounds: int = 15
     classify_calls: int = 50
+    policy_events: int = 2000
 
 
 FULL = Plan()
@@ -46,6 +47,7 @@ QUICK = Plan(
     file_calls=50,
     classify_rounds=1,
     classify_calls=1,
+    policy_events=20,
 )
 
 

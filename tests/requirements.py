@@ -158,6 +158,13 @@ def _program(name: str, package: str) -> Probe:
 # Of these an empty one is loaded and attached.
 _PROGRAM_KINDS = ("tp_btf", "kprobe", "fentry", "lsm")
 
+
+def _opa() -> str | None:
+    if any((ROOT / ".cache").glob("opa-*/opa")):
+        return None
+    return "needs OPA: python -m tests.opa.oracle installs it, with Go from the module proxy"
+
+
 PROBES: Mapping[str, tuple[Probe, ...]] = {
     "root": (_root,),
     "gcc": (_program("gcc", "gcc libc6-dev"),),
@@ -191,6 +198,7 @@ PROBES: Mapping[str, tuple[Probe, ...]] = {
     "multi uprobe": (_kernel_feature("multi uprobe"),),
     "session uprobe": (_kernel_feature("session uprobe"),),
     **{kind: (_root, _btf, _libbpf, _objects, _program_kind(kind)) for kind in _PROGRAM_KINDS},
+    "opa": (_opa,),
 }
 # Features that are made of others.
 GROUPS: Mapping[str, tuple[str, ...]] = {"e2e": ("kernel", "unshare", "curl")}

@@ -162,12 +162,17 @@ class Monitor:
             self._show(line)
 
 
-def replay(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run `busted replay` and return what came of it."""
+def busted(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end and return what came of it."""
     return subprocess.run(
-        [sys.executable, "-m", "busted.cli.main", "replay", *arguments],
+        [sys.executable, "-m", "busted.cli.main", *arguments],
         env=os.environ | {"PYTHONPATH": str(ROOT / "src")},
         capture_output=True,
         encoding="utf-8",
         timeout=60,
     )
+
+
+def replay(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run `busted replay` and return what came of it."""
+    return busted("replay", *arguments)

@@ -4,8 +4,6 @@ import json
 import os
 import signal
 import stat
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,7 +11,7 @@ import pytest
 from tests.e2e.bed import Bed
 from tests.e2e.deadline import until
 from tests.e2e.examples import PROMPT
-from tests.e2e.monitor import Event, Monitor
+from tests.e2e.monitor import Event, Monitor, busted
 from tests.e2e.sandbox import ROOT
 from tests.requirements import require
 
@@ -159,6 +157,30 @@ def test_the_log_of_a_monitor_that_was_killed_is_whole_and_goes_on(
     assert [line["action"] for line in denied] == ["Prompt", "Prompt"]
 
 
+def test_a_policy_that_never_answers_costs_no_event_but_its_decision(
+    test_bed: Bed, policy: Path
+) -> None:
+    (policy / "submarines.rego").write_text(
+        'package busted\n\nimport rego.v1\n\ndecision := "allow" if {\n'
+        "\tinput.schema\n\tsome i in numbers.range(1, 30000)\n\tsome j in numbers.range(1, 30000)\n"
+        "\ti + j < 0\n}\n"
+    )
+    prompts = [f"Number {number}?" for number in range(100)]
+    with Monitor("--policy", str(policy), "--on-error", "deny") as monitor:
+        finished = test_bed.ask("openai_sync", *prompts)
+        events = monitor.wait_for(finished.pid, "Response", len(prompts))
+        monitor.stop()
+
+    said = [e["action"].get("user_message") for e in events if e["action"]["type"] == "Prompt"]
+    assert said == prompts
+    judged = [event["policy"] for event in monitor.events if "policy" in event]
+    assert {told["decision"] for told in judged} == {"deny"}
+    assert all(told["error"] for told in judged)
+    # Nothing but decisions, and each of them.
+    assert monitor.lost.keys() <= {"policy_timeouts", "policy_unavailable"}
+    assert sum(monitor.lost.values()) == len(judged) >= 2 * len(prompts)
+
+
 def test_a_changed_policy_is_taken_on_and_an_invalid_one_is_not(
     test_bed: Bed, policy: Path
 ) -> None:
@@ -206,13 +228,3 @@ def test_the_text_format_tells_what_is_denied_on_its_line(test_bed: Bed, policy:
         monitor.wait_for_lines("submarines are secret")
 
     assert "=> deny submarines are secret" in " ".join("".join(monitor.stdout).split())
-
-
-def busted(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "busted.cli.main", *arguments],
-        env=os.environ | {"PYTHONPATH": str(ROOT / "src")},
-        capture_output=True,
-        encoding="utf-8",
-        timeout=60,
-    )

@@ -15,6 +15,7 @@ from benchmarks.files_cost import CALLS
 from benchmarks.names_cost import LOADS
 from benchmarks.payloads import mix
 from benchmarks.plan import SIZES
+from benchmarks.policy import RULES
 from benchmarks.probe_cost import ways
 from benchmarks.table import Table
 from busted.kernel import features
@@ -46,7 +47,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Report]:
 
 
 def test_every_question_is_answered_for_every_variant(run: tuple[str, Report]) -> None:
-    capacity, live, probes, files, packets, loads, connects, kinds, monitor = run[1].tables
+    capacity, live, probes, files, packets, loads, connects, kinds, judged, monitor = run[1].tables
     assert [row[0] for row in capacity.rows] == list(SIZES)
     assert [row[0] for row in live.rows] == list(SIZES)
     assert {row[1:3] for row in probes.rows} == {
@@ -60,6 +61,7 @@ def test_every_question_is_answered_for_every_variant(run: tuple[str, Report]) -
         "the mix",
         "an exchange, as the monitor reads it",
     ]
+    assert len(judged.rows) == 2 * (len(RULES) + 1)
     assert len(monitor.rows) == 1
     for table in run[1].tables:
         assert all(len(row) == len(table.columns) for row in table.rows)

@@ -87,13 +87,13 @@ class _Expected:
 
 
 def verify(paths: Sequence[Path], known: str | None = None) -> Verified:
-    """Check the files of one log, in whatever order they are named.
+    """Check the files of one log, in whatever order they are named; `FILE.head` may be among them.
 
     `known` is the hash of a line that must be among them. Raises AuditError where a file cannot
     be read.
     """
     found, expected = Verified(), _Expected()
-    ordered = sorted(paths, key=_first_number)
+    ordered = sorted((path for path in paths if not _is_head(path)), key=_first_number)
     for path in ordered:
         _verify_file(path, found, expected, known)
     if expected.link is not None:
@@ -127,7 +127,10 @@ def _verify_file(path: Path, found: Verified, expected: _Expected, known: str | 
 def _told_by_start(raw: bytes) -> str | None:
     if b'"type":"start"' not in raw:
         return None
-    entry = msgspec.json.decode(raw, type=Entry)
+    try:
+        entry = msgspec.json.decode(raw, type=Entry)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return "it says what no audit log says"
     if isinstance(entry, Started) and entry.missing:
         return f"{_lines_are(entry.missing)} missing before it, and were when the monitor started"
     if isinstance(entry, Started) and entry.changed:
@@ -152,6 +155,11 @@ def _verify_end(path: Path, found: Verified) -> None:
 
 def _lines_are(count: int) -> str:
     return "1 line is" if count == 1 else f"{count:,} lines are"
+
+
+def _is_head(path: Path) -> bool:
+    name = path.name.removesuffix(".head")
+    return name != path.name and read_head(path.with_name(name)) is not None
 
 
 def _first_number(path: Path) -> int:

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import glob
 import hashlib
 import logging
 import os
@@ -33,17 +34,8 @@ import msgspec
 
 from busted import __version__
 from busted.agent.content import ContentFilter
-from busted.events import (
-    Action,
-    Decision,
-    Enforced,
-    Event,
-    McpRequest,
-    Process,
-    ToolCall,
-    ToolResult,
-    Value,
-)
+from busted.events import Connection, Decision, Enforced, Event, Process, Value
+from busted.sinks.history import kind, subject, text_of
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +50,8 @@ MAX_LINE_BYTES = 1 << 20
 FIRST_PREVIOUS = "0" * 64
 """What the first line of all has in place of the hash of the line before."""
 
+# Of the number in the name of a rotated file: they sort by name.
+_DIGITS = 12
 _HASH = b',"hash":"'
 _HASH_BYTES = len(_HASH) + 64 + len('"}')
 
@@ -67,7 +61,10 @@ class AuditError(Exception):
 
 
 class Decided(Value, frozen=True, kw_only=True, tag="decision"):
-    """A decision as the log tells it: who did what, and what policy said; not what was said."""
+    """A decision as the log tells it: who did what, and what policy said; not what was said.
+
+    `subject` is what it was done with: a tool, a method, a program, a file, a host or address.
+    """
 
     event: str
     time: str
@@ -78,8 +75,7 @@ class Decided(Value, frozen=True, kw_only=True, tag="decision"):
     action: str
     provider: str | None = None
     model: str | None = None
-    tool: str | None = None
-    method: str | None = None
+    subject: str | None = None
     decision: Decision
     id: str | None = None
     rule: str | None = None
@@ -164,7 +160,6 @@ def decided(event: Event) -> Decided | None:
     policy, process = event.policy, event.process
     if policy is None:
         return None
-    action = event.action
     return Decided(
         event=event.id,
         time=event.time,
@@ -173,11 +168,10 @@ def decided(event: Event) -> Decided | None:
         process=msgspec.structs.replace(process, argv=(), tid=None, build_id=None),
         session_id=event.session_id,
         exchange_id=event.exchange_id,
-        action=type(action).__name__,
-        provider=getattr(action, "provider", None),
-        model=getattr(action, "model", None),
-        tool=_tool(action),
-        method=getattr(action, "method", None),
+        action=kind(event),
+        provider=text_of(event.action, "provider"),
+        model=text_of(event.action, "model"),
+        subject=subject(event) or _place(event.connection),
         decision=policy.decision,
         id=policy.id,
         rule=policy.rule,
@@ -188,13 +182,10 @@ def decided(event: Event) -> Decided | None:
     )
 
 
-def _tool(action: Action) -> str | None:
-    match action:
-        case ToolCall() | ToolResult():
-            return action.name
-        case McpRequest():
-            return action.tool
-    return None
+def _place(connection: Connection | None) -> str | None:
+    if connection is None or connection.dst_ip is None:
+        return None
+    return f"{connection.dst_ip} port {connection.dst_port}"
 
 
 class AuditLog:
@@ -218,10 +209,12 @@ class AuditLog:
         with contextlib.ExitStack() as opened:
             self._file = _open(path, os.O_APPEND)
             opened.callback(os.close, self._file)
-            self._head = _open(head_path(path))
-            opened.callback(os.close, self._head)
             try:
-                self._continue(time, host)
+                # Before anything is made beside a file that is not ours.
+                self._size, cut, last = _end(path, self._file)
+                self._head = _open(head_path(path))
+                opened.callback(os.close, self._head)
+                self._continue(last, cut, time, host)
             except OSError as error:
                 raise _refused(path, error.strerror) from error
             opened.pop_all()
@@ -268,14 +261,14 @@ class AuditLog:
         os.close(self._file)
         os.close(self._head)
 
-    def _continue(self, time: str, host: str) -> None:
-        self._size, cut, last = _end(self._path, self._file)
+    def _continue(self, last: Link, cut: int, time: str, host: str) -> None:
         head = read_head(self._path)
         if head is None and os.fstat(self._head).st_size:
             raise _refused(head_path(self._path), "it holds something else")
         missing, changed = 0, False
         if head is not None and self._size == 0:
-            last = head  # a crash came between two files, or the file was taken away
+            # A crash came between two files, or somebody took this one away.
+            last, missing = head, max(0, head.number - _former(self._path).number)
         elif head is not None:
             missing = max(0, head.number - last.number)
             changed = head.number == last.number and head.hash != last.hash
@@ -311,7 +304,7 @@ class AuditLog:
     def _rotate(self) -> None:
         first = links(os.pread(self._file, MAX_LINE_BYTES, 0).split(b"\n", 1)[0])
         number = first[0].number if first else self._written.number
-        former = self._path.with_name(f"{self._path.name}.{number:012}")
+        former = self._path.with_name(f"{self._path.name}.{number:0{_DIGITS}}")
         try:
             os.fdatasync(self._file)
             os.rename(self._path, former)
@@ -365,17 +358,26 @@ def _open(path: Path, flags: int = 0) -> int:
     return descriptor
 
 
+def _former(path: Path) -> Link:
+    """Return the last line of the file before this one, if it lies beside it."""
+    rotated = sorted(path.parent.glob(f"{glob.escape(path.name)}.{'[0-9]' * _DIGITS}"))
+    try:
+        with open(rotated[-1], "rb") as file:
+            return _end(rotated[-1], file.fileno())[2]
+    except (IndexError, OSError, AuditError):
+        return Link()
+
+
 def _end(path: Path, file: int) -> tuple[int, int, Link]:
     """Return how many bytes of a file are whole lines, how many are not, and its last line."""
     size = os.fstat(file).st_size
     tail = os.pread(file, MAX_LINE_BYTES, max(0, size - MAX_LINE_BYTES))
     cut = len(tail) - (tail.rfind(b"\n") + 1)
     lines = tail[: len(tail) - cut].split(b"\n")[:-1]
-    if not lines:
-        if cut == size:  # nothing, or the first line was cut
-            return 0, cut, Link()
-        raise AuditError(f"{path} is no audit log: it has a line of more than {MAX_LINE_BYTES:,}")
-    tied = links(lines[-1])
+    # A first line that was cut cannot be told from notes of somebody: only a log has a head.
+    if size == 0 or (cut == size and read_head(path)):
+        return 0, cut, Link()
+    tied = links(lines[-1]) if lines else None
     if tied is None:
         raise AuditError(
             f"{path}: its last line is not as the audit log wrote it. Look at it with "

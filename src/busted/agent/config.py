@@ -73,16 +73,16 @@ class Settings(msgspec.Struct, frozen=True):
     tables: Tables = DEFAULT_TABLES
     # Which flows become events; "none" does not even load the programs.
     network: Network = "ai"
-    # Which files of agents become events; None does not even load the programs, which cost every
-    # system call of the host something.
-    files: Mode | None = None
-    # The content of one open file that is read, at most. Most sources and settings are smaller.
-    max_file_bytes: int = 64 * KIB
     # A directory or file of Rego; None: events carry no decisions.
     policy: Path | None = None
     # What is decided where policy cannot be asked.
     on_error: Decision = "audit"
     audit_log: Path | None = None
+    # Which files of agents become events; None does not even load the programs, which cost every
+    # system call of the host something.
+    files: Mode | None = None
+    # The content of one open file that is read, at most. Most sources and settings are smaller.
+    max_file_bytes: int = 64 * KIB
     # Whether what policy denies is stopped; in shadow mode it is only told what would be.
     enforcement: Literal["off", "shadow", "on"] = "off"
     on_deny: OnDeny = "reset"

@@ -35,8 +35,9 @@ Decide = Callable[[Event], PolicyDecision]
 MAX_WAITING_EVENTS = 8192
 # Prompts can be megabytes; the queue must not become the monitor's memory.
 MAX_WAITING_BYTES = 64 << 20
-# One frame to the worker and back costs as much as ten decisions, so that more gains nothing.
-MAX_BATCH_EVENTS = 256
+# Answers are handed on together, so the first of many waits for the last: with the policies that
+# come with Busted some 15 ms for this many, of which the way to the worker and back is nothing.
+MAX_BATCH_EVENTS = 32
 # A batch waits for its slowest event: one of large prompts ends here, or with its first event.
 MAX_BATCH_BYTES = 4 << 20
 # Of what an engine counts, what costs an event its decision; the rest is how it recovered.

@@ -275,6 +275,8 @@ async def _watch(settings: Settings, open_output: Callable[[], Output], *, lockd
         monitor.lock_down()
     # After that: its thread has the privileges that are left.
     output = open_output()
+    if settings.policy:  # else it ends the monitor, as it ends most programs
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, monitor.reload_policy)
     try:
         return await _run(monitor, output)
     finally:
@@ -293,7 +295,6 @@ async def _run(monitor: Monitor, output: Output) -> bool:
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGINT, interrupt)
     loop.add_signal_handler(signal.SIGTERM, monitor.stop)
-    loop.add_signal_handler(signal.SIGHUP, monitor.reload_policy)
     output.when_closed(lambda: loop.call_soon_threadsafe(monitor.stop))
     await monitor.run()
     if monitor.refused:

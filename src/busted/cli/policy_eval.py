@@ -15,7 +15,7 @@ import msgspec
 from busted.agent.config import Tables
 from busted.agent.decisions import MAX_BATCH_EVENTS, Judge, is_judged
 from busted.agent.event_files import (
-    is_recording,
+    is_binary,
     numbered_lines,
     read_events,
 )
@@ -58,7 +58,8 @@ class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
     "file",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="What to judge: a recording, or a JSON object a line.  [default: standard input]",
+    help="What to judge: a recording, a history, or a JSON object a line.  "
+    "[default: standard input]",
 )
 @coverage_option
 @answer_format_option
@@ -100,11 +101,11 @@ def command(
 
 
 def inputs(file: Path | None, tables: Tables) -> Iterator[list[bytes]]:
-    """Yield what is to be judged, as JSON, in batches: of a recording its events, else lines."""
+    """Yield what is to be judged, as JSON, in batches: events of a recording, or lines."""
     if file is None:
         yield from _lines_as_they_come()
         return
-    if is_recording(file):
+    if is_binary(file):
         found = (to_json(event) for event in read_events(file, tables) if is_judged(event))
     else:
         found = (line for _, line in numbered_lines(file))

@@ -30,10 +30,10 @@ class LearnError(Exception):
 )
 @config_option
 def command(files: tuple[Path, ...], output: Path | None, tables: Tables) -> None:
-    """Write a policy that allows, by agent, what recordings or JSON lines of events show.
+    """Write a policy that allows, by agent, what files of events show.
 
-    That is providers, models, hosts, MCP servers and tools. Everything else is denied; look at the
-    table before you use it.
+    Files are recordings, histories or JSON lines. What they show is providers, models, hosts, MCP
+    servers and tools; everything else is denied. Look at the table before you use it.
     """
     found, count = learn(itertools.chain.from_iterable(read_events(f, tables) for f in files))
     if not count:

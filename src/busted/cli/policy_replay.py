@@ -30,7 +30,7 @@ from busted.sinks.console import visible
     type=click.Path(path_type=Path),
     metavar="FILE",
     required=True,
-    help="A recording, or JSON lines of events.",
+    help="A recording, a history, or JSON lines of events.",
 )
 @click.option(
     "--diff",

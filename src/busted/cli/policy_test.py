@@ -62,7 +62,8 @@ def _pattern(_: click.Context, __: click.Parameter, value: str | None) -> re.Pat
     "--events",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Judge these instead, a recording or a JSON object a line, and compare with --expect.",
+    help="Judge these instead, a recording, a history or a JSON object a line, and compare with "
+    "--expect.",
 )
 @click.option(
     "--expect",

@@ -100,7 +100,7 @@ class Compiled:
         if problems:
             raise PolicyError(tuple(problems))
         self._texts = {m.name: m.text.decode() for m in parsed}
-        modules = [m for m in parsed if not Source(m.name, "").is_test]
+        modules = [m for m in parsed if not m.is_test]
         self._prepared = {m.name: prepared(m) for m in modules}
         groups = deciding(modules)
         if not groups:
@@ -155,10 +155,19 @@ class Compiled:
         engine.add_policy(_ASKED, _questions(entries))
         engine.add_data_json(data)
         try:
-            # Unsafe variables and the like are found when anything is asked for the first time.
+            # Some unsafe variables and the like are found when anything is asked.
             engine.eval_query("true")
         except RuntimeError as failure:
             raise PolicyError((self._problem(str(failure)),)) from None
+        engine.set_input_json("{}")
+        failures = [
+            _failure(engine, (*m.package, name))
+            for m in modules
+            for name in {r.name: r for r in m.rules if r.arguments is None}
+        ]
+        unsafe = [self._problem(text) for text in failures if _UNSAFE in text]
+        if unsafe:
+            raise PolicyError(tuple(unsafe))
         return engine, entries
 
     def _ask(self, engine: regorus.Engine, entries: tuple[_Entry, ...]) -> Iterator[Answer]:
@@ -177,17 +186,20 @@ class Compiled:
 
     def _failed(self, engine: regorus.Engine, entry: _Entry, number: int, text: str) -> Answer:
         """Return the decision of a file where something failed; its reasons may have been that."""
-        problem = self._problem(text)
-        conflict = "conflict" in problem.message or "multiple outputs" in problem.message
+        told = self._problem(text)
+        conflict = "conflict" in told.message or "multiple outputs" in told.message
         kind = "conflict" if conflict else "failed"
+        # What follows may be a value of the event; of what is known to be none, all is told.
+        safe = next((words[0] for words in _SAFE.finditer(told.message)), "cannot be evaluated")
+        told = Problem(told.file, told.line, told.column, told.severity, safe)
         decision = self._on_error
         try:
-            told = self._answer(entry, _asked(engine, f"decision_{number}"))
+            alone = self._answer(entry, _asked(engine, f"decision_{number}"))
             # Nothing here is more lenient than what an error yields.
-            decision = max(decision, told.decision, key=SEVERITY.index)
+            decision = max(decision, alone.decision, key=SEVERITY.index)
         except (RuntimeError, msgspec.DecodeError):
             pass
-        return Answer(decision, (), entry.rule, entry.module.name, str(problem), kind)
+        return Answer(decision, (), entry.rule, entry.module.name, str(told), kind)
 
     def _answer(self, entry: _Entry, said: _Said) -> Answer:
         name = entry.module.name
@@ -259,6 +271,13 @@ def refused(modules: list[syntax.Module]) -> list[Problem]:
                 message = f"there is no function {name} here"
             problems.append(Problem(m.name, *m.place(at), "error", message))
         problems += (
+            Problem(
+                m.name, *m.place(rule.start), "error", "a set below a variable is not supported"
+            )
+            for rule in m.rules
+            if rule.is_set and None in rule.path
+        )
+        problems += (
             Problem(m.name, *m.place(at), "error", "_ is unsafe in what `not` stands before")
             for at in syntax.unsafe_negations(m)
         )
@@ -301,16 +320,20 @@ def problem(
         at = read.original(_byte(read.text, int(found[2]), int(found[3])))
         line, column = syntax.place(texts[name].encode(), at)
     message = text.partition("error: ")[2] or "cannot be evaluated"
-    message = message.partition("\n\nStack backtrace")[0].partition(" Got ")[0].strip()
-    quoted = (a or b for a, b in _QUOTED.findall(message))
-    # A value comes from the input, a name from the policy.
-    if not all(any(q in t for t in texts.values()) for q in quoted):
-        message = "cannot be evaluated"
+    message = message.partition("\n\nStack backtrace")[0].partition(" (path [")[0].strip()
     return Problem(name, line, column, "error", message[:MAX_ERROR_CHARACTERS])
 
 
 _PLACE = re.compile(r"--> (.*):(\d+):(\d+)\n")
-_QUOTED = re.compile(r"`([^`]*)`|\"([^\"]*)\"")
+_UNSAFE = " is unsafe"
+# Beginnings of what regorus says of a failure that hold no values.
+_SAFE = re.compile(
+    r"^(rule conflicts with rule at .*:\d+:\d+$|rules must not produce multiple outputs"
+    r"|functions must not produce multiple outputs|complete rules should not produce multiple"
+    r"|divide by zero|modulo on floating-point number"
+    r"|could not parse string as number|invalid regex"
+    r"|`[\w.]+` (requires|expects) [\w/ ]+ argument)"
+)
 
 
 def _byte(text: str, line: int, told: int) -> int:
@@ -335,6 +358,14 @@ def _parsed(source: Source, *, v1: bool) -> syntax.Module | Problem:
         return problem(str(failure), {source.name: source.text})
     (file,) = msgspec.json.decode(engine.get_ast_as_json())
     return syntax.module(source.name, source.text, v1=v1, tree=file["ast"])
+
+
+def _failure(engine: regorus.Engine, path: tuple[str, ...]) -> str:
+    try:
+        engine.eval_rule_as_json(".".join(("data", *path)))
+    except RuntimeError as failure:
+        return str(failure)
+    return ""
 
 
 def _builtins() -> list[str]:

@@ -32,6 +32,7 @@ from typing import Self
 
 from busted.events import Decision, PolicyDecision
 from busted.policy.messages import (
+    OUT_OF_MEMORY,
     Answer,
     Ask,
     End,
@@ -189,9 +190,11 @@ class PolicyEngine:
     def _ask(self, events: Sequence[bytes]) -> list[PolicyDecision]:
         """Return the decisions on as many events as one worker answers for, at least one."""
         asked = time.monotonic()
-        if len(events[0]) > MAX_EVENT_BYTES:
+        large = [n for n, event in enumerate(events) if len(event) > MAX_EVENT_BYTES]
+        if large[:1] == [0]:
             self.counts["errors"] += 1
             return [self._failed(asked, f"the event is larger than {MAX_EVENT_BYTES:,} bytes")]
+        events = events[: large[0]] if large else events
         worker = self._ready_worker()
         if worker is None:
             self.counts["unavailable"] += len(events)
@@ -241,9 +244,9 @@ class PolicyEngine:
         """Bury a worker that failed; return the decision on the event that it failed of."""
         failed = self._failed(asked, text)
         self._worker = None
-        died_of = self._end(worker)
-        # Rust aborts when there is no memory left; Python raises, which ends the worker with 0.
-        if kind == "crashes" and died_of in (signal.SIGABRT, 0):
+        status = self._end(worker)
+        # Rust aborts when there is no memory left.
+        if kind == "crashes" and status in (-signal.SIGABRT, OUT_OF_MEMORY):
             kind = "memory"
         self.counts[kind] += 1
         self._pause()
@@ -300,7 +303,7 @@ class PolicyEngine:
             self._end(worker)
 
     def _end(self, worker: _Worker | None) -> int:
-        """Kill a worker; return the signal that it died of, if it was dead already."""
+        """Kill a worker; return its exit status, or minus the signal, if it was dead already."""
         if worker is None:
             return 0
         worker.connection.close()
@@ -360,7 +363,7 @@ class _Nursery:
         ended = receive(self._connection, self._frames)
         if not isinstance(ended, Ended):
             raise ConnectionError("the nursery is gone")
-        return ended.signal
+        return ended.status
 
     def close(self) -> None:
         """End the process and, through it, its workers."""

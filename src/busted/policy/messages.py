@@ -19,6 +19,9 @@ from busted.policy.sources import Problem, Sources
 # A batch of prompts with the pictures in them; a longer frame is garbage.
 MAX_FRAME_BYTES = 64 << 20
 
+# Exit statuses of a worker.
+CRASHED, OUT_OF_MEMORY = 1, 2
+
 _LENGTH = struct.Struct("<I")
 
 
@@ -41,9 +44,9 @@ class Forked(msgspec.Struct, frozen=True, tag=True):
 
 
 class Ended(msgspec.Struct, frozen=True, tag=True):
-    """A worker is gone, by this signal, or of its own will (0)."""
+    """A worker is gone: with this exit status, or by the signal that minus it is."""
 
-    signal: int
+    status: int
 
 
 class Load(msgspec.Struct, frozen=True, tag=True):

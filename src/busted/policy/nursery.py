@@ -18,7 +18,17 @@ import signal
 import socket
 import sys
 
-from busted.policy.messages import End, Ended, Fork, Forked, Frames, frame, received_fds
+from busted.policy.messages import (
+    CRASHED,
+    OUT_OF_MEMORY,
+    End,
+    Ended,
+    Fork,
+    Forked,
+    Frames,
+    frame,
+    received_fds,
+)
 from busted.policy.worker import work
 
 # The user and group "nobody" on all distributions, and of what has no user in a container.
@@ -57,17 +67,22 @@ def _fork(connection: socket.socket, fds: list[int], memory_bytes: int) -> int:
         return 0
     if pid:
         return pid
+    status = CRASHED
     try:
         connection.close()
         _confine(memory_bytes)
         work(socket.socket(fileno=fds[0]))
+        status = 0
+    except MemoryError:
+        status = OUT_OF_MEMORY
     finally:
-        # Neither the parent's clean-up nor what it has not written yet is the child's.
-        os._exit(0)
+        # Neither the parent's clean-up nor what it has not written yet is the child's. A panic in
+        # Rust comes here, too: it is no Exception, and what it left behind is not to be trusted.
+        os._exit(status)
 
 
 def _end(pid: int, children: set[int]) -> int:
-    """Kill a child that may be dead already; return the signal that it died of, 0 for none."""
+    """Kill a child that may be dead already; return its exit status, or minus the signal."""
     if pid not in children:
         return 0
     children.discard(pid)
@@ -75,7 +90,7 @@ def _end(pid: int, children: set[int]) -> int:
     if not finished:
         os.kill(pid, signal.SIGKILL)
         _, status = os.waitpid(pid, 0)
-    return os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
+    return os.waitstatus_to_exitcode(status)
 
 
 def _give_up_privileges() -> None:

@@ -60,11 +60,6 @@ class Source(msgspec.Struct, frozen=True):
     name: str
     text: str
 
-    @property
-    def is_test(self) -> bool:
-        """Whether it only tests others."""
-        return self.name.endswith("_test.rego")
-
 
 class Sources(msgspec.Struct, frozen=True):
     """All files of a policy, each list sorted by name."""

@@ -35,6 +35,7 @@ class Rule(msgspec.Struct, frozen=True):
     values: tuple[str | None, ...]
     arguments: int | None
     is_default: bool
+    is_set: bool
     tree: Any
 
     @property
@@ -53,6 +54,11 @@ class Module(msgspec.Struct, frozen=True):
     # The name it goes by here: what it stands for.
     imports: dict[str, tuple[str, ...]]
     rules: tuple[Rule, ...]
+
+    @property
+    def is_test(self) -> bool:
+        """Whether it only tests others."""
+        return self.name.endswith("_test.rego")
 
     def place(self, start: int) -> tuple[int, int]:
         """Return line and column of a byte, both from 1."""
@@ -185,26 +191,36 @@ def _all_queries(tree: Any) -> Iterator[Any]:
 
 def _operands(expression: Any) -> Iterator[tuple[int, int]]:
     """Yield the spans of the references and calls that OPA takes out of a negated expression."""
-    ((kind, node),) = expression.items()
-    if kind == "Call":
-        parts = node["params"]
-    elif kind in ("BoolExpr", "AssignExpr") and node["op"] in ("Eq", "ColEq"):
-        # Equality is no call: references right beside it stay where they are.
-        parts = [side for side in (node["lhs"], node["rhs"]) if _kind(side) not in _REFERENCES]
-    elif kind in _REFERENCES:
+    kind = _kind(expression)
+    if kind in _REFERENCES:
+        # A reference stays where it is, but not what stands in its brackets.
+        yield from _in_brackets(expression)
         return
-    else:
-        parts = _inside(expression)
-    yield from _operands_of(parts)
+    parts = _inside(expression)
+    if kind in ("BoolExpr", "AssignExpr") and expression[kind]["op"] in ("Eq", "ColEq"):
+        # Equality is no call: a reference right beside it stays, too.
+        for side in (p for p in parts if _kind(p) in _REFERENCES):
+            yield from _in_brackets(side)
+        parts = [p for p in parts if _kind(p) not in _REFERENCES]
+    yield from _taken_out(parts)
 
 
-def _operands_of(parts: list[Any]) -> Iterator[tuple[int, int]]:
+def _taken_out(parts: list[Any]) -> Iterator[tuple[int, int]]:
     for part in parts:
-        ((kind, node),) = part.items()
+        kind = _kind(part)
         if kind in _REFERENCES or kind == "Call":
-            yield node["span"]["start"], node["span"]["end"]
+            span = part[kind]["span"]
+            yield span["start"], span["end"]
         elif kind not in _COMPREHENSIONS:
-            yield from _operands_of(_inside(part))
+            yield from _taken_out(_inside(part))
+
+
+def _in_brackets(reference: Any) -> Iterator[tuple[int, int]]:
+    tree = reference
+    while (kind := _kind(tree)) in ("RefDot", "RefBrack"):
+        if kind == "RefBrack":
+            yield from _taken_out([tree[kind]["index"]])
+        tree = tree[kind]["refr"]
 
 
 def _kind(expression: Any) -> str:
@@ -239,8 +255,20 @@ def unsafe_negations(module: Module) -> Iterator[int]:
         for query, _ in _queries(rule):
             for statement in query["stmts"]:
                 negated = statement["literal"].get("NotExpr")
-                if negated and any(k == "Var" and n["value"] == "_" for k, n in nodes(negated)):
+                if negated and _has_wildcard(negated["expr"]):
                     yield statement["span"]["start"]
+
+
+def _has_wildcard(tree: Any) -> bool:
+    if isinstance(tree, list):
+        return any(_has_wildcard(item) for item in tree)
+    if not isinstance(tree, dict):
+        return False
+    return any(
+        (kind == "Var" and node["value"] == "_")
+        or (kind not in _COMPREHENSIONS and _has_wildcard(node))
+        for kind, node in tree.items()
+    )
 
 
 def calls(module: Module) -> Iterator[tuple[str, int, int]]:
@@ -345,9 +373,11 @@ def _rule(tree: Any, at: int, end: int) -> Rule:
     ((kind, node),) = tree.items()
     if kind == "Default":
         name = reference(node["refr"])
-        return Rule(name, at, end, (text_of(node["value"]),), len(node["args"]) or None, True, tree)
+        return Rule(
+            name, at, end, (text_of(node["value"]),), len(node["args"]) or None, True, False, tree
+        )
     ((shape, head),) = node["head"].items()
     assigned = [head.get("assign"), *(b["assign"] for b in node["bodies"] if b["is_else"])]
     values = tuple(text_of(a["value"]) if a else None for a in assigned)
     arguments = len(head["args"]) if shape == "Func" else None
-    return Rule(reference(head["refr"]), at, end, values, arguments, False, tree)
+    return Rule(reference(head["refr"]), at, end, values, arguments, False, shape == "Set", tree)

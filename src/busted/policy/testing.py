@@ -16,7 +16,6 @@ Reference: https://www.openpolicyagent.org/docs/latest/policy-testing/
 from __future__ import annotations
 
 import multiprocessing
-import os
 import re
 import resource
 import time
@@ -30,7 +29,7 @@ import msgspec
 import regorus
 
 from busted.policy import compiled
-from busted.policy.sources import PolicyError, Source, Sources, error, read
+from busted.policy.sources import PolicyError, Sources, error, read
 from busted.policy.syntax import Module
 
 # A test is done in microseconds; this one will not end.
@@ -144,7 +143,7 @@ def covered(source: Path | str, events: list[bytes]) -> dict[str, Lines]:
                 engine.eval_query("data." + ".".join(module.package))
             except (RuntimeError, UnicodeDecodeError):
                 continue  # what was evaluated until then counts
-        _add_coverage(found, engine)
+        _add_coverage(found, loaded, engine)
     return found
 
 
@@ -216,8 +215,6 @@ def _evaluate_all(
     loaded: _Loaded, module: Module, cases: list[_Case], coverage: bool, sender: Connection
 ) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
-    # What a dying process says is no output of the tests.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     try:
         engine = _engine(loaded, _subject(loaded.modules, module))
     except PolicyError as failure:
@@ -232,7 +229,7 @@ def _evaluate_all(
         sender.send_bytes(msgspec.json.encode(list(_evaluated(engine, loaded, module, case))))
     found: dict[str, Lines] = {}
     if coverage:
-        _add_coverage(found, engine)
+        _add_coverage(found, loaded, engine)
     sender.send_bytes(msgspec.json.encode(found))
 
 
@@ -286,7 +283,7 @@ def _subject(modules: list[Module], test: Module) -> Module | None:
 
 
 def _decides(module: Module) -> bool:
-    return not Source(module.name, "").is_test and bool(compiled.deciding([module]))
+    return not module.is_test and bool(compiled.deciding([module]))
 
 
 def _engine(loaded: _Loaded, subject: Module | None) -> regorus.Engine:
@@ -303,8 +300,9 @@ def _engine(loaded: _Loaded, subject: Module | None) -> regorus.Engine:
     return engine
 
 
-def _add_coverage(found: dict[str, Lines], engine: regorus.Engine) -> None:
+def _add_coverage(found: dict[str, Lines], loaded: _Loaded, engine: regorus.Engine) -> None:
+    names = {module.name for module in loaded.modules if not module.is_test}
     for file in msgspec.json.decode(engine.get_coverage_report_as_json())["files"]:
-        if not Source(file["path"], "").is_test:
+        if file["path"] in names:
             lines = Lines(frozenset(file["covered"]), frozenset(file["not_covered"]))
             found[file["path"]] = found.get(file["path"], Lines()) + lines

@@ -13,6 +13,9 @@ from busted.events import Action, Event, PolicyDecision, Process
 from tests.unit.sinks.samples import (
     ACTIONS,
     MCP_REQUEST,
+    MCP_RESPONSE,
+    NETWORK,
+    PROCESS_EXEC,
     PROMPT,
     TOOL_CALL,
     event,
@@ -87,7 +90,7 @@ def test_a_line_tells_who_did_what_and_what_policy_said(path: Path) -> None:
     assert line["event"] == said.id
     assert line["time"] == said.time
     assert line["process"]["pid"] == said.process.pid
-    assert (line["action"], line["tool"]) == ("ToolCall", "get_weather")
+    assert (line["action"], line["subject"]) == ("ToolCall", "get_weather")
     assert (line["decision"], line["reasons"], line["id"]) == ("deny", ["no shell"], "d1")
     assert line["rule"] == "busted.decision"
 
@@ -174,6 +177,22 @@ def test_a_line_cut_by_a_crash_is_taken_away_and_the_start_says_so(path: Path) -
     assert verify([path]).cut is None
 
 
+def test_a_first_line_cut_by_a_crash_is_taken_away_as_well(path: Path) -> None:
+    *_, last = write(path, count=10, max_file_bytes=1500)
+    number = entries(last)[0]["number"]
+    written = last.read_bytes()
+    # As if the machine had died within the first line of a new file.
+    links_before = f"{number - 1:020d} {entries(last)[0]['previous']}\n"
+    head_path(path).write_text(links_before)
+    last.write_bytes(written[:40])
+
+    write(path, count=0)
+
+    (start,) = entries(path)
+    assert (start["number"], start["cut"]) == (number, 40)
+    assert verify(files(path)).damages == []
+
+
 def test_a_crash_between_two_files_does_not_break_the_chain(path: Path) -> None:
     write(path)
     former = path.with_name("audit.log.000000000001")
@@ -183,6 +202,19 @@ def test_a_crash_between_two_files_does_not_break_the_chain(path: Path) -> None:
 
     assert verify([former, path]).damages == []
     assert entries(path)[0]["number"] == 5
+
+
+def test_a_file_that_was_taken_away_is_told_by_the_start(path: Path) -> None:
+    *_, last = write(path, count=10, max_file_bytes=1500)
+    kept = entries(files(path)[-2])[-1]["number"]
+    written = entries(last)[-1]["number"]
+    path.unlink()
+
+    write(path, count=0)
+
+    (start,) = entries(path)
+    assert (start["number"], start["missing"]) == (written + 1, written - kept)
+    assert [damage.line for damage in verify([path]).damages] == [1]
 
 
 def test_lines_that_were_taken_away_while_it_stood_still_are_told_by_the_start(path: Path) -> None:
@@ -214,15 +246,16 @@ def test_a_last_line_that_was_replaced_while_it_stood_still_is_told_by_the_start
 
 
 @pytest.mark.parametrize(
-    "content", [b"something else\n", b"{}\n", b'{"number":1}\n', b"x" * 2_000_000]
+    "content",
+    [b"something else\n", b"{}\n", b'{"number":1}\n', b"notes", b'{"number":1', b"x" * 2_000_000],
 )
 def test_a_file_that_is_no_audit_log_is_left_alone(path: Path, content: bytes) -> None:
     path.write_bytes(content)
     path.chmod(0o644)
 
-    if content.endswith(b"\n") or len(content) > 1 << 20:
-        with pytest.raises(AuditError, match=r"audit\.log"):
-            open_log(path)
+    with pytest.raises(AuditError, match=r"audit\.log"):
+        open_log(path)
+    assert list(path.parent.iterdir()) == [path]
     assert path.read_bytes() == content
     assert stat.S_IMODE(path.stat().st_mode) == 0o644
 
@@ -310,8 +343,20 @@ def test_a_log_that_cannot_be_rotated_goes_on_and_tries_again_later(
     assert verify(files(path)).damages == []
 
 
-def test_methods_and_tools_of_mcp_are_told(path: Path) -> None:
-    entry = decided(judged(MCP_REQUEST))
+@pytest.mark.parametrize(
+    ("action", "told"),
+    [
+        (MCP_REQUEST, "read_file"),
+        (MCP_RESPONSE, "tools/call"),
+        (NETWORK, "api.openai.com"),
+        (msgspec.structs.replace(NETWORK, name=None), "203.0.113.1 port 443"),
+        (PROCESS_EXEC, "/usr/bin/git"),
+        (PROMPT, None),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, msgspec.Struct) else "",
+)
+def test_a_line_tells_what_it_was_done_with(action: Action, told: str | None) -> None:
+    entry = decided(judged(action))
 
     assert entry is not None
-    assert (entry.method, entry.tool) == (MCP_REQUEST.method, MCP_REQUEST.tool)
+    assert entry.subject == told

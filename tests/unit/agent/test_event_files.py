@@ -1,14 +1,16 @@
+from contextlib import closing
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from busted.agent.event_files import EventFileError, is_recording, numbered_lines, read_events
+from busted.agent.event_files import EventFileError, is_binary, numbered_lines, read_events
 from busted.agent.recording import Header
 from busted.agent.replay import Replay
 from busted.events import PolicyDecision, to_json
+from busted.sinks.history import History
 from tests.recordings import ORIGIN, exchange, record
-from tests.unit.sinks.samples import ACTIONS, event
+from tests.unit.sinks.samples import ACTIONS, PROMPT, RESPONSE, event
 
 
 def test_json_lines_give_their_events(tmp_path: Path) -> None:
@@ -17,7 +19,7 @@ def test_json_lines_give_their_events(tmp_path: Path) -> None:
     path.write_bytes(b"\n".join([*map(to_json, events), b"", b"  "]))
 
     assert list(read_events(path)) == events
-    assert not is_recording(path)
+    assert not is_binary(path)
 
 
 def test_what_policy_said_then_is_not_judged_again(tmp_path: Path) -> None:
@@ -32,8 +34,18 @@ def test_a_recording_gives_the_events_of_its_replay(tmp_path: Path) -> None:
     frames = exchange("Hello?", "Hello.")
     path = record(tmp_path / "a.recording", frames)
 
-    assert is_recording(path)
+    assert is_binary(path)
     assert list(read_events(path)) == list(Replay(Header(origin=ORIGIN)).events(frames))
+
+
+def test_a_history_gives_the_events_it_keeps(tmp_path: Path) -> None:
+    path = tmp_path / "history.db"
+    events = [event(PROMPT), msgspec.structs.replace(event(RESPONSE), id="2")]
+    with closing(History(path)) as history:
+        history.add(events)
+
+    assert is_binary(path)
+    assert sorted(map(to_json, read_events(path))) == sorted(map(to_json, events))
 
 
 @pytest.mark.parametrize("line", [b"nonsense", b"{}", b"[1]", b"\xff", b"[" * 100_000])

@@ -7,6 +7,7 @@ import pytest
 
 from busted.policy.sources import PolicyError
 from busted.policy.testing import TEST_SECONDS, Lines, Report, covered, run
+from tests.requirements import ROOT
 
 POLICY = """\
 package busted
@@ -197,6 +198,18 @@ def test_coverage_tells_lines_that_no_test_reached(directory: Path) -> None:
 
     assert report.coverage.keys() == {"models.rego"}
     assert 7 in report.coverage["models.rego"].covered
+
+
+def test_the_policies_that_come_with_busted_pass_tests_that_reach_every_line() -> None:
+    report = run(ROOT / "policies", coverage=True)
+
+    assert [outcome for outcome in report.outcomes if outcome.result != "passed"] == []
+    assert report.coverage.keys() == {
+        str(path.relative_to(ROOT / "policies"))
+        for path in (ROOT / "policies").rglob("*.rego")
+        if not path.name.endswith("_test.rego")
+    }
+    assert {name: lines.missed for name, lines in report.coverage.items() if lines.missed} == {}
 
 
 def test_coverage_of_events_tells_lines_that_none_reached(directory: Path) -> None:
