@@ -16,6 +16,7 @@ import json
 import os
 import platform
 import shutil
+import socket
 import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -27,6 +28,8 @@ from busted.kernel.features import try_programs
 from busted.kernel.names import open_root
 
 ROOT = Path(__file__).parents[1]
+
+SO_NETNS_COOKIE = 71  # asm-generic/socket.h
 
 Probe = Callable[[], str | None]
 """Why the feature is missing and what to do, or None when it is there."""
@@ -124,6 +127,15 @@ def _program_kind(name: str) -> Probe:
     return probe
 
 
+def _netns_cookie() -> str | None:
+    with socket.socket() as s:
+        try:
+            s.getsockopt(socket.SOL_SOCKET, SO_NETNS_COOKIE, 8)
+        except OSError:
+            return "needs the cookie of a network namespace: Linux 5.14 or later"
+    return None
+
+
 def _regorus() -> str | None:
     if importlib.util.find_spec("regorus"):
         return None
@@ -193,6 +205,7 @@ PROBES: Mapping[str, tuple[Probe, ...]] = {
     "ring buffer": (_kernel_feature("ring buffer"),),
     "perf buffer": (_x86_64,),
     "cgroups": (_cgroups,),
+    "netns cookie": (_netns_cookie,),
     "attach cookie": (_kernel_feature("attach cookie"),),
     "bpf_loop": (_kernel_feature("bpf_loop"),),
     "multi uprobe": (_kernel_feature("multi uprobe"),),

@@ -15,7 +15,7 @@ import pytest
 from tests.e2e.answers import SLOW, expected_answer
 from tests.e2e.bed import Bed, start_until_ready
 from tests.e2e.deadline import until
-from tests.e2e.examples import PROMPT
+from tests.e2e.examples import PROMPT, needs
 from tests.e2e.monitor import Monitor
 from tests.requirements import require
 
@@ -46,6 +46,18 @@ default decision := "allow"
 decision := "deny" if {
 	input.action.type == "Network"
 	input.action.provider == "openai"
+}
+"""
+BY_TEXT = """
+package busted
+
+import rego.v1
+
+default decision := "allow"
+
+decision := "deny" if {
+	input.action.type == "Prompt"
+	contains(input.action.user_message, "[slow]")
 }
 """
 # Long enough that it is never answered before it is stopped.
@@ -141,6 +153,23 @@ def test_a_denied_exchange_ends_and_the_next_allowed_one_succeeds(
         assert event["policy"]["reasons"] == ["this model is not for us"]
     assert len(events) == 3
     assert monitor.lost == {}
+
+
+# One of each kind of stack.
+STACKS = ["curl_openai", "openai_async", "anthropic_stream", "node_fetch"]
+
+
+def test_clients_of_all_kinds_see_their_connection_fail(enforcing: Start, test_bed: Bed) -> None:
+    for name in STACKS:
+        needs(name)
+    with enforcing(BY_TEXT, "--enforce") as monitor:
+        for name in STACKS:
+            finished = test_bed.ask(name, FORBIDDEN)
+            assert finished.code > 0, name
+            for event in denied(monitor, finished.pid):
+                assert event["policy"]["enforced"] == "interrupted", name
+            assert test_bed.ask(name, PROMPT).code == 0, name
+        assert monitor.stop() == 130, monitor.stderr
 
 
 def test_the_process_is_killed_where_the_operator_chose_that(

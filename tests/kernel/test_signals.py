@@ -110,6 +110,14 @@ def test_the_child_keeps_four_capabilities_and_cannot_run_a_program(
     assert len([link for link in links if link.startswith("socket:")]) == 1
 
 
+def test_a_child_that_is_told_to_end_with_its_service_waits_for_the_monitor(
+    child: PrivilegedChild,
+) -> None:
+    os.kill(child.pid, signal.SIGTERM)
+    with orphan() as pid:
+        assert child.kill(key(pid)).result == "done"
+
+
 def test_a_child_that_is_gone_makes_nothing_possible_and_raises_nothing(
     child: PrivilegedChild,
 ) -> None:

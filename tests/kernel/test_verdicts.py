@@ -27,7 +27,7 @@ from tests.e2e.sandbox import DIES_WITH_US, ROOT
 from tests.kernel.namespace import Namespace, namespace, packed
 from tests.requirements import require
 
-pytestmark = pytest.mark.needs("kernel", "cgroups", "unshare")
+pytestmark = pytest.mark.needs("kernel", "cgroups", "netns cookie", "unshare")
 
 MINUTE_NS = 60_000_000_000
 # Two servers, and what a client gets that asks for one; "192.0.2.1" for short is the first.
@@ -154,9 +154,22 @@ def test_another_port_of_the_address_is_open(kernel: Refusing) -> None:
 def test_the_same_address_in_another_namespace_is_open(kernel: Refusing) -> None:
     with asking(ALL) as (running, told), asking(ALL) as (other, _):
         kernel.verdicts.deny(to(told, FIRST), in_a_minute())
-        running.go_on(), other.go_on()
+        running.go_on()
+        other.go_on()
         assert answers(running.told())["first"] == "EPERM"
         assert answers(other.told()) == DONE
+
+
+def test_the_lsm_hook_does_it_where_there_is_no_root_of_the_cgroups() -> None:
+    require("lsm")
+    with refusing(mounts=Path(os.devnull)) as kernel, asking(ALL) as (running, told):
+        assert not kernel.verdicts.at_cgroups
+        for address in (FIRST, SIXTH, "127.0.0.1", "::1", LINK):
+            kernel.verdicts.deny(to(told, address), in_a_minute(), errno.ECONNREFUSED)
+        running.go_on()
+        refused = dict.fromkeys(("first", "mapped", "sixth"), "ECONNREFUSED")
+        assert answers(running.told()) == DONE | refused
+        assert {flow.error for flow in kernel.flows()} == {errno.ECONNREFUSED}
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "::1", "0.0.0.0", "::", LINK])
@@ -304,7 +317,8 @@ def test_a_denied_agent_and_its_children_are_refused_and_nobody_else(kernel: Ref
         key = process_key(agent.pid)
         kernel.shared.name_agent(key)
         kernel.verdicts.deny(ConnectVerdict(key), in_a_minute())
-        agent.go_on(), other.go_on()
+        agent.go_on()
+        other.go_on()
         told, others = agent.told(), other.told()
     assert told["own"] == told["child"] == ["EPERM", "EPERM", "done"]
     assert others["own"] == others["child"] == OPEN
@@ -385,7 +399,12 @@ told |= dict(uid=os.getuid(), first=connect("192.0.2.1"), joined=join("192.0.2.1
         running.go_on()
         told = running.told()
         found: list[Flow] = []
-        until(lambda: bool(found.extend(kernel.flows()) or found), "it is told")
+
+        def is_told() -> bool:
+            found.extend(kernel.flows())
+            return bool(found)
+
+        until(is_told, "it is told")
         assert (kernel.shared.lost(), kernel.verdicts.refused()) == ({}, 2)
         key = process_key(running.pid)
     # The one of UDP is counted and not told.

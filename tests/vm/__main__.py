@@ -18,7 +18,7 @@ from tests.vm.machine import OUT, CannotBoot, Done, run
 # What must be there, so that no test of it is skipped: a kernel has what the one before it has.
 BROUGHT = {
     "5.10": "kernel,gcc,ring buffer,perf buffer,tp_btf,kprobe,fentry,lsm",
-    "6.1": "attach cookie",
+    "6.1": "attach cookie,netns cookie",
     "6.12": "multi uprobe",
     "6.18": "session uprobe",
     "7": "",

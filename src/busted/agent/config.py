@@ -78,11 +78,6 @@ class Settings(msgspec.Struct, frozen=True):
     # What is decided where policy cannot be asked.
     on_error: Decision = "audit"
     audit_log: Path | None = None
-    # Which files of agents become events; None does not even load the programs, which cost every
-    # system call of the host something.
-    files: Mode | None = None
-    # The content of one open file that is read, at most. Most sources and settings are smaller.
-    max_file_bytes: int = 64 * KIB
     # Whether what policy denies is stopped; in shadow mode it is only told what would be.
     enforcement: Literal["off", "shadow", "on"] = "off"
     on_deny: OnDeny = "reset"
@@ -91,6 +86,11 @@ class Settings(msgspec.Struct, frozen=True):
     verdict_seconds: float = VERDICT_SECONDS
     # Whether addresses of the link (169.254.0.0/16, fe80::/10) may be refused, too.
     deny_link_local: bool = False
+    # Which files of agents become events; None does not even load the programs, which cost every
+    # system call of the host something.
+    files: Mode | None = None
+    # The content of one open file that is read, at most. Most sources and settings are smaller.
+    max_file_bytes: int = 64 * KIB
 
 
 MIN_RING_BYTES, MAX_RING_BYTES = 64 * KIB, 1024 * MIB

@@ -17,6 +17,7 @@ Left out: stopping what needs no connection, but by killing its process.
 
 from __future__ import annotations
 
+import ipaddress
 import logging
 from collections import Counter
 from collections.abc import Callable
@@ -113,11 +114,16 @@ class Enforcement:
         *,
         on_deny: OnDeny = "reset",
         verdict_seconds: float = VERDICT_SECONDS,
+        deny_link_local: bool = False,
     ) -> None:
-        """`clock` is that of the events; without means it is shadow mode."""
+        """`clock` is that of the events; without means it is shadow mode.
+
+        `deny_link_local`: connections to addresses of the link may be refused, too.
+        """
         self._means, self._known, self._clock = means, known, clock
         self._on_deny: OnDeny = on_deny
         self._verdict_ns = int(verdict_seconds * _SECOND_NS)
+        self._deny_link_local = deny_link_local
         self._refusals: dict[_Place, _Refusal] = {}
         self._ended: dict[int | ProcessKey, Enforced] = {}
         self.counts: Counter[str] = Counter()
@@ -245,11 +251,23 @@ class Enforcement:
             addresses += self._known.addresses(netns, action.name, now_ns)
         hindrance = None
         for address in dict.fromkeys(addresses[:MAX_ADDRESSES]):
+            if self._is_exempt(address):
+                hindrance = "connections on this host or its link are never refused"
+                continue
             place = _Place(agent, address, connection.dst_port or 0)
             verdict = ConnectVerdict(agent, packed_address(address), place.port, netns)
             refusal = _Refusal(verdict, now_ns + self._verdict_ns, policy)
             hindrance = self._refuse(place, refusal) or hindrance
         return hindrance
+
+    def _is_exempt(self, address: str) -> bool:
+        """As the kernel side has it (`stays_here` of bpf/enforce.bpf.c)."""
+        parsed = ipaddress.ip_address(address)
+        return (
+            parsed.is_loopback
+            or parsed.is_unspecified
+            or (parsed.is_link_local and not self._deny_link_local)
+        )
 
     def _refuse(self, place: _Place, refusal: _Refusal) -> str | None:
         if self._means:

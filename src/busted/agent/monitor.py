@@ -380,6 +380,7 @@ class Monitor:
             self._origin.clock,
             on_deny=settings.on_deny,
             verdict_seconds=settings.verdict_seconds,
+            deny_link_local=settings.deny_link_local,
         )
 
     def _flow_of(self, cookie: int) -> Flow | None:

@@ -170,6 +170,8 @@ def main() -> None:
     held_by = [int(fd) for fd in sys.argv[1:]]
     if not held_by:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    # Sent to all of a service at once, as systemd does: the monitor may still need it.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     requests = socket.socket(fileno=sys.stdin.fileno())
     allowed = filter_program(platform.machine(), loads_programs=False, allowed={"setns"})
     try:

@@ -39,7 +39,12 @@ class Host:
     """What is known of it, and what was done to it."""
 
     def __init__(
-        self, *, shadow: bool = False, on_deny: OnDeny = "reset", outcome: Outcome = DONE
+        self,
+        *,
+        shadow: bool = False,
+        on_deny: OnDeny = "reset",
+        outcome: Outcome = DONE,
+        deny_link_local: bool = False,
     ) -> None:
         self.done: list[object] = []
         self.refused: dict[ConnectVerdict, int] = {}
@@ -52,6 +57,7 @@ class Host:
             CLOCK,
             on_deny=on_deny,
             verdict_seconds=60,
+            deny_link_local=deny_link_local,
         )
 
     def _destroy(self, connection: TcpConnection, pid: int) -> Outcome:
@@ -258,6 +264,26 @@ def test_all_verdicts_are_taken_back_when_policy_changes() -> None:
     host.enforcement.clear()
     assert host.refused == {}
     assert host.enforced(flow_event(error="EPERM"), "allow") is None
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "127.9.9.9", "::1", "0.0.0.0", "::"])
+@pytest.mark.parametrize("shadow", [True, False])
+def test_no_verdict_is_made_of_what_stays_on_this_host(address: str, shadow: bool) -> None:
+    host = Host(shadow=shadow, deny_link_local=True)
+    for _ in range(2):
+        policy = host.judged(flow_event(name=None), dst_ip=address).policy
+        assert policy is not None
+        assert policy.enforced == ("would_interrupt" if shadow else "interrupted")
+        assert policy.hindrance == "connections on this host or its link are never refused"
+    assert host.refused == {}
+
+
+@pytest.mark.parametrize("address", ["169.254.169.254", "fe80::1"])
+def test_a_verdict_is_made_of_the_link_only_where_the_operator_says_so(address: str) -> None:
+    for allowed, places in ((False, set[ConnectVerdict]()), (True, {verdict(address)})):
+        host = Host(deny_link_local=allowed)
+        host.judged(flow_event(name=None), dst_ip=address)
+        assert set(host.refused) == places
 
 
 def test_a_connection_that_came_in_is_destroyed_and_its_client_is_no_destination() -> None:

@@ -20,11 +20,18 @@ both = pytest.mark.parametrize("machine", ["x86_64", "aarch64"])
 
 
 def answer(
-    machine: str, number: int, argument: int = 0, *, loads: bool = False, architecture: int = 0
+    machine: str,
+    number: int,
+    argument: int = 0,
+    *,
+    loads: bool = False,
+    architecture: int = 0,
+    allowed: frozenset[str] = frozenset(),
 ) -> int:
     """Run the filter as the kernel would (linux/filter.h, struct seccomp_data)."""
     data = struct.pack("<IIQQ", number, architecture or ARCHITECTURE[machine], 0, argument)
-    code = list(struct.iter_unpack("<HBBI", filter_program(machine, loads_programs=loads)))
+    filter = filter_program(machine, loads_programs=loads, allowed=allowed)
+    code = list(struct.iter_unpack("<HBBI", filter))
     place = value = 0
     while True:
         operation, true, false, operand = code[place]
@@ -48,6 +55,15 @@ def test_what_is_listed_is_refused_and_what_watching_takes_is_not(machine: str) 
     assert {answer(machine, numbers[column]) for numbers in REFUSED.values()} == {EPERM}
     assert {answer(machine, numbers[column]) for numbers in (READ, OPENAT)} == {ALLOW}
     assert answer(machine, NEXT) == ALLOW
+
+
+@both
+def test_only_what_is_allowed_by_name_is_left_out(machine: str) -> None:
+    answers = {
+        name: answer(machine, numbers[COLUMN[machine]], allowed=frozenset({"setns"}))
+        for name, numbers in REFUSED.items()
+    }
+    assert {name for name, answered in answers.items() if answered == ALLOW} == {"setns"}
 
 
 @both
