@@ -255,6 +255,7 @@ EXAMPLES: list[Record] = [
     ),
     FileData(DATA.key.process, 9, FileKey(4, 5), Direction.WRITE, 3, 20, b"cat", b"text"),
     FileBytes(DATA.key.process, 9, FileKey(4, 5), 20, 0, True, b"cat"),
+    TlsHold(DATA.key, 9, 4711, bytes(16), 40000, bytes(range(16)), 443),
 ]  # fmt: skip
 
 
@@ -380,7 +381,6 @@ def test_a_record_of_unknown_type_is_refused() -> None:
         (EXAMPLES[10], records.PROCESS_EXEC),
     ],
     ids=lambda value: type(value).__name__,
-    TlsHold(DATA.key, 9, 4711, bytes(16), 40000, bytes(range(16)), 443),
 )
 def test_more_bytes_than_the_record_has_are_refused_not_cut(record: Record, layout: Layout) -> None:
     for length in (17, 2**32 - 1):
