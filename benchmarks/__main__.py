@@ -21,6 +21,7 @@ from benchmarks import (
     classifier,
     connect_cost,
     files_cost,
+    hold_latency,
     idle_monitor,
     names_cost,
     policy,
@@ -80,6 +81,7 @@ def _measure(plan: Plan) -> Iterator[Table]:
         yield files_cost.table(plan, built)
     yield from names_cost.tables(plan)
     yield connect_cost.table(plan)
+    yield hold_latency.table(plan)
     yield classifier.table(plan)
     yield policy.table(plan)
     yield idle_monitor.table(plan)

@@ -12,6 +12,8 @@ import pytest
 
 from benchmarks.connect_cost import VARIANTS
 from benchmarks.files_cost import CALLS
+from benchmarks.hold_latency import PROMPTS
+from benchmarks.hold_latency import VARIANTS as HELD_VARIANTS
 from benchmarks.names_cost import LOADS
 from benchmarks.payloads import mix
 from benchmarks.plan import SIZES
@@ -47,7 +49,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Report]:
 
 
 def test_every_question_is_answered_for_every_variant(run: tuple[str, Report]) -> None:
-    capacity, live, probes, files, packets, loads, connects, kinds, judged, monitor = run[1].tables
+    capacity, live, probes, files, packets, loads, connects, held, kinds, judged, monitor = run[
+        1
+    ].tables
     assert [row[0] for row in capacity.rows] == list(SIZES)
     assert [row[0] for row in live.rows] == list(SIZES)
     assert {row[1:3] for row in probes.rows} == {
@@ -56,6 +60,7 @@ def test_every_question_is_answered_for_every_variant(run: tuple[str, Report]) -
     assert [row[0] for row in files.rows] == list(CALLS)
     assert {row[0] for row in packets.rows} == {row[0] for row in loads.rows} == LOADS.keys()
     assert [row[0] for row in connects.rows] == list(VARIANTS)
+    assert [row[:2] for row in held.rows] == [(v, p) for v in HELD_VARIANTS for p in PROMPTS]
     assert [row[0] for row in kinds.rows] == [
         *(payload.kind for payload in mix()),
         "the mix",
