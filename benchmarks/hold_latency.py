@@ -52,6 +52,7 @@ import http.client, json, socket, ssl, sys, time
 port, size, count = map(int, sys.argv[1:])
 context = ssl._create_unverified_context()
 plain = socket.create_connection(("127.0.0.1", port))
+plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # as http.client and SDKs do
 client = http.client.HTTPSConnection("api.openai.com")
 client.sock = context.wrap_socket(plain, server_hostname="api.openai.com")
 message = {"role": "user", "content": ("word " * size)[:size]}
