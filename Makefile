@@ -12,7 +12,7 @@ KERNELS ?=
 PREFIX ?= /usr/local
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build build-ebpf lock clean run demo test test-fast check lint typecheck fmt vm-test bench \
+.PHONY: help setup build build-ebpf lock clean run demo test test-fast check lint typecheck fmt vm-test bench identity-report \
 	docs wheel version-check version-bump install uninstall
 
 help: ## Show this list
@@ -59,6 +59,8 @@ fmt: setup ## Format, and fix what can be fixed
 vm-test: ## Kernel tests on other kernels, in QEMU; KERNELS="5.10 6.1", TESTS=tests/kernel/test_tls.py
 	@scripts/setup.sh guests
 	@exec $(PYTHON) -m tests.vm $(KERNELS) $(if $(TESTS),--tests $(TESTS))
+identity-report: setup ## How well agents are told apart: precision and recall, time, memory
+	@exec $(PYTHON) -m tests.identity.report
 bench: setup ## Measure, as root (benchmarks/)
 	@exec $(PYTHON) -m benchmarks $(ARGS)
 

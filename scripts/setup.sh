@@ -50,6 +50,17 @@ install() {
         missing+=("$why: apt-get install $* failed: $(tail -n 1 .cache/apt.log)")
 }
 
+# install_stopped UNIT WHY PACKAGE...: the same for a server that only tests start: its service runs
+# neither now nor after the next boot.
+install_stopped() {
+    local unit=$1
+    shift
+    systemctl mask --runtime "$unit" >/dev/null 2>&1 || true
+    install "$@"
+    systemctl disable "$unit" >/dev/null 2>&1 || true
+    systemctl unmask --runtime "$unit" >/dev/null 2>&1 || true
+}
+
 # Whether the distribution has the package, installed or not.
 available() { [ -n "$(apt-cache show "$1" 2>/dev/null)" ]; }
 
@@ -73,6 +84,9 @@ have curl || install "no curl" curl
 have nghttpx || install "no nghttpx" nghttp2-proxy
 have ip || install "no ip" iproute2
 have unshare && have nsenter && have flock || install "no unshare, nsenter or flock" util-linux
+have nats-server || install_stopped nats-server "no nats-server" nats-server
+PATH=$PATH:/usr/sbin have rsyslogd && compgen -G '/usr/lib/*/rsyslog/lmnsd_ossl.so' >/dev/null ||
+    install_stopped rsyslog "no rsyslog with TLS" rsyslog rsyslog-openssl
 have git || install "no git" git
 [ -e /etc/ssl/certs/ca-certificates.crt ] || install "no CA certificates" ca-certificates
 if ! have node; then

@@ -167,6 +167,12 @@ def _program(name: str, package: str) -> Probe:
     return probe
 
 
+def _rsyslog_tls() -> str | None:
+    if any(Path("/usr/lib").glob("*/rsyslog/lmnsd_ossl.so")):
+        return None
+    return "needs TLS in rsyslog: apt-get install rsyslog-openssl"
+
+
 # Of these an empty one is loaded and attached.
 _PROGRAM_KINDS = ("tp_btf", "kprobe", "fentry", "lsm")
 
@@ -190,6 +196,8 @@ PROBES: Mapping[str, tuple[Probe, ...]] = {
     "node": (_program("node", "nodejs"), _program("npm", "npm")),
     "node packages": (_node_packages,),
     "go": (_program("go", "golang-go"),),
+    "nats": (_program("nats-server", "nats-server"),),
+    "rsyslog": (_program("rsyslogd", "rsyslog"), _rsyslog_tls),
     "git": (_program("git", "git"), _git),
     "regorus": (_regorus,),
     "unshare": (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import subprocess
 import types
@@ -18,6 +19,10 @@ from busted.classifier.dialects import DIALECTS
 from busted.cli.main import CANNOT_RUN, FAILED, INTERRUPTED, USAGE, main
 from busted.kernel.privileges import PRIVILEGES, kept
 from busted.records import LostPlace
+from busted.sinks.delivery import REASONS
+from busted.sinks.http import HttpSettings
+from busted.sinks.kinds import KINDS, STANDARD_OUTPUT
+from busted.sinks.settings import QueuedSettings, RemoteSettings, Settings, TlsSettings
 from tests.requirements import ROOT, require
 from tests.test_architecture import ALLOWED, PURE
 
@@ -149,6 +154,64 @@ def test_every_exit_code_is_described() -> None:
     codes = {CANNOT_RUN, FAILED, INTERRUPTED, USAGE, 0}
 
     assert rows(sections("docs/cli.md")["Exit codes"]).keys() == {str(code) for code in codes}
+
+
+# Outputs
+
+
+GENERAL = (QueuedSettings, RemoteSettings, TlsSettings, HttpSettings)
+
+
+def default(field: msgspec.structs.FieldInfo) -> str:
+    """A default as docs/outputs.md spells it; what is none is described in words."""
+    value = field.default
+    return "" if value is None else f"`{str(value).lower() if value is False else value}`"
+
+
+def settings_of(name: str) -> type[Settings]:
+    kind = KINDS[name]
+    module = importlib.import_module(f"busted.sinks.{kind.module}")
+    found: type[Settings] = getattr(module, kind.settings)
+    return found
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_every_setting_of_an_output_is_described_with_its_default(name: str) -> None:
+    struct = settings_of(name)
+    inherited = {f.name for base in struct.__bases__ for f in msgspec.structs.fields(base)}
+    own = {
+        field.name: default(field)
+        for field in msgspec.structs.fields(struct)
+        if field.name not in inherited
+    }
+    described = rows(sections("docs/outputs.md")[name])
+
+    assert described.keys() == own.keys()
+    for key, value in own.items():
+        assert described[key][0] == value or (not value and "`" not in described[key][0])
+
+
+def test_the_settings_that_outputs_share_are_described_with_their_defaults() -> None:
+    described = rows(sections("docs/outputs.md")["Settings of all kinds"])
+    shared = {
+        field.name: default(field)
+        for struct in (Settings, *GENERAL)
+        for field in msgspec.structs.fields(struct)
+    }
+
+    assert described.keys() == shared.keys()
+    for key, value in shared.items():
+        assert described[key][0] == value or not value
+
+
+def test_every_kind_of_output_has_a_section() -> None:
+    assert {STANDARD_OUTPUT, *KINDS} <= sections("docs/outputs.md").keys()
+
+
+def test_every_reason_of_a_loss_is_described() -> None:
+    described = rows(sections("docs/outputs.md")["What is promised"])
+
+    assert described.keys() == {*REASONS}
 
 
 # Privileges

@@ -30,11 +30,12 @@ def test_the_wheel_ships_the_package_and_the_objects_for_both_architectures(dist
     names = set(zipfile.ZipFile(wheel).namelist())
     sources = {str(path.relative_to(ROOT / "src")) for path in (ROOT / "src/busted").rglob("*.py")}
     objects = {f"busted/kernel/objects/{name}" for name in ebpf.object_names()}
+    policies = {f"busted/{p.relative_to(ROOT)}" for p in (ROOT / "policies").rglob("*.*")}
     licenses = {
         f"busted-{busted.__version__}.dist-info/licenses/{n}" for n in ("LICENSE", "bpf/LICENSE")
     }
 
-    assert sources | objects | licenses | {"busted/py.typed"} <= names
+    assert sources | objects | policies | licenses | {"busted/py.typed"} <= names
     assert {name for name in names if name.startswith("busted/") and "objects" in name} == objects
 
 

@@ -124,6 +124,7 @@ class Prompt(Value, frozen=True, kw_only=True, tag=True):
     params: dict[str, bool | int | float | str] = {}
     sdk: Sdk | None = None
     agent: Sdk | None = None
+    agent_session: str | None = None
     api_version: str | None = None
     betas: tuple[str, ...] = ()
     credential: Credential | None = None
@@ -374,6 +375,26 @@ CONTENT_FIELDS: dict[type[Value], tuple[str, ...]] = {
 }
 
 
+IdentityLevel = Literal["agent", "claimed", "instance", "configuration", "program", "new"]
+
+
+class Identity(Value, frozen=True, kw_only=True):
+    """Who speaks, over all its processes; `instance` is this run and `principal` who runs it.
+
+    `level` says by what it was found, `confidence` how sure that is, 0 to 1, and `mismatch` what
+    about it does not fit.
+    """
+
+    id: str
+    name: str
+    agent: str | None = None
+    instance: str
+    principal: str | None = None
+    confidence: float
+    level: IdentityLevel
+    mismatch: tuple[str, ...] = ()
+
+
 Decision = Literal["allow", "audit", "deny"]
 
 # What became of a denied action; the last two are those of shadow mode.
@@ -420,6 +441,7 @@ class Event(Value, frozen=True, kw_only=True):
     connection: Connection | None = None
     session_id: str | None = None
     exchange_id: str | None = None
+    identity: Identity | None = None
     policy: PolicyDecision | None = None
     action: Action
 

@@ -25,6 +25,7 @@ VOLATILE = (
     "process.start_time",
     "process.cgroup_id",
     "connection.id",
+    "identity.instance",
     "action.latency",
     "action.time_to_first_token",
     "action.session",

@@ -23,7 +23,7 @@ forever(x) := ever(x + 1)
 ever(x) := forever(x)
 '''
 
-with PolicyEngine(POLICY, on_error="allow") as engine:
+with PolicyEngine(POLICY, on_error="allow", deadline_seconds=20.0) as engine:
     lock_down(by_perf_events=False)
     try:
         subprocess.run(["/bin/true"])

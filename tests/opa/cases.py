@@ -144,6 +144,9 @@ else := "audit" if count(wheres) == 1""",
     "several outputs": 'decision := ["deny", "audit"][_] if input.action',
     "text": """decision := "deny" if regex.match(`(?i)grüße.*世界`, input.action.user_message)
 decision := "deny" if contains(input.action.params, "ls -l")""",
+    "patterns": r"""decision := "deny" if regex.match(`^\w{3}\W`, input.action.user_message)
+else := "audit" if regex.match("^Gr\\b[^\\w ]", input.action.user_message)
+else := "deny" if regex.split(`[\s\d]+`, "a 1\u00a0b") == ["a", "\u00a0b"]""",
     "text functions": """decision := "deny" if {
 	upper(substring(input.action.user_message, 0, 3)) == "GRÜ"
 	indexof(input.action.user_message, "世") == 8

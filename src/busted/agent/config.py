@@ -1,9 +1,9 @@
 """The settings of a monitor, with their bounds, and the configuration file.
 
 The file adds to what Busted knows: who serves models, what they cost, which programs are agents,
-which files are sensitive. It is read once, at the start, and checked row by row: a wrong one stops
-the command, since a monitor that leaves out half of what it was told watches something else than
-its operator believes.
+which files are sensitive; and it names outputs. It is read once, at the start, and checked row by
+row: a wrong one stops the command, since a monitor that leaves out half of what it was told watches
+something else than its operator believes.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ from busted.enrich.sensitive import Sensitive, SensitiveFiles
 from busted.enrich.sensitive_table import SENSITIVE
 from busted.events import Decision
 from busted.records import FileAccess, Flow, ProcessExec, TlsOpen
+from busted.sinks.channel import WrongOutput
+from busted.sinks.kinds import Choice, choose
 
 KIB, MIB = 1 << 10, 1 << 20
 
@@ -51,6 +53,7 @@ class Tables(msgspec.Struct, frozen=True):
     options: Options = DEFAULT_OPTIONS
     agents: Agents = Agents(AGENTS)
     sensitive: SensitiveFiles = SensitiveFiles(SENSITIVE)
+    outputs: tuple[Choice, ...] = ()
 
 
 DEFAULT_TABLES = Tables()
@@ -70,6 +73,8 @@ class Settings(msgspec.Struct, frozen=True):
     duration: float | None = None
     selection: Selection = Selection()
     record: Path | None = None
+    # Where identities are kept over restarts; None: nowhere.
+    identity_store: Path | None = None
     tables: Tables = DEFAULT_TABLES
     # Which flows become events; "none" does not even load the programs.
     network: Network = "ai"
@@ -110,7 +115,7 @@ class ConfigError(Exception):
     """The configuration file cannot be used; the message is one line that names file and row."""
 
 
-_NAMES = ("providers", "prices", "agents", "sensitive")
+_NAMES = ("providers", "prices", "agents", "sensitive", "outputs")
 
 
 def read_tables(path: Path) -> Tables:
@@ -131,7 +136,7 @@ def read_tables(path: Path) -> Tables:
             raise ConfigError(
                 f"{path}: row {number} of sensitive: a path without a name to look for"
             )
-    return Tables(options, agents, SensitiveFiles((*rows, *SENSITIVE)))
+    return Tables(options, agents, SensitiveFiles((*rows, *SENSITIVE)), _outputs(path, given))
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -148,12 +153,28 @@ def _read(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path} is no TOML: {error}") from error
 
 
-def _rows(path: Path, given: dict[str, Any], name: str, type: type[Row]) -> list[Row]:
+def _tables(path: Path, given: dict[str, Any], name: str) -> list[Any]:
     rows = given.get(name, [])
     if not isinstance(rows, list):
         raise ConfigError(f"{path}: {name} is no list of tables: begin each with [[{name}]]")
+    return rows
+
+
+def _outputs(path: Path, given: dict[str, Any]) -> tuple[Choice, ...]:
+    chosen = []
+    for number, row in enumerate(_tables(path, given, "outputs"), 1):
+        try:
+            if not isinstance(row, dict):
+                raise WrongOutput("no table")
+            chosen.append(choose(row))
+        except WrongOutput as error:
+            raise ConfigError(f"{path}: row {number} of outputs: {error}") from error
+    return tuple(chosen)
+
+
+def _rows(path: Path, given: dict[str, Any], name: str, type: type[Row]) -> list[Row]:
     found = []
-    for number, row in enumerate(rows, 1):
+    for number, row in enumerate(_tables(path, given, name), 1):
         try:
             found.append(msgspec.convert(row, type))
         except msgspec.ValidationError as error:

@@ -28,6 +28,7 @@ from busted.events import (
     Connection,
     Credential,
     Event,
+    Identity,
     PolicyDecision,
     Process,
     Value,
@@ -40,6 +41,7 @@ T = TypeVar("T", bound=msgspec.Struct)
 # identifier would tie nothing together.
 OURS: dict[type[Value], tuple[str, ...]] = {
     Event: ("id", "time", "host", "exchange_id"),
+    Identity: ("id", "instance"),
     Process: ("build_id", "start_time", "cgroup_id"),
     Connection: ("id", "socket", "src_ip", "dst_ip"),
     Credential: ("hash",),

@@ -42,6 +42,7 @@ from busted.agent.recording import AgentProcess, Header, LibraryFacts, Recording
 from busted.enrich.processes import Processes, ProcessFacts
 from busted.enrich.sensitive import QUIET_DIRECTORIES
 from busted.events import Coverage, Event, Library, Process
+from busted.identity.store import IdentityStore, StoreError
 from busted.kernel import elf, features, filtered, lockdown
 from busted.kernel.files import FilePrograms, FileSettings
 from busted.kernel.held_sockets import HeldSockets
@@ -160,6 +161,7 @@ class Monitor:
                 self._recording = opened.enter_context(
                     contextlib.closing(RecordingWriter(settings.record, header))
                 )
+            self._identities = self._open_identities(opened)
             self._processes = Processes(elf.build_id)
             outside = Outside(
                 self._mute,
@@ -191,6 +193,7 @@ class Monitor:
                 outside,
                 options=settings.tables.options,
                 agents=settings.tables.agents,
+                shelf=self._identities,
                 sensitive=settings.tables.sensitive,
             )
             self._find_agents()
@@ -631,6 +634,27 @@ class Monitor:
             self._unused = unused
         loop.call_later(UNUSED_SECONDS, self._let_unused_go, loop)
 
+    # Identities
+
+    def _open_identities(self, opened: contextlib.ExitStack) -> IdentityStore | None:
+        path = self._settings.identity_store
+        if path is None:
+            return None
+        store = opened.enter_context(contextlib.closing(IdentityStore(path)))
+        if store.fresh_because:
+            log.error("%s", store.fresh_because)
+        return store
+
+    def _keep_identities(self) -> None:
+        if self._identities is None:
+            return
+        changes = self._pipeline.identities.changes()
+        try:
+            self._identities.write(changes)
+        except StoreError as error:
+            # What they do from now on is written all the same.
+            self._count_and_log("identity_store", error)
+
     # Coverage and loss
 
     def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -643,6 +667,7 @@ class Monitor:
         if self._recording:
             self._recording.add(Tick(now_ns))
         self._report(self._pipeline.expire(now_ns))
+        self._keep_identities()
         self.reload_policy()
         if self._enforcement:
             self._enforcement.expire(now_ns)
@@ -724,6 +749,7 @@ class Monitor:
             if self._recording:
                 self._recording.add(Tick(now_ns, last=True))
             self._report(self._pipeline.close(now_ns))
+            self._keep_identities()
             if self._decisions:
                 self._decisions.close()
                 self._take_event = self._emit

@@ -1,6 +1,6 @@
 """The data flow, in one place: records in, finished events out.
 
-    record -> stream -> (parse, classify) -> action -> event -> enrichers -> out
+    record -> stream -> (parse, classify) -> action -> event -> enrichers -> identity -> out
 
 Everything here is synchronous and free of I/O: what has to happen outside (mute a connection
 in the kernel, look a process up) is a function that the caller gives. `Monitor` feeds it
@@ -26,6 +26,7 @@ from busted.agent.flows import Asks, Flows, Network, with_addresses
 from busted.agent.names import Names
 from busted.agent.process_tree import Agent, ProcessTree, text
 from busted.agent.told import Told
+from busted.classifier import pii
 from busted.classifier.connection import ConnectionReader, Observed
 from busted.classifier.direction import Direction
 from busted.classifier.mcp_memory import Memory
@@ -35,6 +36,8 @@ from busted.enrich.agents_table import AGENTS
 from busted.enrich.sensitive import SensitiveFiles
 from busted.enrich.sensitive_table import SENSITIVE
 from busted.events import Event
+from busted.identity.resolver import Shelf
+from busted.identity.tracker import IdentityTracker
 from busted.records import (
     ClientHello,
     ConnectionKey,
@@ -128,9 +131,15 @@ class Pipeline:
         connections: Connections | None = None,
         options: Options = DEFAULT_OPTIONS,
         agents: Agents = Agents(AGENTS),  # noqa: B008  (never changed)
+        shelf: Shelf | None = None,
         sensitive: SensitiveFiles = SensitiveFiles(SENSITIVE),  # noqa: B008  (never changed)
     ) -> None:
-        """Enrichers run in their order; their names appear in `failures`."""
+        """Enrichers run in their order; their names appear in `failures`.
+
+        `shelf` has the identities of earlier runs.
+        """
+        clean = partial(pii.redact, key=origin.seed, cut=False)
+        self.identities = IdentityTracker(agents.recognise, agents.names, shelf, clean)
         self._origin, self._enrichers, self._outside = origin, enrichers, outside
         self._options = msgspec.structs.replace(options, credential_key=origin.seed)
         self._connections = Connections() if connections is None else connections
@@ -179,6 +188,8 @@ class Pipeline:
             lost["flows_forgotten"] = self._flows.forgotten
         if self.tree.forgotten:
             lost["processes_forgotten"] = self.tree.forgotten
+        if self.identities.lost:
+            lost["identity_changes"] = self.identities.lost
         if self._files.forgotten:
             lost["files_forgotten"] = self._files.forgotten
         return lost | self.names.lost
@@ -476,7 +487,12 @@ class Pipeline:
             except Exception:
                 # One broken source must not blind the monitor: count it, go on.
                 self._failed(name)
-        return event
+        try:
+            match = self.identities.observe(event)
+        except Exception:
+            self._failed("identity")
+            return event
+        return msgspec.structs.replace(event, identity=match.told()) if match else event
 
     def _failed(self, name: str) -> None:
         self.failures[name] += 1

@@ -8,13 +8,14 @@ clients sent; names like `openai-python` are ours and occur in no User-Agent.
 A signature is a hash of which keys and tools a request has, never of their values, so that
 two requests of one program are alike whatever is said in them.
 
-Left out: `X-App: cli` (Claude Code's, but others' too), `ChatGPT-Account-ID`, `session-id` and
-`thread-id` (of whoever uses that backend), `X-Title` (free text).
+Left out: `X-App: cli` (Claude Code's, but others' too), `ChatGPT-Account-ID` and `thread-id` (of
+whoever uses that backend), `X-Title` (free text).
 """
 
 from __future__ import annotations
 
 import functools
+import hashlib
 import re
 from collections.abc import Callable, Iterable, Mapping
 
@@ -72,6 +73,13 @@ _COMPANIONS = (
     ("copilot-integration-id", "", "copilot"),
 )
 _COMPANION_HEADERS = frozenset(name for name, _, _ in _COMPANIONS)
+# Headers with an agent's own session, and which header must be there too where others have it.
+_SESSIONS = (
+    ("x-claude-code-session-id", None),
+    ("x-qwen-code-session-id", None),
+    ("session-id", "originator"),
+    ("session_id", "originator"),
+)
 # Where the version of a companion's agent stands if not in the User-Agent: `copilot-chat/0.30`.
 _PLUGIN_VERSION = "editor-plugin-version"
 
@@ -111,6 +119,15 @@ def agent(headers: NamedHeaders) -> Sdk | None:
         known = plugin is not None and plugin[1].lower() == client
         return Sdk(name=client, version=plugin[2] if plugin and known else None)
     return named
+
+
+def session(headers: NamedHeaders) -> str | None:
+    """Return a hash of the session that an agent names in a header, or None."""
+    for name, agent_header in _SESSIONS:
+        if name in headers and (agent_header is None or agent_header in headers):
+            told = headers[name].encode("utf-8", "surrogatepass")
+            return hashlib.blake2b(told, digest_size=8).hexdigest()
+    return None
 
 
 def sdk(headers: NamedHeaders) -> Sdk | None:

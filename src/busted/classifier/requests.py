@@ -293,6 +293,7 @@ def _prompt(
         params=asked.params,
         sdk=sdk,
         agent=agent,
+        agent_session=fingerprint.session(headers),
         api_version=fingerprint.api_version(headers, target),
         betas=fingerprint.betas(head.headers) if head else (),
         credential=credential(headers, target, credential_key),

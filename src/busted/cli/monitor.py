@@ -33,9 +33,10 @@ from busted.agent.hold import (
 )
 from busted.agent.monitor import Monitor
 from busted.cli.configuration import config_option
-from busted.cli.output import Output, content_option, format_option
+from busted.cli.output import Output, content_option, format_option, output_option
 from busted.cli.policy_options import on_error_option, policy_option
 from busted.events import Decision
+from busted.sinks.kinds import Choice, check_together
 
 INTERRUPTED = 130
 # Says of each place what is counted there, what it means, and what to do.
@@ -51,6 +52,7 @@ def _power_of_two(_: click.Context, __: click.Parameter, value: int) -> int:
 @click.command()
 @format_option
 @content_option
+@output_option
 @config_option
 @click.option(
     "--duration",
@@ -136,6 +138,13 @@ def _power_of_two(_: click.Context, __: click.Parameter, value: int) -> int:
     help="Let connections to addresses of the link (169.254.0.0/16, fe80::/10) be refused, too.",
 )
 @click.option(
+    "--identity-store",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Keep the identities of agents in this file, for the next run and `busted identities`. It "
+    "holds no content; only its owner can read it.",
+)
+@click.option(
     "--no-hold",
     is_flag=True,
     help="Do not have requests wait for their decision: what is denied is stopped after it was "
@@ -145,7 +154,7 @@ def _power_of_two(_: click.Context, __: click.Parameter, value: int) -> int:
     "--hold-seconds",
     type=click.FloatRange(min=MIN_HOLD_SECONDS, max=MAX_HOLD_SECONDS),
     metavar="SECONDS",
-    help="How long a request may wait for its decision, and for its own end, before it is sent.  "
+    help="How long a request may wait for its decision, and for its own end, before it is given up.  "
     f"[default: {Terms().seconds:g}]",
 )
 @click.option(
@@ -190,6 +199,7 @@ def _power_of_two(_: click.Context, __: click.Parameter, value: int) -> int:
 def monitor(
     format: str,
     content: str,
+    choices: tuple[Choice, ...],
     tables: Tables,
     duration: float | None,
     pids: tuple[int, ...],
@@ -198,6 +208,7 @@ def monitor(
     max_file_bytes: int,
     network: Network,
     record: Path | None,
+    identity_store: Path | None,
     policy: Path | None,
     on_error: Decision | None,
     audit_log: Path | None,
@@ -243,6 +254,7 @@ def monitor(
         duration=duration,
         selection=Selection(frozenset(pids), frozenset(names)),
         record=record,
+        identity_store=identity_store,
         network=network,
         files=files,
         max_file_bytes=max_file_bytes,
@@ -264,7 +276,13 @@ def monitor(
     )
     if record:
         click.echo(f"busted: {record} will hold prompts and keys in plain text", err=True)
-    if asyncio.run(_watch(settings, lambda: Output(format, content), lockdown=not no_lockdown)):
+    outputs = (*tables.outputs, *choices)
+    check_together(outputs)
+
+    def open_output() -> Output:
+        return Output(format, content, outputs)
+
+    if asyncio.run(_watch(settings, open_output, lockdown=not no_lockdown)):
         sys.exit(INTERRUPTED)
 
 

@@ -1,5 +1,5 @@
 """Where events go on the command line: standard output, in the format and at the content level
-that the operator chose.
+that the operator chose, and all other outputs.
 
 `Output` is for events that come on their own and must not be waited for; `shown` alone is for
 commands that make events as fast as they are read.
@@ -11,15 +11,18 @@ import contextlib
 import os
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, BinaryIO, cast
 
 import click
 
 from busted.agent.content import ContentFilter, Level
+from busted.agent.outputs import Outputs
 from busted.events import Event
 from busted.sinks import jsonl
 from busted.sinks.console import DEFAULT_WIDTH, Console
+from busted.sinks.delivery import Figures
+from busted.sinks.kinds import STANDARD_OUTPUT, Choice, StandardOutputSettings, parse
 from busted.sinks.writer import Render, Writer
 
 # What is queued when the monitor stops may still be read; whoever stopped it is waiting.
@@ -50,19 +53,40 @@ class OutputError(Exception):
 
 
 class Output:
-    """Takes events without ever waiting for the reader; what it has no room for is counted."""
+    """Takes events without ever waiting for a reader; what there is no room for is counted.
 
-    def __init__(self, format: str, content: str) -> None:
-        """Open standard output; `format` and `content` are values of their options."""
-        self._writer = Writer(standard_output(), shown(format, content))
+    Standard output is one of the outputs, and the only one where none was chosen.
+    """
+
+    def __init__(self, format: str, content: str, choices: Sequence[Choice] = ()) -> None:
+        """Open what was chosen; `format` and `content` are values of their options.
+
+        Raises OutputError and WrongOutput.
+        """
+        self._outputs = Outputs(
+            [choice for choice in choices if choice.kind != STANDARD_OUTPUT], cast(Level, content)
+        )
+        self._only = not choices
+        self._writer: Writer | None = None
+        for choice in choices or (Choice(STANDARD_OUTPUT, "", StandardOutputSettings()),):
+            if isinstance(choice.settings, StandardOutputSettings):
+                self._writer = Writer(
+                    standard_output(),
+                    shown(choice.settings.format or format, choice.settings.content or content),
+                )
 
     def write(self, event: Event) -> None:
         """Show the event soon, or count it as lost."""
-        self._writer.write(event)
+        self._outputs.write(event)
+        if self._writer:
+            self._writer.write(event)
 
     def lost(self) -> dict[str, int]:
         """Return what was lost here, by place, where it is not zero."""
-        return {"output": self._writer.lost} if self._writer.lost else {}
+        lost = self._outputs.lost()
+        if self._writer and self._writer.lost:
+            lost["output"] = self._writer.lost
+        return lost
 
     def when_closed(self, call: Callable[[], object]) -> None:
         """Have `call` called, from another thread, when nobody reads any more."""
@@ -72,10 +96,18 @@ class Output:
             with contextlib.suppress(RuntimeError):
                 call()
 
-        self._writer.when_closed = called
+        # Other outputs still have their readers.
+        if self._writer and self._only:
+            self._writer.when_closed = called
 
     def close(self) -> None:
-        """Write what is queued, as long as the reader takes it. Raises OutputError."""
+        """Deliver what is queued, as long as the readers take it. Raises OutputError."""
+        self._outputs.close(DRAIN_SECONDS)
+        for name, figures in self._outputs.figures().items():
+            if figures.lost or figures.waiting:
+                click.echo(f"busted: output {name}: {_account(figures)}", err=True)
+        if self._writer is None:
+            return
         reader_left = self._writer.closed
         self._writer.close(DRAIN_SECONDS)
         if self._writer.error:
@@ -86,6 +118,27 @@ class Output:
                 "too slowly",
                 err=True,
             )
+
+
+def _account(figures: Figures) -> str:
+    told = [f"{count:,} events lost ({reason})" for reason, count in figures.lost.items()]
+    if figures.waiting:
+        told.append(f"{figures.waiting:,} events stay in its spool")
+    return ", ".join(told)
+
+
+def _choices(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> tuple[Choice, ...]:
+    return tuple(parse(text) for text in texts)
+
+
+output_option: Decorator = click.option(
+    "--output",
+    "choices",
+    multiple=True,
+    metavar="KIND:TARGET",
+    callback=_choices,
+    help="Where events go, docs/outputs.md; repeatable.  [default: stdout]",
+)
 
 
 def shown(format: str, content: str) -> Render:

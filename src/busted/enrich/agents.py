@@ -54,6 +54,12 @@ class Agents:
                 self._packages.setdefault(tuple(package.split("/")), row)
 
     @property
+    def names(self) -> frozenset[str]:
+        """Names of the agents that can be known by what they execute."""
+        rows = (row for rows in self._executables.values() for row in rows)
+        return frozenset(row.name for row in (*rows, *self._packages.values()))
+
+    @property
     def words(self) -> frozenset[str]:
         """Parts of paths without one of which no process is known for an agent."""
         return frozenset(self._executables).union(

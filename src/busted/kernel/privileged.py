@@ -72,6 +72,7 @@ _ANSWERS = msgspec.msgpack.Decoder(_Answer)
 _SOCKETS = HeldSockets()
 # It has no request: the process tells that it is there.
 _READY = _Answer(0, DONE)
+_NO_CONNECTION = TcpConnection(bytes(16), 0, bytes(16), 0, 0)
 
 
 class PrivilegedChild:
@@ -181,6 +182,8 @@ def main() -> None:
         requests.send(msgspec.msgpack.encode(_Answer(_READY.number, refused)))
         return
     with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        # The kernel loads its module for this when it is first asked, which takes a while.
+        destroy(_NO_CONNECTION)
         requests.send(msgspec.msgpack.encode(_READY))
         while message := requests.recv(_MAX_MESSAGE):
             request = _REQUESTS.decode(message)

@@ -32,6 +32,7 @@ from busted.events import Decision
 from busted.policy import syntax
 from busted.policy.builtins import REFUSED, REFUSED_FORMS
 from busted.policy.messages import Answer
+from busted.policy.rewriting import Rewritten, rewritten
 from busted.policy.sources import PolicyError, Problem, Source, Sources, error
 
 PACKAGE = "busted"
@@ -92,8 +93,11 @@ class Compiled:
     for a process that may be lost.
     """
 
-    def __init__(self, sources: Sources, on_error: Decision) -> None:
-        """Parse, check and prepare; sources that are tests are parsed and left out."""
+    def __init__(self, sources: Sources, on_error: Decision, *, tried: bool = False) -> None:
+        """Parse, check and prepare; sources that are tests are parsed and left out.
+
+        Each rule is evaluated once without an event, unless all that has been `tried` before.
+        """
         self._on_error = on_error
         parsed, problems = parse(sources.modules)
         problems += refused(parsed)
@@ -110,6 +114,8 @@ class Compiled:
             self._layer(modules, groups, data, number)
             for number in range(max(len(files) for files in groups.values()))
         ]
+        for engine, _ in () if tried else self._layers:
+            self._try(engine, modules)
 
     @property
     def versions(self) -> dict[str, str]:
@@ -159,6 +165,10 @@ class Compiled:
             engine.eval_query("true")
         except RuntimeError as failure:
             raise PolicyError((self._problem(str(failure)),)) from None
+        return engine, entries
+
+    def _try(self, engine: regorus.Engine, modules: list[syntax.Module]) -> None:
+        """Raise PolicyError for what is only found to be unsafe when it is evaluated."""
         engine.set_input_json("{}")
         failures = [
             _failure(engine, (*m.package, name))
@@ -168,7 +178,6 @@ class Compiled:
         unsafe = [self._problem(text) for text in failures if _UNSAFE in text]
         if unsafe:
             raise PolicyError(tuple(unsafe))
-        return engine, entries
 
     def _ask(self, engine: regorus.Engine, entries: tuple[_Entry, ...]) -> Iterator[Answer]:
         """Ask for all at once, and one by one when that fails, to know whose failure it is."""
@@ -284,9 +293,9 @@ def refused(modules: list[syntax.Module]) -> list[Problem]:
     return problems
 
 
-def prepared(module: syntax.Module, *, silent: bool = False) -> syntax.Rewritten:
+def prepared(module: syntax.Module, *, silent: bool = False) -> Rewritten:
     """Return what regorus is to be given of a module; a `silent` one decides nothing itself."""
-    return syntax.as_opa_negates(module, DECIDING if silent else ())
+    return rewritten(module, DECIDING if silent else ())
 
 
 def merged_data(sources: tuple[Source, ...]) -> str:
@@ -305,9 +314,7 @@ def merged_data(sources: tuple[Source, ...]) -> str:
     return msgspec.json.encode(merged).decode()
 
 
-def problem(
-    text: str, texts: dict[str, str], given: dict[str, syntax.Rewritten] | None = None
-) -> Problem:
+def problem(text: str, texts: dict[str, str], given: dict[str, Rewritten] | None = None) -> Problem:
     """Return an error of regorus as a problem, in its place in the modules' own texts.
 
     `texts` are those by name, `given` what regorus was given instead.
@@ -316,7 +323,7 @@ def problem(
     name, line, column = "", 0, 0
     if found and found[1] in texts:
         name = found[1]
-        read = (given or {}).get(name) or syntax.Rewritten(texts[name])
+        read = (given or {}).get(name) or Rewritten(texts[name])
         at = read.original(_byte(read.text, int(found[2]), int(found[3])))
         line, column = syntax.place(texts[name].encode(), at)
     message = text.partition("error: ")[2] or "cannot be evaluated"

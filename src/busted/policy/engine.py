@@ -96,11 +96,11 @@ class PolicyEngine:
         if importlib.util.find_spec("regorus") is None:
             raise PolicyError((error("", "policies need: pip install 'busted[policy]'"),))
         self.counts: dict[str, int] = dict.fromkeys(COUNTS, 0)
-        self.versions: dict[str, str] = {}
-        """Which Rego each deciding file is written in: v0 or v1."""
         self._source, self._on_error = source, on_error
         self._deadline, self._memory = deadline_seconds, memory_bytes
-        self._lock = threading.Lock()
+        # Held while something is asked; and while processes are started or ended, which a reload
+        # does beside it: nothing that is asked waits for a compiler.
+        self._lock, self._processes = threading.Lock(), threading.RLock()
         # Unique on this host and beyond, and cheap: who reads an audit log looks for it.
         self._run, self._numbers = secrets.token_hex(6), itertools.count(1)
         self._failures, self._not_before = 0, 0.0
@@ -118,6 +118,12 @@ class PolicyEngine:
         except PolicyError:
             self.close()
             raise
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """Return which Rego each deciding file is written in, v0 or v1; {} while none is loaded."""
+        worker = self._worker
+        return worker.versions if worker else {}
 
     def evaluate(self, event_json: bytes) -> PolicyDecision:
         """Return the decision on one event; never raises, whatever the event is."""
@@ -152,8 +158,7 @@ class PolicyEngine:
         self._seen = seen
         try:
             sources = read(self._source)
-            with self._lock:
-                fresh = self._started(sources)
+            fresh = self._started(sources)
         except (PolicyError, OSError, GarbageError) as failure:
             self.counts["refused_reloads"] += 1
             return str(failure)
@@ -166,7 +171,7 @@ class PolicyEngine:
 
     def close(self) -> None:
         """End the processes."""
-        with self._lock:
+        with self._lock, self._processes:
             if self._worker:
                 self._worker.connection.close()
                 self._worker = None
@@ -263,24 +268,26 @@ class PolicyEngine:
     def _ready_worker(self) -> _Worker | None:
         if self._worker is None and time.monotonic() >= self._not_before:
             try:
-                self._worker = self._started(self._sources, RESTART_SECONDS)
+                self._worker = self._started(self._sources, tried=True)
                 self.counts["restarts"] += 1
             except (OSError, GarbageError, PolicyError):
                 self._pause()
         return self._worker
 
-    def _started(self, sources: Sources, seconds: float = LOAD_SECONDS) -> _Worker:
+    def _started(self, sources: Sources, *, tried: bool = False) -> _Worker:
         """Return a new worker that has loaded the policy; raises when it cannot."""
-        if self._nursery is None:
-            self._nursery = _Nursery()
+        seconds = RESTART_SECONDS if tried else LOAD_SECONDS
+        with self._processes:
+            if self._nursery is None:
+                self._nursery = _Nursery()
+            try:
+                worker = self._nursery.fork(self._memory)
+            except (OSError, GarbageError):
+                self._nursery.close()
+                self._nursery = None
+                raise
         try:
-            worker = self._nursery.fork(self._memory)
-        except (OSError, GarbageError):
-            self._nursery.close()
-            self._nursery = None
-            raise
-        try:
-            self.versions = worker.load(sources, self._on_error, seconds)
+            worker.load(Load(sources, self._on_error, tried), seconds)
         except TimeoutError:
             self._end(worker)
             raise PolicyError((error("", f"not compiled within {seconds} s"),)) from None
@@ -307,14 +314,15 @@ class PolicyEngine:
         if worker is None:
             return 0
         worker.connection.close()
-        if self._nursery is None:
-            return 0
-        try:
-            return self._nursery.end(worker.pid)
-        except (OSError, GarbageError):
-            self._nursery.close()
-            self._nursery = None
-            return 0
+        with self._processes:
+            if self._nursery is None:
+                return 0
+            try:
+                return self._nursery.end(worker.pid)
+            except (OSError, GarbageError):
+                self._nursery.close()
+                self._nursery = None
+                return 0
 
 
 class _Nursery:
@@ -381,20 +389,21 @@ class _Worker:
     def __init__(self, pid: int, connection: socket.socket) -> None:
         self.pid, self.connection = pid, connection
         self.asked = 0
+        self.versions: dict[str, str] = {}
         self._frames = Frames()
         self._first_bytes = 0
 
-    def load(self, sources: Sources, on_error: Decision, seconds: float) -> dict[str, str]:
-        """Hand over the policy; return which Rego its files are in, or raise PolicyError."""
+    def load(self, load: Load, seconds: float) -> None:
+        """Hand over the policy; raises PolicyError when it cannot be loaded."""
         self.connection.settimeout(seconds)
-        self.connection.sendall(frame(Load(sources, on_error)))
+        self.connection.sendall(frame(load))
         loaded = self._next()
         if not isinstance(loaded, Loaded):
             raise GarbageError("not what was expected")
         if loaded.problems:
             raise PolicyError(loaded.problems)
         self._first_bytes = self._resident_bytes()
-        return loaded.versions
+        self.versions = loaded.versions
 
     def ask(self, events: Sequence[bytes], deadline: float) -> Iterator[Answer]:
         """Yield an answer for each event; raises TimeoutError or what else the socket says."""

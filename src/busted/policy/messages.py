@@ -50,10 +50,11 @@ class Ended(msgspec.Struct, frozen=True, tag=True):
 
 
 class Load(msgspec.Struct, frozen=True, tag=True):
-    """The policy, and what counts where it fails."""
+    """The policy, and what counts where it fails; `tried`: it has been loaded before."""
 
     sources: Sources
     on_error: Decision
+    tried: bool
 
 
 class Loaded(msgspec.Struct, frozen=True, tag=True):

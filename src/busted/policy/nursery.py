@@ -12,6 +12,7 @@ leave anything on disk.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import signal
@@ -94,10 +95,12 @@ def _end(pid: int, children: set[int]) -> int:
 
 
 def _give_up_privileges() -> None:
-    if os.geteuid() == 0:
-        os.setgroups([])
-        os.setresgid(_NOBODY, _NOBODY, _NOBODY)
-        os.setresuid(_NOBODY, _NOBODY, _NOBODY)
+    # Root in a container may lack the right to, or the user: then only what follows confines it.
+    with contextlib.suppress(OSError):
+        if os.geteuid() == 0:
+            os.setgroups([])
+            os.setresgid(_NOBODY, _NOBODY, _NOBODY)
+            os.setresuid(_NOBODY, _NOBODY, _NOBODY)
     resource.setrlimit(resource.RLIMIT_NOFILE, (_MAX_FILES, _MAX_FILES))
     # What people wrote must not lie about in a core dump.
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

@@ -15,9 +15,9 @@ import msgspec
 # The parts of a reference; None where it is not known before it is evaluated.
 Path: TypeAlias = tuple[str | None, ...]
 
-_REFERENCES = ("Var", "RefDot", "RefBrack")
+REFERENCES = ("Var", "RefDot", "RefBrack")
 _TEXTS = ("String", "RawString")
-_COMPREHENSIONS = ("ArrayCompr", "SetCompr", "ObjectCompr")
+COMPREHENSIONS = ("ArrayCompr", "SetCompr", "ObjectCompr")
 # Names in v0, unless imported. A rule `if` is half of a v1 rule, torn in two.
 _LATER_KEYWORDS = ("if", "in", "every")
 
@@ -106,66 +106,7 @@ def is_v1_at_heart(module: Module) -> bool:
     )
 
 
-class Rewritten(msgspec.Struct, frozen=True):
-    """A module's text with more in it: at which byte of its own text, and how many bytes."""
-
-    text: str
-    added: tuple[tuple[int, int], ...] = ()
-
-    def original(self, at: int) -> int:
-        """Return which byte of the module's own text a byte of this one is."""
-        shift = 0
-        for place, size in self.added:
-            if place + shift + size > at:
-                return min(at - shift, place)
-            shift += size
-        return at - shift
-
-
-def as_opa_negates(module: Module, left_out: tuple[str, ...] = ()) -> Rewritten:
-    """Return the text with what OPA wants defined before a `not`, and some rules blanked out.
-
-    `not startswith(input.a, "b")` is undefined in OPA where `input.a` is: it takes the operands
-    of a call out of the negation first. regorus does not, and says true. So `_ = input.a; ` is put
-    before it, and braces around it where there are none. A statement with `with` is left as it is.
-    """
-    added: list[tuple[int, bytes]] = []
-    own = bytearray(module.text)
-    for rule in module.rules:
-        if rule.name in left_out:
-            span = own[rule.start : rule.end]
-            own[rule.start : rule.end] = bytes(b if b == 0x0A else 0x20 for b in span)
-            continue
-        for query, end in _queries(rule):
-            for statement in query["stmts"]:
-                words = _wanted(module, statement)
-                at = statement["span"]["start"]
-                # Without braces a body is its one statement, and begins where that does.
-                if words and query["span"]["start"] == at:
-                    # Before what comes next, so that no line moves and no comment swallows it.
-                    brace = b"} " if end < len(module.text) else b"\n}"
-                    added += [(at, b"{ " + words), (end, brace)]
-                elif words:
-                    added.append((at, words))
-    added.sort(key=lambda item: item[0])
-    pieces: list[bytes] = []
-    before = 0
-    for at, words in added:
-        pieces += [bytes(own[before:at]), words]
-        before = at
-    text = b"".join([*pieces, bytes(own[before:])]).decode()
-    return Rewritten(text, tuple((at, len(words)) for at, words in added))
-
-
-def _wanted(module: Module, statement: Any) -> bytes:
-    negated = statement["literal"].get("NotExpr")
-    if not negated or statement.get("with_mods"):
-        return b""
-    spans = sorted(set(_operands(negated["expr"])))
-    return b"".join(b"_ = " + module.text[a:b] + b"; " for a, b in spans)
-
-
-def _queries(rule: Rule) -> Iterator[tuple[Any, int]]:
+def queries(rule: Rule) -> Iterator[tuple[Any, int]]:
     """Yield the queries of a rule, and where the body ends that each is in."""
     ((kind, node),) = rule.tree.items()
     if kind == "Default":
@@ -189,70 +130,10 @@ def _all_queries(tree: Any) -> Iterator[Any]:
             waiting += item.values()
 
 
-def _operands(expression: Any) -> Iterator[tuple[int, int]]:
-    """Yield the spans of the references and calls that OPA takes out of a negated expression."""
-    kind = _kind(expression)
-    if kind in _REFERENCES:
-        # A reference stays where it is, but not what stands in its brackets.
-        yield from _in_brackets(expression)
-        return
-    parts = _inside(expression)
-    if kind in ("BoolExpr", "AssignExpr") and expression[kind]["op"] in ("Eq", "ColEq"):
-        # Equality is no call: a reference right beside it stays, too.
-        for side in (p for p in parts if _kind(p) in _REFERENCES):
-            yield from _in_brackets(side)
-        parts = [p for p in parts if _kind(p) not in _REFERENCES]
-    yield from _taken_out(parts)
-
-
-def _taken_out(parts: list[Any]) -> Iterator[tuple[int, int]]:
-    for part in parts:
-        kind = _kind(part)
-        if kind in _REFERENCES or kind == "Call":
-            span = part[kind]["span"]
-            yield span["start"], span["end"]
-        elif kind not in _COMPREHENSIONS:
-            yield from _taken_out(_inside(part))
-
-
-def _in_brackets(reference: Any) -> Iterator[tuple[int, int]]:
-    tree = reference
-    while (kind := _kind(tree)) in ("RefDot", "RefBrack"):
-        if kind == "RefBrack":
-            yield from _taken_out([tree[kind]["index"]])
-        tree = tree[kind]["refr"]
-
-
-def _kind(expression: Any) -> str:
-    ((kind, _),) = expression.items()
-    return str(kind)
-
-
-def _inside(expression: Any) -> list[Any]:
-    """Return the expressions right inside an expression that is no reference."""
-    ((kind, node),) = expression.items()
-    if kind in _REFERENCES:
-        return []
-    if kind == "Call":
-        return list(node["params"])
-    parts: list[Any] = []
-    for value in node.values():
-        parts += _expressions(value)
-    return parts
-
-
-def _expressions(value: Any) -> list[Any]:
-    if isinstance(value, list):
-        return [e for item in value for e in _expressions(item)]
-    if isinstance(value, dict) and len(value) == 1 and next(iter(value))[:1].isupper():
-        return [value]
-    return []
-
-
 def unsafe_negations(module: Module) -> Iterator[int]:
     """Yield where a `not` stands before something with `_`, which OPA calls unsafe."""
     for rule in module.rules:
-        for query, _ in _queries(rule):
+        for query, _ in queries(rule):
             for statement in query["stmts"]:
                 negated = statement["literal"].get("NotExpr")
                 if negated and _has_wildcard(negated["expr"]):
@@ -266,7 +147,7 @@ def _has_wildcard(tree: Any) -> bool:
         return False
     return any(
         (kind == "Var" and node["value"] == "_")
-        or (kind not in _COMPREHENSIONS and _has_wildcard(node))
+        or (kind not in COMPREHENSIONS and _has_wildcard(node))
         for kind, node in tree.items()
     )
 
@@ -287,7 +168,7 @@ def references(tree: Any) -> Iterator[tuple[Path, int]]:
             yield from references(item)
     elif isinstance(tree, dict):
         for kind, node in tree.items():
-            if kind in _REFERENCES and isinstance(node, dict):
+            if kind in REFERENCES and isinstance(node, dict):
                 yield reference(tree), start(tree)
                 yield from _indexes(tree)
             else:
@@ -345,7 +226,7 @@ def _indexes(tree: Any) -> Iterator[tuple[Path, int]]:
         if kind == "RefBrack":
             yield from references(node["index"])
         ((kind, inner),) = node["refr"].items()
-        if kind not in _REFERENCES:
+        if kind not in REFERENCES:
             yield from references(node["refr"])
         node = inner
 

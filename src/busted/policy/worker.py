@@ -29,7 +29,7 @@ def work(connection: socket.socket) -> None:
         return
     signal.setitimer(signal.ITIMER_REAL, LOAD_SECONDS + _SPARE_SECONDS)
     try:
-        policy = Compiled(load.sources, load.on_error)
+        policy = Compiled(load.sources, load.on_error, tried=load.tried)
     except PolicyError as failure:
         connection.sendall(frame(Loaded(failure.problems)))
         return

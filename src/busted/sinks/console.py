@@ -29,6 +29,7 @@ from busted.events import (
     Event,
     FileAccess,
     FileData,
+    Identity,
     McpRequest,
     McpResponse,
     Network,
@@ -120,7 +121,7 @@ def head(event: Event, zone: tzinfo | None = None) -> str:
         words += _flow(event.action, event.connection)
     else:
         words += _what(event.action)
-    return " ".join(filter(None, (*words, *_judgement(event.policy))))
+    return " ".join(filter(None, (*words, *_doubts(event.identity), *_judgement(event.policy))))
 
 
 def said(action: Action) -> str:
@@ -254,6 +255,11 @@ def _what(action: Action) -> Iterator[str]:
             yield f"--- {_coverage(action)}"
     if getattr(action, "truncated", False):
         yield "truncated"
+
+
+def _doubts(identity: Identity | None) -> Iterator[str]:
+    if identity is not None and identity.mismatch:
+        yield f"does not fit: {', '.join(identity.mismatch)}"
 
 
 def _judgement(policy: PolicyDecision | None) -> Iterator[str]:

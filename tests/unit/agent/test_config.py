@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from busted.agent import config
 from busted.agent.config import ConfigError, read_tables
 from busted.events import Usage
+from busted.sinks.kinds import parse
 from tests.requirements import ROOT
 
 PROVIDER = """
@@ -42,6 +43,16 @@ def test_the_example_in_the_documentation_is_read(tmp_path: Path) -> None:
     assert tables.sensitive.category("/home/u/.acme/public.ini") is None
     assert tables.sensitive.category("/home/u/.env") == "environment"
     assert tables.agents.recognise("/opt/acme/bin/acme-agent", ["acme-agent"]) == "acme-agent"
+    assert tables.outputs == (parse("file:/var/log/busted/events.jsonl"),)
+
+
+def test_an_output_that_makes_no_sense_names_its_row(tmp_path: Path) -> None:
+    good = "[[outputs]]\nkind = 'file'\ntarget = '/x'\n"
+    for wrong in ("[[outputs]]\nkind = 'fax'\n", "[[outputs]]\nkind = 'file'\n"):
+        with pytest.raises(ConfigError, match="row 2 of outputs: "):
+            read_tables(written(tmp_path, good + wrong))
+    with pytest.raises(ConfigError, match="row 1 of outputs: no table"):
+        read_tables(written(tmp_path, "outputs = [7]"))
 
 
 def test_an_operators_agent_wins_over_ours(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from busted.events import (
     Credential,
     Event,
     Finding,
+    Identity,
     McpRequest,
     PolicyDecision,
     Process,
@@ -162,7 +163,7 @@ def test_our_identifiers_and_times_stay(level: Level) -> None:
     assert isinstance(shown.action, Prompt)
     assert shown.action.credential == credential
     assert shown.policy == policy
-    assert OURS.keys() == {Event, Process, Connection, Credential, PolicyDecision}
+    assert OURS.keys() == {Event, Identity, Process, Connection, Credential, PolicyDecision}
 
 
 @pytest.mark.parametrize(

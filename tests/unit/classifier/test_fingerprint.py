@@ -156,6 +156,29 @@ def test_a_companion_takes_the_version_from_where_its_agent_says_it() -> None:
     assert agent((("originator", "opencode"),)) is None
 
 
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [("x-claude-code-session-id", "5e55")],
+        [("x-qwen-code-session-id", "5e55")],
+        [("session-id", "5e55"), ("originator", "codex_cli_rs")],
+        [("originator", "codex_exec"), ("session_id", "5e55")],
+    ],
+)
+def test_a_session_that_an_agent_names_is_hashed(headers: Headers) -> None:
+    found = fingerprint.session(by_name(headers))
+
+    assert found is not None
+    assert "5e55" not in found
+    assert found == fingerprint.session({"x-claude-code-session-id": "5e55"})
+    assert found != fingerprint.session({"x-claude-code-session-id": "5e56"})
+
+
+@pytest.mark.parametrize("headers", [{}, {"session-id": "5e55"}, {"originator": "codex"}])
+def test_a_session_of_nobody_known_is_none(headers: dict[str, str]) -> None:
+    assert fingerprint.session(headers) is None
+
+
 def test_an_agent_and_the_library_it_wraps_are_told_apart() -> None:
     claude = (
         ("user-agent", "claude-cli/2.1.197 (external, cli)"),

@@ -3,11 +3,15 @@ import os
 import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from busted.cli import output
 from busted.cli.output import Output, OutputError, shown
+from busted.sinks import jsonl
+from busted.sinks.kinds import parse
+from tests.unit.cli.command import run
 from tests.unit.sinks.samples import COVERAGE, PII, event
 
 DEADLINE = 20.0
@@ -23,10 +27,10 @@ class Pipe:
         self.writer = open(write, "w")  # noqa: SIM115
         self._monkeypatch = monkeypatch
 
-    def output(self, format: str) -> Output:
+    def output(self, format: str, *choices: str) -> Output:
         """Open the pipe as the output. Not before the test runs: pytest sets stdout as well."""
         self._monkeypatch.setattr(sys, "stdout", self.writer)
-        return Output(format, "full")
+        return Output(format, "full", [parse(choice) for choice in choices])
 
 
 @pytest.fixture
@@ -101,6 +105,61 @@ def test_closed_standard_output_is_an_error(monkeypatch: pytest.MonkeyPatch) -> 
 
     with pytest.raises(OutputError, match="it is closed"):
         Output("text", "redacted")
+
+
+def test_events_go_to_all_outputs_and_standard_output_is_one_of_them(
+    pipe: Pipe, tmp_path: Path
+) -> None:
+    sink = pipe.output("text", f"file:{tmp_path / 'events'}", "stdout:?format=json")
+    sink.write(EVENT)
+    sink.close()
+    pipe.writer.close()
+
+    assert (tmp_path / "events").read_bytes() == jsonl.render(EVENT) == pipe.reader.read()
+    assert sink.lost() == {}
+
+
+def test_standard_output_is_silent_where_only_others_are_chosen(pipe: Pipe, tmp_path: Path) -> None:
+    sink = pipe.output("text", f"file:{tmp_path / 'events'}")
+    sink.write(EVENT)
+    sink.close()
+    pipe.writer.close()
+
+    assert pipe.reader.read() == b""
+
+
+def test_what_an_output_lost_or_kept_is_told_in_the_end(
+    pipe: Pipe,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(output, "DRAIN_SECONDS", 0.2)
+    away = "unix:/nobody/there"
+    sink = pipe.output("text", f"{away}?spool=off&name=a", f"{away}?spool={tmp_path}&name=b")
+    sink.write(EVENT)
+    sink.close()
+
+    said = capsys.readouterr().err
+    assert "busted: output a: 1 events lost (stopped)" in said
+    assert "busted: output b: 1 events stay in its spool" in said
+    assert sink.lost() == {"sink_a": 1}
+
+
+@pytest.mark.parametrize("text", ["fax:1", "file:/x?keep=0", "file:/x?keep"])
+def test_an_output_that_makes_no_sense_is_a_matter_of_usage(text: str) -> None:
+    done = run("monitor", "--output", text)
+
+    assert done.returncode == 2
+    assert done.stderr.startswith(b"busted: ")
+    assert done.stderr.count(b"\n") == 1
+
+
+def test_two_outputs_of_one_name_are_a_matter_of_usage() -> None:
+    done = run("monitor", "--output", "file:/x", "--output", "file:/y")
+
+    assert done.returncode == 2
+    assert b"two outputs are called 'file'" in done.stderr
 
 
 class Terminal(io.StringIO):

@@ -98,3 +98,9 @@ def test_no_agent_is_known_without_one_of_the_words_that_the_kernel_looks_for(
 
     if agents.recognise(path, argv) is not None:
         assert parts & agents.words
+
+
+def test_the_names_are_those_of_all_rows() -> None:
+    rows = (Agent("a", executables=("x", "y")), Agent("b", packages=("p",)), Agent("c"))
+
+    assert Agents(rows).names == {"a", "b"}

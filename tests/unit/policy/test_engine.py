@@ -16,6 +16,7 @@ from busted.policy import engine as engine_module
 from busted.policy.engine import COUNTS, PolicyEngine
 from busted.policy.messages import Ask, frame
 from busted.policy.sources import PolicyError
+from tests.unit.policy.test_compiled import OUTCOMES
 
 SECONDS = 20.0
 POLICY = """package busted
@@ -42,7 +43,7 @@ HANGING, GREEDY, CRASHING = b'{"hang": 1}', b'{"memory": 1}', b'{"crash": 1}'
 
 @pytest.fixture
 def engine() -> Iterator[PolicyEngine]:
-    with PolicyEngine(POLICY, deadline_seconds=0.3) as engine:
+    with PolicyEngine(POLICY, deadline_seconds=SECONDS) as engine:
         yield engine
 
 
@@ -100,7 +101,7 @@ def test_a_batch_is_answered_in_its_order(
 
 
 def test_a_decision_that_takes_too_long_is_the_one_for_errors() -> None:
-    with PolicyEngine(POLICY, on_error="allow", deadline_seconds=0.3) as engine:
+    with PolicyEngine(POLICY, on_error="allow", deadline_seconds=1.0) as engine:
         decided = engine.evaluate_batch([AUDITED, HANGING, DENIED])
 
         assert decisions(decided) == ["audit", "allow", "deny"]
@@ -109,7 +110,6 @@ def test_a_decision_that_takes_too_long_is_the_one_for_errors() -> None:
 
 
 def test_a_worker_that_is_killed_while_it_decides_costs_one_decision(engine: PolicyEngine) -> None:
-    engine._deadline = SECONDS
     pid = worker_pid(engine)
     first = ticks_of(pid)
     with ThreadPoolExecutor(1) as pool:
@@ -244,8 +244,21 @@ def test_an_event_may_be_anything(engine: PolicyEngine, monkeypatch: pytest.Monk
     assert counted(engine, "crashes", "errors") == (0, 5)
 
 
-def test_what_no_file_says_anything_of_is_counted(tmp_path: Path) -> None:
-    with PolicyEngine('package busted\ndecision := "deny" if input.deny') as engine:
+@pytest.mark.parametrize(("kind", "policy"), OUTCOMES)
+def test_a_confined_worker_can_tell_what_goes_wrong(kind: str, policy: str, tmp_path: Path) -> None:
+    (tmp_path / "a.rego").write_text(f"package busted\n{policy}\n")
+    (tmp_path / "data.yaml").write_text("some: [thing]\n")
+    with PolicyEngine(tmp_path, on_error="audit", deadline_seconds=SECONDS) as engine:
+        told = engine.evaluate(b'{"x": 1, "y": 1, "word": "w"}')
+
+        assert told.decision == "audit"
+        assert (told.error or "").startswith("a.rego:")
+        assert counted(engine, "errors", "crashes", "restarts") == (1, 0, 0)
+
+
+def test_what_no_file_says_anything_of_is_counted() -> None:
+    silent = 'package busted\ndecision := "deny" if input.deny'
+    with PolicyEngine(silent, deadline_seconds=SECONDS) as engine:
         told = engine.evaluate(AUDITED)
 
         assert (told.decision, told.rule, told.error) == ("allow", None, None)
@@ -274,7 +287,7 @@ def test_without_the_extra_the_error_says_what_to_install(monkeypatch: pytest.Mo
 def test_a_changed_directory_is_loaded_anew_and_a_wrong_one_refused(tmp_path: Path) -> None:
     file = tmp_path / "a.rego"
     file.write_text('package busted\ndecision := "audit"\n')
-    with PolicyEngine(tmp_path) as engine:
+    with PolicyEngine(tmp_path, deadline_seconds=SECONDS) as engine:
         assert engine.reload_if_changed() is None
         assert engine.counts["reloads"] == 0
 
@@ -298,10 +311,32 @@ def test_a_changed_directory_is_loaded_anew_and_a_wrong_one_refused(tmp_path: Pa
         assert counted(engine, "reloads", "refused_reloads") == (2, 2)
 
 
+def test_events_are_judged_while_a_new_policy_is_compiled(tmp_path: Path) -> None:
+    file = tmp_path / "a.rego"
+    file.write_text(POLICY)
+    with PolicyEngine(tmp_path, deadline_seconds=SECONDS) as engine, ThreadPoolExecutor(1) as pool:
+        # Rules are tried when they are loaded: this one takes its time.
+        slow = "x := count([1 | some a in many; some b in many; a < b; b < a])"
+        file.write_text(f"{POLICY}\nmany := numbers.range(1, 1200)\n{slow}\n")
+        compiling = pool.submit(engine.reload_if_changed)
+        answered = 0
+        while not compiling.done():
+            assert engine.evaluate(DENIED).error is None
+            answered += 1
+
+        assert compiling.result(SECONDS) is None
+        assert answered > 10
+        assert engine.versions == {"a.rego": "v1"}
+
+        # Nor does what is slow to try keep a worker from being replaced.
+        assert engine.evaluate(CRASHING).error is not None
+        assert engine.evaluate(DENIED).error is None
+
+
 def test_the_old_policy_is_loaded_again_after_a_crash(tmp_path: Path) -> None:
     file = tmp_path / "a.rego"
     file.write_text(POLICY)
-    with PolicyEngine(tmp_path) as engine:
+    with PolicyEngine(tmp_path, deadline_seconds=SECONDS) as engine:
         file.write_text("nonsense")
         assert engine.reload_if_changed()
         assert engine.evaluate(CRASHING).error
@@ -357,6 +392,5 @@ def test_threads_may_ask_at_once(engine: PolicyEngine) -> None:
 
 def test_what_is_evaluated_is_a_json_object_of_any_size(engine: PolicyEngine) -> None:
     large = json.dumps({"deny": True, "text": "x" * (8 << 20)}).encode()
-    engine._deadline = SECONDS
 
     assert engine.evaluate(large).reasons == ("because",)

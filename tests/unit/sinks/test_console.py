@@ -11,6 +11,7 @@ from busted.events import (
     ChatMessage,
     Coverage,
     Event,
+    Identity,
     PolicyDecision,
     Prompt,
     Response,
@@ -137,6 +138,16 @@ def test_truncation_and_errors_are_told() -> None:
 
     assert "truncated" in text(cut_off)
     assert "overloaded" in text(cut_off)
+
+
+def test_what_does_not_fit_is_told_in_the_first_line() -> None:
+    identity = Identity(
+        id="i", name="curl", instance="1", confidence=0.9, level="new", mismatch=("user_agent",)
+    )
+
+    told = head(msgspec.structs.replace(event(PROMPT), identity=identity), UTC)
+    assert told.endswith(" does not fit: user_agent")
+    assert "does not fit" not in head(event(PROMPT), UTC)
 
 
 def test_an_unknown_provider_is_shown_by_its_dialect() -> None:

@@ -1,0 +1,74 @@
+"""All outputs of a monitor: who gets which event, at which content level.
+
+What the content filter lets through is made once a level, however many outputs have it, and with
+one key, so that a token is the same in all of them. `write` never waits.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections import Counter
+from collections.abc import Sequence
+
+from busted.agent.content import ContentFilter, Level
+from busted.events import Event, to_json
+from busted.sinks.delivery import Delivery, DeliveryThread, Figures
+from busted.sinks.kinds import Choice, check_together, open_delivery
+
+log = logging.getLogger(__name__)
+
+
+class Outputs:
+    """Takes events to all outputs that were chosen, standard output aside."""
+
+    def __init__(self, choices: Sequence[Choice], level: Level) -> None:
+        """Open them; `level` is for those that have none of their own. Raises WrongOutput."""
+        check_together(choices)
+        key = os.urandom(32)
+        self._by_level: dict[Level, tuple[ContentFilter, list[Delivery]]] = {}
+        self._failed: Counter[str] = Counter()
+        self._deliveries: list[Delivery] = []
+        for choice in choices:
+            delivery = open_delivery(choice)
+            self._deliveries.append(delivery)
+            own = choice.settings.content or level
+            if own not in self._by_level:
+                self._by_level[own] = (ContentFilter(own, key), [])
+            self._by_level[own][1].append(delivery)
+        self._thread = DeliveryThread(self._deliveries) if self._deliveries else None
+
+    def write(self, event: Event) -> None:
+        """Queue an event for each output."""
+        for level, (allowed, deliveries) in self._by_level.items():
+            try:
+                data = to_json(allowed(event))
+            except Exception as error:
+                # One event that cannot be shown must not blind the monitor; the message is
+                # left out, since it may quote what must not be shown.
+                if not self._failed:
+                    log.error(
+                        "event %s could not be shown at level %s (%s); others are counted",
+                        *(event.id, level, type(error).__name__),
+                    )
+                self._failed.update(delivery.name for delivery in deliveries)
+                continue
+            for delivery in deliveries:
+                delivery.put(event.id, data)
+
+    def figures(self) -> dict[str, Figures]:
+        """Return what each output did so far, by name."""
+        return {delivery.name: delivery.figures() for delivery in self._deliveries}
+
+    def lost(self) -> dict[str, int]:
+        """Return what was lost so far, by place, where it is not zero."""
+        counts = {
+            name: self._failed[name] + sum(figures.lost.values())
+            for name, figures in self.figures().items()
+        }
+        return {f"sink_{name}": count for name, count in counts.items() if count}
+
+    def close(self, timeout: float) -> None:
+        """Deliver what is queued, for `timeout` seconds at most; the rest stays in spools."""
+        if self._thread:
+            self._thread.close(timeout)

@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec.structs import replace
+
+from busted.events import Connection, Network
+from busted.identity.callers import Callers
+
+OUT = Connection(id="c", src_ip="::1", src_port=40_000, dst_ip="::1", dst_port=8080)
+IN = Connection(id="d", src_ip="::1", src_port=8080, dst_ip="::1", dst_port=40_000)
+
+
+def network(operation: Literal["connect", "accept", "close"], error: str | None = None) -> Network:
+    return Network(operation=operation, error=error, bytes_sent=0, bytes_received=0)
+
+
+def test_who_connects_calls_who_accepts_whichever_is_told_first() -> None:
+    for order in (0, 1):
+        callers = Callers()
+        told = [(OUT, network("connect"), "1", "a"), (IN, network("accept"), "2", "")]
+        for one in told[order:] + told[:order]:
+            callers.take(*one)
+
+        assert callers.of("2") == ("a",)
+        assert callers.of("1") == ()
+
+
+def test_a_closed_connection_calls_nobody_whoever_closed_it() -> None:
+    for end in (OUT, IN):
+        callers = Callers()
+        callers.take(OUT, network("connect"), "1", "a")
+        callers.take(IN, network("accept"), "2", "")
+        callers.take(end, network("close"), "1", "a")
+
+        assert callers.of("2") == ()
+
+
+def test_a_connect_that_failed_or_is_nobodys_calls_nobody() -> None:
+    callers = Callers()
+    callers.take(IN, network("accept"), "2", "")
+    callers.take(OUT, network("connect", "ECONNREFUSED"), "1", "a")
+    callers.take(OUT, network("connect"), "1", "")
+
+    assert callers.of("2") == ()
+
+
+def test_the_oldest_connections_make_room() -> None:
+    callers = Callers(max_connections=1)
+    callers.take(OUT, network("connect"), "1", "a")
+    callers.take(IN, network("accept"), "2", "")
+    callers.take(replace(OUT, src_port=1), network("connect"), "1", "a")
+
+    assert callers.of("2") == ()
