@@ -154,8 +154,8 @@ def _power_of_two(_: click.Context, __: click.Parameter, value: int) -> int:
     "--hold-seconds",
     type=click.FloatRange(min=MIN_HOLD_SECONDS, max=MAX_HOLD_SECONDS),
     metavar="SECONDS",
-    help="How long a request may wait for its decision, and for its own end, before it is given up.  "
-    f"[default: {Terms().seconds:g}]",
+    help="How long a request may wait for its decision, and for its own end, before it is given "
+    f"up.  [default: {Terms().seconds:g}]",
 )
 @click.option(
     "--hold-bytes",
