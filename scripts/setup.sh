@@ -104,6 +104,27 @@ if ! have_bpftool; then
     fi
 fi
 
+# A tool out of a package that would also start a service: it is unpacked, not installed.
+unpack() {
+    local tool=$1 package=$2
+    [ -x ".cache/tools/$tool" ] && return
+    if ! have apt-get; then
+        missing+=("no $tool: it comes with the package $package")
+        return
+    fi
+    say "fetching $tool"
+    [ "$(id -u)" = 0 ] && apt_update >.cache/apt.log 2>&1
+    rm -rf .cache/tools/unpacked && mkdir -p .cache/tools/unpacked
+    if (cd .cache/tools && apt-get download -q "$package" && dpkg-deb -x "$package"_*.deb unpacked) \
+        >>.cache/apt.log 2>&1; then
+        mv ".cache/tools/unpacked/usr/bin/$tool" .cache/tools/
+    else
+        missing+=("no $tool: apt-get download $package failed: $(tail -n 1 .cache/apt.log)")
+    fi
+    rm -rf .cache/tools/unpacked .cache/tools/"$package"_*.deb
+}
+have promtool || unpack promtool prometheus
+
 if [ "${1-}" = guests ]; then
     have qemu-system-x86_64 || install "no QEMU" qemu-system-x86
     # Both packages have the same command; only one of them needs no libraries.

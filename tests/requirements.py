@@ -154,6 +154,15 @@ def _kernel_feature(name: str) -> Probe:
     return probe
 
 
+def tool(name: str) -> str | None:
+    """Path of a program that the machine has, or that setup unpacked; None when there is none."""
+    return shutil.which(name, path=f"{os.environ['PATH']}:{ROOT / '.cache/tools'}")
+
+
+def _tool(name: str) -> Probe:
+    return lambda: None if tool(name) else f"needs {name}: make setup"
+
+
 def _shaper() -> str | None:
     command = "tc qdisc add dev lo root tbf rate 20mbit burst 3k limit 4k"
     done = subprocess.run(["unshare", "--net", "sh", "-c", command], capture_output=True, text=True)
@@ -195,6 +204,7 @@ PROBES: Mapping[str, tuple[Probe, ...]] = {
     "nghttpx": (_program("nghttpx", "nghttp2-proxy"),),
     "node": (_program("node", "nodejs"), _program("npm", "npm")),
     "node packages": (_node_packages,),
+    "promtool": (_tool("promtool"),),
     "go": (_program("go", "golang-go"),),
     "nats": (_program("nats-server", "nats-server"),),
     "rsyslog": (_program("rsyslogd", "rsyslog"), _rsyslog_tls),

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import ssl
 import threading
+import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
 import trustme
 
+from busted.sinks.history_query import Filter, HistoryReader
 from tests.e2e.bed import Bed
 from tests.e2e.deadline import until
 from tests.e2e.examples import PROMPT
@@ -110,6 +113,33 @@ def test_a_locked_down_monitor_delivers_over_an_outage_and_a_kill(
     prompts = [e["action"] for e in without if e["action"]["type"] == "Prompt"]
     assert len(prompts) == 2
     assert all("user_message" not in prompt for prompt in prompts)
+
+
+def test_figures_and_the_history_tell_what_was_said(test_bed: Bed, tmp_path: Path) -> None:
+    history, token = tmp_path / "history.db", tmp_path / "token"
+    token.write_text("a-token-of-the-test")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    options = ("--output", "stdout", "--output", f"history:{history}?batch_seconds=0.05")
+    served = ("--metrics", f"127.0.0.1:{port}", "--metrics-token-file", token)
+    with Monitor(*options, *map(str, served)) as monitor:
+        asked = test_bed.ask("curl_openai", PROMPT)
+        shown = monitor.wait_for(asked.pid, "Response")
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{port}/metrics",
+            headers={"Authorization": f"Bearer {token.read_text()}"},
+        )
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            figures = answer.read().decode()
+        assert 'busted_events_total{provider="openai",type="Prompt"} 1.0' in figures
+        assert 'busted_queued{sink="history"}' in figures
+        assert monitor.stop() == 130
+        assert monitor.lost == {}
+    with closing(HistoryReader(history)) as reader:
+        kept = reader.last(Filter(pid=asked.pid, text="grüße 世界", type="Prompt"), 10)
+        every = reader.last(Filter(pid=asked.pid), 10)
+    assert [event.id for event in kept] == [shown[0]["id"]]
+    assert {event["id"] for event in shown} <= {event.id for event in every}
 
 
 def test_every_protocol_works_once_the_monitor_is_locked_down(

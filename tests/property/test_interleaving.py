@@ -55,6 +55,8 @@ def told(records: Iterable[Record]) -> dict[str, list[dict[str, Any]]]:
     for event in found:
         assert event.connection is not None
         as_json = json.loads(events.to_json(event))
+        # Who speaks is concluded from all connections together, and so is no one's alone.
+        as_json.pop("identity", None)
         by_connection.setdefault(event.connection.id, []).append(as_json)
     return by_connection
 

@@ -6,6 +6,7 @@ import asyncio
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -33,10 +34,20 @@ from busted.agent.hold import (
 )
 from busted.agent.monitor import Monitor
 from busted.cli.configuration import config_option
+from busted.cli.metrics import (
+    Counts,
+    Endpoint,
+    check_metrics,
+    metrics_option,
+    metrics_token_option,
+    serving,
+)
 from busted.cli.output import Output, content_option, format_option, output_option
 from busted.cli.policy_options import on_error_option, policy_option
-from busted.events import Decision
+from busted.events import Decision, Event
 from busted.sinks.kinds import Choice, check_together
+
+Counting = AbstractContextManager[Callable[[Event], None]]
 
 INTERRUPTED = 130
 # Says of each place what is counted there, what it means, and what to do.
@@ -53,6 +64,8 @@ def _power_of_two(_: click.Context, __: click.Parameter, value: int) -> int:
 @format_option
 @content_option
 @output_option
+@metrics_option
+@metrics_token_option
 @config_option
 @click.option(
     "--duration",
@@ -200,6 +213,8 @@ def monitor(
     format: str,
     content: str,
     choices: tuple[Choice, ...],
+    metrics: Endpoint | None,
+    metrics_token: Path | None,
     tables: Tables,
     duration: float | None,
     pids: tuple[int, ...],
@@ -278,25 +293,41 @@ def monitor(
         click.echo(f"busted: {record} will hold prompts and keys in plain text", err=True)
     outputs = (*tables.outputs, *choices)
     check_together(outputs)
+    token = check_metrics(metrics, metrics_token)
 
     def open_output() -> Output:
         return Output(format, content, outputs)
 
-    if asyncio.run(_watch(settings, open_output, lockdown=not no_lockdown)):
+    def serve(lost: Counts, waiting: Counts) -> Counting:
+        return serving(metrics, token, lost, waiting)
+
+    if asyncio.run(_watch(settings, open_output, serve, lockdown=not no_lockdown)):
         sys.exit(INTERRUPTED)
 
 
-async def _watch(settings: Settings, open_output: Callable[[], Output], *, lockdown: bool) -> bool:
+async def _watch(
+    settings: Settings,
+    open_output: Callable[[], Output],
+    serve: Callable[[Counts, Counts], Counting],
+    *,
+    lockdown: bool,
+) -> bool:
     """Run until a signal, the duration's end, or nobody reads any more; True on Ctrl-C."""
-    monitor = Monitor(settings, lambda event: output.write(event))
+
+    def emit(event: Event) -> None:
+        count(event)
+        output.write(event)
+
+    monitor = Monitor(settings, emit)
     if lockdown:
         monitor.lock_down()
-    # After that: its thread has the privileges that are left.
+    # After that: their threads have the privileges that are left.
     output = open_output()
     if settings.policy:  # else it ends the monitor, as it ends most programs
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, monitor.reload_policy)
     try:
-        return await _run(monitor, output)
+        with serve(monitor.lost, output.waiting) as count:
+            return await _run(monitor, output)
     finally:
         output.close()
 

@@ -88,6 +88,10 @@ class Output:
             lost["output"] = self._writer.lost
         return lost
 
+    def waiting(self) -> dict[str, int]:
+        """Return how many events each output has still to deliver, by its name."""
+        return {name: figures.waiting for name, figures in self._outputs.figures().items()}
+
     def when_closed(self, call: Callable[[], object]) -> None:
         """Have `call` called, from another thread, when nobody reads any more."""
 

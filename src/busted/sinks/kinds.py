@@ -32,6 +32,7 @@ class Kind(msgspec.Struct, frozen=True):
 
 KINDS = {
     "file": Kind("file", "FileChannel", "FileSettings", "PATH"),
+    "history": Kind("history_output", "HistoryChannel", "HistorySettings", "PATH"),
     "unix": Kind("unix", "UnixChannel", "UnixSettings", "PATH"),
     "webhook": Kind("webhook", "WebhookChannel", "WebhookSettings", "URL", "http"),
     "otlp": Kind("otlp", "OtlpChannel", "OtlpSettings", "URL", "otlp"),
