@@ -12,7 +12,7 @@ KERNELS ?=
 PREFIX ?= /usr/local
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build build-ebpf lock clean run demo test test-fast check lint typecheck fmt vm-test bench identity-report \
+.PHONY: help setup build build-ebpf lock clean run demo test test-fast check lint typecheck fmt vm-test bench identity-report pii-report \
 	docs wheel version-check version-bump install uninstall
 
 help: ## Show this list
@@ -61,6 +61,8 @@ vm-test: ## Kernel tests on other kernels, in QEMU; KERNELS="5.10 6.1", TESTS=te
 	@exec $(PYTHON) -m tests.vm $(KERNELS) $(if $(TESTS),--tests $(TESTS))
 identity-report: setup ## How well agents are told apart: precision and recall, time, memory
 	@exec $(PYTHON) -m tests.identity.report
+pii-report: setup ## Precision and recall of the search for personal data, into docs/pii.md
+	@$(PYTHON) -m tests.pii_report
 bench: setup ## Measure, as root (benchmarks/)
 	@exec $(PYTHON) -m benchmarks $(ARGS)
 

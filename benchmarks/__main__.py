@@ -24,6 +24,7 @@ from benchmarks import (
     hold_latency,
     idle_monitor,
     names_cost,
+    pii,
     policy,
     probe_cost,
     reader,
@@ -83,6 +84,7 @@ def _measure(plan: Plan) -> Iterator[Table]:
     yield connect_cost.table(plan)
     yield hold_latency.table(plan)
     yield classifier.table(plan)
+    yield pii.table(plan)
     yield policy.table(plan)
     yield idle_monitor.table(plan)
 

@@ -20,7 +20,7 @@ _WORDS = (
     "never delays a reply while the parser walks over lines of code in order to find the task "
     "that failed please explain why this function returns early and suggest a smaller change"
 )
-_CYRILLIC = (
+CYRILLIC = (
     "система читает каждое сообщение один раз и хранит только то что нужно дальше поэтому "
     "медленный диск не задерживает ответ объясните почему эта функция возвращается раньше"
 )
@@ -69,7 +69,7 @@ def mix() -> tuple[Payload, ...]:
     )
 
 
-def _text(choose: random.Random, size: int, words: str = _WORDS) -> str:
+def prose(choose: random.Random, size: int, words: str = _WORDS) -> str:
     """Return prose of `size` bytes with the line breaks and quotes that make JSON escape."""
     pieces: list[str] = []
     left = size
@@ -110,7 +110,7 @@ def _openai(choose: random.Random, size: int, personal: bool = False) -> bytes:
     count = max(1, size // 2048)
     said = max(100, (size - 800) // count)
     for place in range(count):
-        turns.append({"role": "assistant" if place % 2 else "user", "content": _text(choose, said)})
+        turns.append({"role": "assistant" if place % 2 else "user", "content": prose(choose, said)})
     if personal:
         key = "sk-" + "proj-" + "Zz9" * 16
         turns[-1]["content"] += f"Ask jane.doe@example.com, card 4111 1111 1111 1111, key {key}."
@@ -121,7 +121,7 @@ def _openai(choose: random.Random, size: int, personal: bool = False) -> bytes:
 def _utf8(choose: random.Random) -> bytes:
     body = {
         "model": "gpt-5",
-        "messages": [{"role": "user", "content": _text(choose, 4 * KB - 450, _CYRILLIC)}],
+        "messages": [{"role": "user", "content": prose(choose, 4 * KB - 450, CYRILLIC)}],
     }
     head = f"User-Agent: OpenAI/Python 3.54.0\r\nAuthorization: Bearer {_KEY}\r\n"
     return _request("/v1/chat/completions", "api.openai.com", head, body)
@@ -135,7 +135,7 @@ def _anthropic(choose: random.Random, size: int) -> bytes:
     tools = [
         {
             "name": name,
-            "description": _text(choose, 300),
+            "description": prose(choose, 300),
             "input_schema": {
                 "type": "object",
                 "properties": {
@@ -149,13 +149,13 @@ def _anthropic(choose: random.Random, size: int) -> bytes:
     ]
     call = {"type": "tool_use", "id": "toolu_01", "name": "Read", "input": {"path": "/srv/a.py"}}
     said = (size - 5450) // 3
-    result = {"type": "tool_result", "tool_use_id": "toolu_01", "content": _text(choose, said)}
+    result = {"type": "tool_result", "tool_use_id": "toolu_01", "content": prose(choose, said)}
     body = {
         "model": "claude-sonnet-4-5",
         "max_tokens": 32000,
-        "system": [{"type": "text", "text": _text(choose, said)}],
+        "system": [{"type": "text", "text": prose(choose, said)}],
         "messages": [
-            {"role": "user", "content": [{"type": "text", "text": _text(choose, said)}]},
+            {"role": "user", "content": [{"type": "text", "text": prose(choose, said)}]},
             {"role": "assistant", "content": [{"type": "text", "text": "I read it."}, call]},
             {"role": "user", "content": [result]},
         ],
@@ -171,7 +171,7 @@ def _gemini(choose: random.Random) -> bytes:
         f"user-agent: google-genai-sdk/1.50.0\r\nx-goog-api-key: {'AIza' + 'b' * 35}\r\n"
     )
     body = {
-        "contents": [{"role": "user", "parts": [{"text": _text(choose, 600)}]}],
+        "contents": [{"role": "user", "parts": [{"text": prose(choose, 600)}]}],
         "systemInstruction": {"parts": [{"text": "Answer in one sentence."}]},
         "generationConfig": {"temperature": 0.2, "maxOutputTokens": 512},
     }
@@ -208,7 +208,7 @@ def _openai_answer(choose: random.Random) -> bytes:
         "choices": [
             {
                 "index": 0,
-                "message": {"role": "assistant", "content": _text(choose, 500)},
+                "message": {"role": "assistant", "content": prose(choose, 500)},
                 "finish_reason": "stop",
             }
         ],
@@ -223,7 +223,7 @@ def _openai_answer(choose: random.Random) -> bytes:
 
 
 def _anthropic_answer(choose: random.Random) -> bytes:
-    text = f"{_text(choose, 1200)} Write to jane.doe@example.com."
+    text = f"{prose(choose, 1200)} Write to jane.doe@example.com."
     call = {"type": "tool_use", "id": "toolu_02", "name": "Read", "input": {"path": "/srv/b.py"}}
     body = {
         "id": "msg_0123456789abcdef",
@@ -251,7 +251,7 @@ def _mcp_tools(choose: random.Random) -> bytes:
     tools = [
         {
             "name": name,
-            "description": _text(choose, 250),
+            "description": prose(choose, 250),
             "inputSchema": {"type": "object", "properties": {"path": {"type": "string"}}},
         }
         for name in ("read_file", "write_file", "list_directory", "search_files", "move_file")
@@ -271,12 +271,12 @@ def _html_get() -> bytes:
 
 
 def _html_page(choose: random.Random) -> bytes:
-    rows = (f'<p class="row">{_text(choose, 250)}</p>' for _ in range(11))
+    rows = (f'<p class="row">{prose(choose, 250)}</p>' for _ in range(11))
     page = f"<!doctype html><html><body>{''.join(rows)}</body></html>"
     return _response("text/html; charset=utf-8", page.encode())
 
 
 def _other_post(choose: random.Random) -> bytes:
     query = "query Orders($first: Int) { orders(first: $first) { id total model } }"
-    body = {"query": query, "variables": {"first": 50, "note": _text(choose, 800)}}
+    body = {"query": query, "variables": {"first": 50, "note": prose(choose, 800)}}
     return _request("/graphql", "api.example.com", "User-Agent: okhttp/5.1.0\r\n", body)

@@ -50,7 +50,8 @@ __noinline int path_has_agent_word(__u64 path)
 
 __noinline int arguments_have_agent_word(__u64 start, __u64 bytes)
 {
-	char text[MAX_PATH];
+	/* Old verifiers take no unset memory where a length is not a constant. */
+	char text[MAX_PATH] = {};
 
 	if (bytes > sizeof(text))
 		bytes = sizeof(text);

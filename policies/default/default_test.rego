@@ -14,17 +14,17 @@ test_a_prompt_is_audited if {
 }
 
 test_a_key_in_a_prompt_is_denied if {
-	busted.decision == "deny" with input as event(with_pii("api_key"))
-	busted.reasons == {"api_key in Prompt leaves this host"} with input as event(with_pii("api_key"))
+	busted.decision == "deny" with input as event(with_pii("openai_key"))
+	busted.reasons == {"openai_key in Prompt leaves this host"} with input as event(with_pii("openai_key"))
 }
 
 test_a_key_in_a_tool_result_is_denied if {
-	action := {"type": "ToolResult", "pii": [{"kind": "api_key", "start": 0, "end": 9}]}
+	action := {"type": "ToolResult", "pii": [{"kind": "openai_key", "start": 0, "end": 9}]}
 	busted.decision == "deny" with input as event(action)
 }
 
 test_a_key_in_an_answer_has_left_nobody if {
-	action := {"type": "Response", "pii": [{"kind": "api_key", "start": 0, "end": 9}]}
+	action := {"type": "Response", "pii": [{"kind": "openai_key", "start": 0, "end": 9}]}
 	busted.decision == "audit" with input as event(action)
 }
 

@@ -80,12 +80,20 @@ class Credential(Value, frozen=True, kw_only=True):
 
 
 class Finding(Value, frozen=True, kw_only=True):
-    """Something personal or secret; `start` and `end` count in the text of `where`."""
+    """Something personal or secret; `start` and `end` count in the text of `where`.
+
+    `sample` is masked. `hash` is keyed: the same value has the same, and nobody can look it up.
+    """
 
     kind: str
+    category: str = ""
+    confidence: float = 1.0
     start: int
     end: int
     where: str = ""
+    sample: str = ""
+    hash: str | None = None
+    encoding: Literal["base64", "url", "json"] | None = None
 
 
 class Usage(Value, frozen=True, kw_only=True):
@@ -130,6 +138,7 @@ class Prompt(Value, frozen=True, kw_only=True, tag=True):
     credential: Credential | None = None
     fingerprint: str | None = None
     pii: tuple[Finding, ...] = ()
+    unscanned_bytes: int = 0
     bytes: int
     truncated: bool
     missing_bytes: int = 0
@@ -156,6 +165,7 @@ class Response(Value, frozen=True, kw_only=True, tag=True):
     time_to_first_token: float | None = None
     stream: bool
     pii: tuple[Finding, ...] = ()
+    unscanned_bytes: int = 0
     bytes: int
     truncated: bool
     missing_bytes: int = 0
@@ -173,6 +183,7 @@ class ToolCall(Value, frozen=True, kw_only=True, tag=True):
     provider: str | None = None
     server_side: bool = False
     pii: tuple[Finding, ...] = ()
+    unscanned_bytes: int = 0
     truncated: bool
 
 
@@ -186,6 +197,7 @@ class ToolResult(Value, frozen=True, kw_only=True, tag=True):
     is_error: bool = False
     server_side: bool = False
     pii: tuple[Finding, ...] = ()
+    unscanned_bytes: int = 0
     truncated: bool
 
 
@@ -219,6 +231,7 @@ class McpRequest(Value, frozen=True, kw_only=True, tag=True):
     client: McpImplementation | None = None
     mismatch: tuple[str, ...] = ()
     pii: tuple[Finding, ...] = ()
+    unscanned_bytes: int = 0
     bytes: int
     truncated: bool
 
@@ -239,6 +252,7 @@ class McpResponse(Value, frozen=True, kw_only=True, tag=True):
     server: McpImplementation | None = None
     tools: tuple[McpTool, ...] = ()
     pii: tuple[Finding, ...] = ()
+    unscanned_bytes: int = 0
     bytes: int
     truncated: bool
 
@@ -248,8 +262,20 @@ class PiiDetected(Value, frozen=True, kw_only=True, tag=True):
 
     direction: Literal["write", "read"]
     kinds: tuple[str, ...]
+    categories: tuple[str, ...] = ()
+    counts: dict[str, int] = {}
     where: str
     count: int
+
+
+class CanaryDetected(Value, frozen=True, kw_only=True, tag=True):
+    """A value that the operator planted is about to leave; `name` is the operator's for it."""
+
+    name: str
+    direction: Literal["write", "read"]
+    spelling: Literal["plain", "base64", "hex", "url", "json"]
+    where: str
+    field: str
 
 
 class Network(Value, frozen=True, kw_only=True, tag=True):
@@ -310,6 +336,7 @@ class FileData(Value, frozen=True, kw_only=True, tag=True):
     content: str | None = None
     category: str | None = None
     pii: tuple[Finding, ...] = ()
+    unscanned_bytes: int = 0
     bytes: int
     truncated: bool
 
@@ -352,6 +379,7 @@ Action = (
     | McpRequest
     | McpResponse
     | PiiDetected
+    | CanaryDetected
     | Network
     | ProcessExec
     | FileAccess

@@ -12,6 +12,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Sequence
 from types import TracebackType
@@ -47,6 +48,8 @@ class Monitor:
             *("--format", output, "--content", content, *options),
         ]
         self._decodes, self._show = output == "json", show
+        # Its key and what else it keeps are its own, not this host's.
+        self._state = tempfile.TemporaryDirectory(prefix="busted-state-")
         self.stdout: list[str] = []
         self.stderr: list[str] = []
         self.events: list[Event] = []
@@ -56,7 +59,7 @@ class Monitor:
         self.process = subprocess.Popen(
             self._command,
             cwd=ROOT,
-            env=os.environ | {"PYTHONPATH": str(ROOT / "src")},
+            env=os.environ | {"PYTHONPATH": str(ROOT / "src"), "STATE_DIRECTORY": self._state.name},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -148,6 +151,7 @@ class Monitor:
         for pipe in (self.process.stdout, self.process.stderr):
             assert pipe is not None
             pipe.close()
+        self._state.cleanup()
 
     def _read_output(self, pipe: IO[str]) -> None:
         for line in pipe:

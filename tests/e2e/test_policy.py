@@ -113,7 +113,7 @@ def test_a_secret_on_its_way_out_is_denied_by_the_policies_that_come_with_it(
     told = {e["action"].get("user_message"): e["policy"] for e in events}
     denied, audited = told[f"My key is {secret}."], told[PROMPT]
     assert (denied["decision"], audited["decision"]) == ("deny", "audit")
-    assert denied["reasons"] == ["api_key in Prompt leaves this host"]
+    assert denied["reasons"] == ["openai_key in Prompt leaves this host"]
     assert denied["file"].startswith("default/default.rego")
     assert monitor.lost == {}
     assert '"decision":"deny"' in log.read_text()

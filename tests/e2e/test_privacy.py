@@ -3,12 +3,14 @@
 import json
 from collections.abc import Iterator
 from contextlib import ExitStack
-from itertools import product
+from itertools import product, zip_longest
+from pathlib import Path
 
 import pytest
 
 from tests.e2e.bed import Bed
 from tests.e2e.monitor import Monitor
+from tests.pii_corpus import Positive, positives
 from tests.requirements import require
 
 # Parts that only together look like something that could be somebody's.
@@ -19,7 +21,21 @@ CARD = " ".join(["4111", *["1111"] * 3])  # the card networks' own test number
 SECRETS = {"key": KEY, "header": HEADER_KEY, "email": EMAIL, "card": CARD}
 # Nobody's secret, but what was said.
 WORDS = "zanzibar quokka"
-PROMPT = f"{WORDS}: {EMAIL} pays {CARD} with {KEY}, ok?"
+EVERY_KIND = 120
+
+
+def planted() -> list[Positive]:
+    """Texts with secrets of every kind, each of which stands in one line."""
+    by_kind: dict[str, list[Positive]] = {}
+    for one in positives():
+        if one.value and "\n" not in one.text:
+            by_kind.setdefault(one.kind, []).append(one)
+    rows = zip_longest(*by_kind.values())
+    return [one for row in rows for one in row if one is not None][:EVERY_KIND]
+
+
+PLANTED = planted()
+PROMPT = f"{WORDS}: {EMAIL} pays {CARD} with {KEY}, ok?\n" + "\n".join(one.text for one in PLANTED)
 
 FORMATS, LEVELS = ("text", "verbose", "json"), ("none", "redacted")
 CLIENTS = ("curl_openai_stream", "openai_tools", "anthropic_tools_stream", "anthropic_sync")
@@ -28,15 +44,26 @@ Outputs = dict[tuple[str, str], str]
 
 
 @pytest.fixture(scope="module")
-def outputs(test_bed: Bed) -> Iterator[Outputs]:
-    """All that monitors with each format and level printed, to stdout and stderr, of one run.
+def outputs(test_bed: Bed, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outputs]:
+    """All that monitors with each format and level wrote, to stdout, stderr and a file, in one run.
 
     The prompt stands in arguments, requests, tool calls, tool results and answers.
     """
     require("e2e")
+    directory = tmp_path_factory.mktemp("outputs")
+
+    def file(output: str, content: str) -> Path:
+        return directory / f"{output}-{content}.jsonl"
+
     with ExitStack() as stack:
         monitors = {
-            (output, content): stack.enter_context(Monitor(output=output, content=content))
+            (output, content): stack.enter_context(
+                Monitor(
+                    *("--output", "stdout", "--output", f"file:{file(output, content)}"),
+                    output=output,
+                    content=content,
+                )
+            )
             for output, content in [*product(FORMATS, LEVELS), ("json", "full")]
         }
         keys = {"OPENAI_API_KEY": HEADER_KEY, "ANTHROPIC_API_KEY": HEADER_KEY}
@@ -47,8 +74,9 @@ def outputs(test_bed: Bed) -> Iterator[Outputs]:
                     monitor.wait_for(pid, "Response")
         for monitor in monitors.values():
             assert monitor.stop() == 130, monitor.stderr
+        assert all(file(*which).stat().st_size for which in monitors)
         yield {
-            which: "".join([*monitor.stdout, *monitor.stderr])
+            which: "".join([*monitor.stdout, *monitor.stderr, file(*which).read_text()])
             for which, monitor in monitors.items()
         }
 
@@ -60,6 +88,41 @@ def test_the_secrets_were_captured_or_these_tests_would_prove_nothing(outputs: O
     assert {"Prompt", "Response", "ToolCall", "ToolResult"} <= said
     assert all(secret in full for name, secret in SECRETS.items() if name != "header")
     assert WORDS in full
+    assert len(PLANTED) == EVERY_KIND
+    assert len({one.kind for one in PLANTED}) > 30
+    assert {one.kind for one in PLANTED if json.dumps(one.value)[1:-1] not in full} == set()
+
+
+@pytest.mark.parametrize(("output", "content"), list(product(FORMATS, LEVELS)))
+def test_no_planted_secret_of_any_kind_is_in_any_output(
+    outputs: Outputs, output: str, content: str
+) -> None:
+    shown = outputs[output, content]
+    # Nor in two lines, where text was wrapped, nor as JSON spells it.
+    unwrapped = "".join(shown.split())
+    leaked = {
+        one.kind
+        for one in PLANTED
+        if one.value in shown
+        or "".join(one.value.split()) in unwrapped
+        or json.dumps(one.value)[1:-1] in shown
+    }
+
+    assert leaked == set()
+
+
+def test_the_same_secret_has_the_same_hash_in_every_event(outputs: Outputs) -> None:
+    events = [
+        json.loads(line) for line in outputs["json", "redacted"].splitlines() if line[0] == "{"
+    ]
+    hashes: dict[str, set[str]] = {}
+    for event in events:
+        for finding in event["action"].get("pii", ()):
+            if finding["kind"] == "us_ssn":
+                hashes.setdefault(event["action"]["type"], set()).add(finding["hash"])
+
+    assert len(hashes) > 1
+    assert set.intersection(*hashes.values())
 
 
 @pytest.mark.parametrize("secret", SECRETS)

@@ -2,7 +2,7 @@
 
 import re
 
-from busted.classifier import pii
+from busted.classifier.pii import Scanner
 
 SEEDS = [
     b"bob@example.com and 4111 1111 1111 1111, sk-" + b"a1" * 20,
@@ -12,14 +12,17 @@ SEEDS = [
 ]
 
 
+SCANNER = Scanner()
+
+
 def one_input(data: bytes) -> None:
-    assert all(0 <= f.start < f.end <= len(data) for f in pii.find_in_body(data))
+    assert all(0 <= f.start < f.end <= len(data) for f in SCANNER.find_in_body(data).findings)
     text = data.decode("utf-8", "surrogateescape")
     pattern, place = "", 0
-    for finding in pii.find(text):
+    for finding in SCANNER.find(text).findings:
         assert place <= finding.start < finding.end <= len(text)
         pattern += re.escape(text[place : finding.start]) + f"<{finding.kind}:[0-9a-f]{{4}}>"
         place = finding.end
-    assert re.fullmatch(pattern + re.escape(text[place:]), pii.redact(text, b"key", cut=False))
+    assert re.fullmatch(pattern + re.escape(text[place:]), SCANNER.redact(text, b"key", cut=False))
     # What is cut may end in the beginning of one more.
-    pii.redact(text, b"key", cut=True)
+    SCANNER.redact(text, b"key", cut=True)

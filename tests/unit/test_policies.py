@@ -60,14 +60,14 @@ def test_the_default_audits_what_is_said_and_denies_secrets_on_their_way_out() -
         ("openai_tools", events.ToolResult),
         ("mcp_auto", events.McpRequest),
     ):
-        secret = first(recording_name, action, pii=finding("api_key"))
+        secret = first(recording_name, action, pii=finding("openai_key"))
         assert said("default", secret) == (
             "deny",
-            f"api_key in {action.__name__} leaves this host",
+            f"openai_key in {action.__name__} leaves this host",
         )
         personal = first(recording_name, action, pii=finding("email"))
         assert said("default", personal)[0] == "audit"
-    answer = first("openai_sync", events.Response, pii=finding("api_key"))
+    answer = first("openai_sync", events.Response, pii=finding("openai_key"))
     assert said("default", answer)[0] == "audit"
 
 

@@ -1,9 +1,9 @@
 """The settings of a monitor, with their bounds, and the configuration file.
 
 The file adds to what Busted knows: who serves models, what they cost, which programs are agents,
-which files are sensitive; and it names outputs. It is read once, at the start, and checked row by
-row: a wrong one stops the command, since a monitor that leaves out half of what it was told watches
-something else than its operator believes.
+which files are sensitive, what is personal or secret; and it names outputs. It is read once, at the
+start, and checked row by row: a wrong one stops the command, since a monitor that leaves out half
+of what it was told watches something else than its operator believes.
 """
 
 from __future__ import annotations
@@ -19,7 +19,12 @@ from busted.agent.file_access import Mode
 from busted.agent.flows import Network
 from busted.agent.hold import Terms
 from busted.classifier import dialects
+from busted.classifier.canaries import Canary
 from busted.classifier.options import DEFAULT_OPTIONS, Options, with_rows
+from busted.classifier.pii import DEFAULT_REGION, Scanner
+from busted.classifier.pii_checks import is_region
+from busted.classifier.pii_rules import CustomRule, Pack
+from busted.classifier.pii_search import pattern_error
 from busted.classifier.prices import Price
 from busted.classifier.providers import Provider
 from busted.enrich.agents import Agent, Agents
@@ -105,7 +110,7 @@ MIN_CALL_BYTES, MAX_CALL_BYTES = 32 * KIB, 4 * MIB
 # What the monitor holds of each open file until it is closed, in both directions together.
 MAX_FILE_BYTES = 1 * MIB
 
-Row = TypeVar("Row", Provider, Price, Agent, Sensitive)
+Row = TypeVar("Row", Provider, Price, Agent, Sensitive, Canary, CustomRule)
 
 # Some hundred rows at most; more is another file given by mistake, or /dev/zero.
 MAX_CONFIG_BYTES = 1 * MIB
@@ -115,7 +120,14 @@ class ConfigError(Exception):
     """The configuration file cannot be used; the message is one line that names file and row."""
 
 
-_NAMES = ("providers", "prices", "agents", "sensitive", "outputs")
+class PiiSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What of personal data and secrets is looked for: the table `pii`, without its rules."""
+
+    phone_region: str = DEFAULT_REGION
+    packs: tuple[Pack, ...] = ()
+
+
+_NAMES = ("providers", "prices", "agents", "sensitive", "pii", "canaries", "outputs")
 
 
 def read_tables(path: Path) -> Tables:
@@ -128,7 +140,7 @@ def read_tables(path: Path) -> Tables:
     for number, row in enumerate(providers, 1):
         if wrong := _wrong(row):
             raise ConfigError(f"{path}: row {number} of providers: {wrong}")
-    options = with_rows(providers, _rows(path, given, "prices", Price))
+    options = with_rows(providers, _rows(path, given, "prices", Price), _scanner(path, given))
     agents = Agents((*_rows(path, given, "agents", Agent), *AGENTS))
     rows = _rows(path, given, "sensitive", Sensitive)
     for number, files in enumerate(rows, 1):
@@ -153,8 +165,35 @@ def _read(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path} is no TOML: {error}") from error
 
 
+def _scanner(path: Path, given: dict[str, Any]) -> Scanner:
+    table = given.get("pii", {})
+    if not isinstance(table, dict):
+        raise ConfigError(f"{path}: pii is no table: begin it with [pii]")
+    try:
+        chosen = msgspec.convert({k: v for k, v in table.items() if k != "rules"}, PiiSettings)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{path}: pii: {error}") from error
+    if not is_region(chosen.phone_region):
+        raise ConfigError(
+            f"{path}: pii: no region is called {chosen.phone_region!r}; "
+            "write a country's two capital letters (ISO 3166-1)"
+        )
+    rules = _rows(path, table, "pii.rules", CustomRule)
+    for number, rule in enumerate(rules, 1):
+        if wrong := pattern_error(rule):
+            raise ConfigError(
+                f"{path}: row {number} of pii.rules, {rule.kind!r}: its pattern is wrong: {wrong}"
+            )
+    return Scanner(
+        region=chosen.phone_region,
+        packs=chosen.packs,
+        custom=rules,
+        canaries=_rows(path, given, "canaries", Canary),
+    )
+
+
 def _tables(path: Path, given: dict[str, Any], name: str) -> list[Any]:
-    rows = given.get(name, [])
+    rows = given.get(name.rpartition(".")[2], [])
     if not isinstance(rows, list):
         raise ConfigError(f"{path}: {name} is no list of tables: begin each with [[{name}]]")
     return rows

@@ -22,12 +22,14 @@ from typing import Any, Literal, TypeVar, cast
 
 import msgspec
 
-from busted.classifier import pii
+from busted.classifier.options import DEFAULT_SCANNER
+from busted.classifier.pii import Scanner
 from busted.events import (
     CONTENT_FIELDS,
     Connection,
     Credential,
     Event,
+    Finding,
     Identity,
     PolicyDecision,
     Process,
@@ -45,6 +47,7 @@ OURS: dict[type[Value], tuple[str, ...]] = {
     Process: ("build_id", "start_time", "cgroup_id"),
     Connection: ("id", "socket", "src_ip", "dst_ip"),
     Credential: ("hash",),
+    Finding: ("sample", "hash"),
     PolicyDecision: ("id",),
 }
 
@@ -63,15 +66,20 @@ class ContentFilter:
     `key` is random and of one run, so that a token cannot be looked up in a table of hashes.
     """
 
-    def __init__(self, level: Level, key: bytes) -> None:
-        """`key` should be at least 16 bytes of os.urandom."""
-        self._level, self._key = level, key
+    def __init__(self, level: Level, key: bytes, scanner: Scanner = DEFAULT_SCANNER) -> None:
+        """`key` should be at least 16 bytes of os.urandom; `scanner` says what is redacted."""
+        self.level = level
+        self._key, self._scanner = key, scanner
 
     def __call__(self, struct: T) -> T:
         """Return an event, or any other struct that holds actions, at this filter's level."""
-        if self._level == "full":
+        if self.level == "full":
             return struct
         return self._struct(struct, cut=False)
+
+    def text(self, text: str) -> str:
+        """Return a text that is no event's, such as a line of a log; it is kept at `none` too."""
+        return text if self.level == "full" else self._text(text, cut=False)
 
     def _value(self, value: Any, cut: bool) -> Any:
         if isinstance(value, str):
@@ -87,7 +95,7 @@ class ContentFilter:
     def _struct(self, struct: T, cut: bool) -> T:
         kind = cast(type[Value], type(struct))
         ours, content = OURS.get(kind, ()), CONTENT_FIELDS.get(kind, ())
-        left_out = content if self._level == "none" else ()
+        left_out = content if self.level == "none" else ()
         # Texts end where they do, but those of a truncated action may end within a secret.
         cut = cut or getattr(struct, "truncated", False)
         fields: dict[str, Any] = {}
@@ -102,7 +110,7 @@ class ContentFilter:
     def _text(self, text: str, cut: bool, depth: int = 0) -> str:
         if "\\" in text and depth < MAX_ESCAPE_DEPTH:
             text = _RUN.sub(lambda run: self._run(run, cut, depth), text)
-        return pii.redact(text, self._key, cut)
+        return self._scanner.redact(text, self._key, cut)
 
     def _run(self, match: re.Match[str], cut: bool, depth: int) -> str:
         run = match[0]

@@ -22,7 +22,6 @@ from busted import events
 from busted.agent.clock import Clock
 from busted.agent.process_tree import text
 from busted.agent.told import Told
-from busted.classifier import pii
 from busted.enrich.sensitive import SensitiveFiles, is_quiet
 from busted.records import (
     Direction,
@@ -262,7 +261,6 @@ class Files:
                 category=known.category,
                 bytes=moved.bytes,
                 truncated=len(content) < moved.bytes,
-                pii=pii.find(said),
             )
             yield self._told(known.opened, time_ns, known.process, action)
 

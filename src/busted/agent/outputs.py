@@ -12,6 +12,8 @@ from collections import Counter
 from collections.abc import Sequence
 
 from busted.agent.content import ContentFilter, Level
+from busted.classifier.options import DEFAULT_SCANNER
+from busted.classifier.pii import Scanner
 from busted.events import Event, to_json
 from busted.sinks.delivery import Delivery, DeliveryThread, Figures
 from busted.sinks.kinds import Choice, check_together, open_delivery
@@ -22,10 +24,12 @@ log = logging.getLogger(__name__)
 class Outputs:
     """Takes events to all outputs that were chosen, standard output aside."""
 
-    def __init__(self, choices: Sequence[Choice], level: Level) -> None:
+    def __init__(
+        self, choices: Sequence[Choice], level: Level, scanner: Scanner = DEFAULT_SCANNER
+    ) -> None:
         """Open them; `level` is for those that have none of their own. Raises WrongOutput."""
         check_together(choices)
-        key = os.urandom(32)
+        key = scanner.key or os.urandom(32)
         self._by_level: dict[Level, tuple[ContentFilter, list[Delivery]]] = {}
         self._failed: Counter[str] = Counter()
         self._deliveries: list[Delivery] = []
@@ -34,7 +38,7 @@ class Outputs:
             self._deliveries.append(delivery)
             own = choice.settings.content or level
             if own not in self._by_level:
-                self._by_level[own] = (ContentFilter(own, key), [])
+                self._by_level[own] = (ContentFilter(own, key, scanner), [])
             self._by_level[own][1].append(delivery)
         self._thread = DeliveryThread(self._deliveries) if self._deliveries else None
 

@@ -26,7 +26,6 @@ from busted.agent.flows import Asks, Flows, Network, with_addresses
 from busted.agent.names import Names
 from busted.agent.process_tree import Agent, ProcessTree, text
 from busted.agent.told import Told
-from busted.classifier import pii
 from busted.classifier.connection import ConnectionReader, Observed
 from busted.classifier.direction import Direction
 from busted.classifier.mcp_memory import Memory
@@ -138,7 +137,7 @@ class Pipeline:
 
         `shelf` has the identities of earlier runs.
         """
-        clean = partial(pii.redact, key=origin.seed, cut=False)
+        clean = partial(options.scanner.redact, key=origin.seed, cut=False)
         self.identities = IdentityTracker(agents.recognise, agents.names, shelf, clean)
         self._origin, self._enrichers, self._outside = origin, enrichers, outside
         self._options = msgspec.structs.replace(options, credential_key=origin.seed)
@@ -293,7 +292,18 @@ class Pipeline:
             self._failed(name)
             return
         for one in told:
-            yield self._enriched(self._told_event(one))
+            for action in self._examined(one.action):
+                event = self._told_event(msgspec.structs.replace(one, action=action))
+                yield self._enriched(event)
+
+    def _examined(self, action: events.Action) -> tuple[events.Action, ...]:
+        if not isinstance(action, events.FileData):
+            return (action,)
+        try:
+            return self._options.scanner.examine(action, Direction(action.direction))
+        except Exception:
+            self._failed("classifier")
+            return (action,)
 
     def _executed(self, record: ProcessExec) -> Iterable[Told]:
         agent = self.tree.exec(record)

@@ -13,7 +13,7 @@ from typing import Literal
 
 import msgspec
 
-from busted.classifier import fingerprint, mcp, pii, requests
+from busted.classifier import fingerprint, mcp, requests
 from busted.classifier.answers import AnswerReader
 from busted.classifier.collect import BodyStore
 from busted.classifier.direction import Direction
@@ -275,7 +275,7 @@ def _of_request(buffer: _Buffer, request: Request) -> Classification:
         pii=_findings(buffer),
         signature=request.signature,
         confidence=request.confidence,
-        actions=_examined(request.actions, buffer.direction),
+        actions=_examined(request.actions, buffer),
     )
 
 
@@ -308,12 +308,13 @@ def _of_answer(buffer: _Buffer, reader: AnswerReader, actions: Sequence[Action])
         mcp=_mcp(reader.rpc) if reader.content_class == "mcp" else None,
         pii=_findings(buffer),
         confidence=reader.confidence,
-        actions=_examined(actions, buffer.direction),
+        actions=_examined(actions, buffer),
     )
 
 
-def _examined(actions: Sequence[Action], direction: Direction) -> tuple[Action, ...]:
-    return tuple([told for action in actions for told in pii.examine(action, direction)])
+def _examined(actions: Sequence[Action], buffer: _Buffer) -> tuple[Action, ...]:
+    examine = buffer.options.scanner.examine
+    return tuple([told for action in actions for told in examine(action, buffer.direction)])
 
 
 def _mcp(messages: Sequence[JsonRpc]) -> McpInfo | None:
@@ -332,7 +333,7 @@ def _mcp(messages: Sequence[JsonRpc]) -> McpInfo | None:
 def _findings(buffer: _Buffer) -> tuple[Finding, ...]:
     """Return what is found in the body, placed in the payload if the body stands there as it is."""
     payload, body = buffer.payload, buffer.store.decoded
-    found = pii.find_in_body(body)
+    found = buffer.options.scanner.find_in_body(body).findings
     if not found:
         return ()
     if payload.endswith(body):

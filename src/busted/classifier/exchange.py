@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from busted.classifier import pii, requests
+from busted.classifier import requests
 from busted.classifier.answers import AnswerReader
 from busted.classifier.batch_results import BatchReader
 from busted.classifier.collect import BodyStore
@@ -172,5 +172,5 @@ class Exchange:
                 stream_id=self._stream_id,
             )
             for action in actions
-            for told in pii.examine(action, direction)
+            for told in self._options.scanner.examine(action, direction)
         ]

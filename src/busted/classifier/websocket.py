@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from busted.classifier import dialects, pii, requests, routes
+from busted.classifier import dialects, requests, routes
 from busted.classifier.answers import AnswerReader
 from busted.classifier.collect import BodyStore
 from busted.classifier.conversation import Asked, Body, Conversation, Place
@@ -269,7 +269,7 @@ class WebSocketReader:
         return [
             Observed(action=told, time_ns=time_ns, exchange=number)
             for action in actions
-            for told in pii.examine(action, direction)
+            for told in self._options.scanner.examine(action, direction)
         ]
 
 

@@ -12,21 +12,22 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import click
 import msgspec
 
 from busted import classifier
+from busted.agent import host_key, private_log
 from busted.agent.clock import Clock
 from busted.agent.config import Tables
-from busted.agent.content import ContentFilter, Level
+from busted.agent.content import ContentFilter
 from busted.agent.pipeline import Origin
 from busted.agent.replay import connection_events
 from busted.classifier import Direction
 from busted.classifier.options import Options
-from busted.cli.configuration import config_option
-from busted.cli.output import content_option, output_error, shown, standard_output
+from busted.cli.configuration import config_option, keyed
+from busted.cli.output import content_filter, content_option, output_error, shown, standard_output
 from busted.sinks.writer import deliver
 
 # The largest requests seen are 16 MB; base64 makes them a third larger.
@@ -67,17 +68,20 @@ def classify(
     """
     if sni and not (write or read):
         raise click.UsageError("--sni goes with --write and --read; each line has its own.")
+    tables = keyed(tables, host_key.load(host_key.state_directory(), create=False).key)
+    scanner = tables.options.scanner
+    private_log.obey(content_filter(content, scanner))
     bad_lines = 0
     out = standard_output()
     try:
         if write or read:
-            show = shown("json", content)
+            show = shown("json", content, scanner)
             origin = Origin(socket.gethostname(), _now(), os.urandom(16))
             written, answered = _pieces(write), _pieces(read)
             for event in connection_events(written, answered, sni, origin, tables.options):
                 deliver(out, show(event))
         else:
-            allowed = ContentFilter(cast(Level, content), os.urandom(32))
+            allowed = content_filter(content, scanner)
             for line in _lines():
                 answer = _answer(line, allowed, tables.options)
                 bad_lines += "error" in answer

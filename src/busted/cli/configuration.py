@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import msgspec
 
 from busted.agent.config import DEFAULT_TABLES, Tables, read_tables
 
@@ -21,5 +22,14 @@ config_option: Callable[[Callable[..., Any]], Callable[..., Any]] = click.option
     type=click.Path(path_type=Path),
     metavar="FILE",
     callback=_tables,
-    help="Add the providers, prices, agents and sensitive files of a configuration file (TOML).",
+    help="Add the providers, prices, agents, files and rules of a configuration file (TOML).",
 )
+
+
+def keyed(tables: Tables, key: bytes) -> Tables:
+    """Return the tables with the key that makes hashes and tokens of what is found."""
+    options = tables.options
+    return msgspec.structs.replace(
+        tables,
+        options=msgspec.structs.replace(options, scanner=options.scanner.with_key(key)),
+    )

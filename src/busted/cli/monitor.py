@@ -12,6 +12,7 @@ from typing import Literal, get_args
 
 import click
 
+from busted.agent import host_key, private_log
 from busted.agent.config import (
     MAX_CALL_BYTES,
     MAX_FILE_BYTES,
@@ -33,7 +34,7 @@ from busted.agent.hold import (
     Terms,
 )
 from busted.agent.monitor import Monitor
-from busted.cli.configuration import config_option
+from busted.cli.configuration import config_option, keyed
 from busted.cli.metrics import (
     Counts,
     Endpoint,
@@ -42,7 +43,13 @@ from busted.cli.metrics import (
     metrics_token_option,
     serving,
 )
-from busted.cli.output import Output, content_option, format_option, output_option
+from busted.cli.output import (
+    Output,
+    content_filter,
+    content_option,
+    format_option,
+    output_option,
+)
 from busted.cli.policy_options import on_error_option, policy_option
 from busted.events import Decision, Event
 from busted.sinks.kinds import Choice, check_together
@@ -262,6 +269,15 @@ def monitor(
             "--hold-seconds, --hold-bytes and --hold-timeout-action need --enforce, without "
             "--shadow and --no-hold."
         )
+    found = host_key.load(host_key.state_directory(), create=True)
+    if found.temporary:
+        click.echo(
+            f"busted: hashes of findings hold for this run only: {found.temporary}", err=True
+        )
+    tables = keyed(tables, found.key)
+    scanner = tables.options.scanner
+    # From the start on, not only once there is an output.
+    private_log.obey(content_filter(content, scanner))
     settings = Settings(
         buffer=buffer,
         ring_bytes=ring_bytes,
@@ -296,7 +312,7 @@ def monitor(
     token = check_metrics(metrics, metrics_token)
 
     def open_output() -> Output:
-        return Output(format, content, outputs)
+        return Output(format, content, outputs, scanner)
 
     def serve(lost: Counts, waiting: Counts) -> Counting:
         return serving(metrics, token, lost, waiting)

@@ -18,6 +18,8 @@ import click
 
 from busted.agent.content import ContentFilter, Level
 from busted.agent.outputs import Outputs
+from busted.classifier.options import DEFAULT_SCANNER
+from busted.classifier.pii import Scanner
 from busted.events import Event
 from busted.sinks import jsonl
 from busted.sinks.console import DEFAULT_WIDTH, Console
@@ -58,13 +60,21 @@ class Output:
     Standard output is one of the outputs, and the only one where none was chosen.
     """
 
-    def __init__(self, format: str, content: str, choices: Sequence[Choice] = ()) -> None:
+    def __init__(
+        self,
+        format: str,
+        content: str,
+        choices: Sequence[Choice] = (),
+        scanner: Scanner = DEFAULT_SCANNER,
+    ) -> None:
         """Open what was chosen; `format` and `content` are values of their options.
 
         Raises OutputError and WrongOutput.
         """
         self._outputs = Outputs(
-            [choice for choice in choices if choice.kind != STANDARD_OUTPUT], cast(Level, content)
+            [choice for choice in choices if choice.kind != STANDARD_OUTPUT],
+            cast(Level, content),
+            scanner,
         )
         self._only = not choices
         self._writer: Writer | None = None
@@ -72,7 +82,11 @@ class Output:
             if isinstance(choice.settings, StandardOutputSettings):
                 self._writer = Writer(
                     standard_output(),
-                    shown(choice.settings.format or format, choice.settings.content or content),
+                    shown(
+                        choice.settings.format or format,
+                        choice.settings.content or content,
+                        scanner,
+                    ),
                 )
 
     def write(self, event: Event) -> None:
@@ -145,13 +159,17 @@ output_option: Decorator = click.option(
 )
 
 
-def shown(format: str, content: str) -> Render:
-    """Return what turns an event into the bytes to print.
+def content_filter(content: str, scanner: Scanner = DEFAULT_SCANNER) -> ContentFilter:
+    """Return the filter for the value of `--content`.
 
-    Tokens of redacted text are keyed by chance, so that they tie together what one run prints
-    and nothing else.
+    Without the host's key tokens are keyed by chance: they tie together what one run prints.
     """
-    allowed = ContentFilter(cast(Level, content), os.urandom(32))
+    return ContentFilter(cast(Level, content), scanner.key or os.urandom(32), scanner)
+
+
+def shown(format: str, content: str, scanner: Scanner = DEFAULT_SCANNER) -> Render:
+    """Return what turns an event into the bytes to print."""
+    allowed = content_filter(content, scanner)
     if format == "json":
         return lambda event: jsonl.render(allowed(event))
     terminal = sys.stdout.isatty()

@@ -7,13 +7,15 @@ from pathlib import Path
 
 import click
 
+from busted.agent import host_key, private_log
 from busted.agent.config import Tables
 from busted.agent.decisions import judged_all
 from busted.agent.policies import judging
 from busted.agent.recording import read
 from busted.agent.replay import Replay
-from busted.cli.configuration import config_option
+from busted.cli.configuration import config_option, keyed
 from busted.cli.output import (
+    content_filter,
     content_option,
     format_option,
     output_error,
@@ -44,8 +46,12 @@ def replay(
     if policy is None and on_error:
         raise click.UsageError("--on-error needs --policy.")
     header, frames = read(file)
+    found = host_key.load(host_key.state_directory(), create=False)
+    # The same recording gives the same events, also where the host's key is not there.
+    tables = keyed(tables, header.origin.seed if found.temporary else found.key)
+    private_log.obey(content_filter(content, tables.options.scanner))
     replay = Replay(header, tables)
-    show, out = shown(format, content), standard_output()
+    show, out = shown(format, content, tables.options.scanner), standard_output()
     try:
         with contextlib.ExitStack() as opened:
             events = replay.events(frames)

@@ -24,6 +24,7 @@ import msgspec
 
 from busted.events import (
     Action,
+    CanaryDetected,
     Connection,
     Coverage,
     Event,
@@ -70,6 +71,7 @@ _COLOURS: dict[type[Action], str] = {
     McpRequest: "\x1b[35m",
     McpResponse: "\x1b[35m",
     PiiDetected: "\x1b[31m",
+    CanaryDetected: "\x1b[31m",
     Network: "\x1b[2m",
     ProcessExec: "\x1b[34m",
     FileAccess: "\x1b[34m",
@@ -139,7 +141,7 @@ def said(action: Action) -> str:
             return action.params or ""
         case McpResponse():
             return action.error or action.result or ""
-        case PiiDetected() | Network():
+        case PiiDetected() | CanaryDetected() | Network():
             return ""
         case ProcessExec():
             return shlex.join(action.argv)
@@ -238,6 +240,10 @@ def _what(action: Action) -> Iterator[str]:
             way = "sent" if action.direction == "write" else "received"
             kinds = ", ".join(word(kind) for kind in action.kinds)
             yield f"!! PII {way} in {word(action.where)}: {kinds} ({action.count})"
+        case CanaryDetected():
+            way = "sent" if action.direction == "write" else "asked for"
+            spelled = "" if action.spelling == "plain" else f" as {action.spelling}"
+            yield f"!! canary {word(action.name)} {way} in {word(action.where)}{spelled}"
         case FileAccess():
             yield f"[o] {action.operation} {visible(action.path)}"
             yield f"-> {visible(action.new_path)}" if action.new_path else ""

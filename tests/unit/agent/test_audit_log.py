@@ -121,7 +121,7 @@ def test_a_secret_in_a_reason_or_a_name_is_redacted(path: Path) -> None:
     log.close()
 
     assert SECRET not in path.read_text()
-    assert "the key <api_key:" in entries(path)[-1]["reasons"][0]
+    assert "the key <openai_key:" in entries(path)[-1]["reasons"][0]
 
 
 def test_an_event_without_a_decision_has_no_line(path: Path) -> None:

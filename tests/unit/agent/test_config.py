@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from busted.agent import config
-from busted.agent.config import ConfigError, read_tables
+from busted.agent.config import DEFAULT_TABLES, ConfigError, read_tables
+from busted.classifier.pii import Scan
 from busted.events import Usage
 from busted.sinks.kinds import parse
 from tests.requirements import ROOT
@@ -138,6 +139,72 @@ def test_files_that_cannot_be_read_are_told(
     monkeypatch.setattr(config, "MAX_CONFIG_BYTES", 10)
     with pytest.raises(ConfigError, match="more than 10 bytes"):
         read_tables(written(tmp_path, "#" * 11))
+
+
+def test_the_rules_in_the_documentation_are_read(tmp_path: Path) -> None:
+    document = (ROOT / "docs" / "pii.md").read_text()
+    example = document.split("```toml\n")[1].split("```")[0]
+
+    scanner = read_tables(written(tmp_path, example)).options.scanner
+
+    def kinds(text: str) -> list[str]:
+        return [finding.kind for finding in scanner.find(text).findings]
+
+    assert kinds("staff: EMP-123455") == ["employee_id"]
+    assert kinds("staff: EMP-123456") == []  # the check digit
+    assert kinds("EMP-123455") == []  # no word before it
+    assert kinds("Telefon: 030 23125 123") == ["phone"]
+    assert kinds("BSN 111222333, from 203.0.113.9") == ["nl_bsn", "ipv4"]
+    assert scanner.redact("9f1c-planted-value-77", b"k").startswith("<canary:")
+
+
+def test_packs_and_regions_are_off_unless_chosen() -> None:
+    scanner = DEFAULT_TABLES.options.scanner
+
+    assert scanner.find("BSN 111222333, from 203.0.113.9, Telefon: 030 23125 123") == Scan()
+
+
+RULE = "[[pii.rules]]\nkind = 'employee_id'\npattern = 'E[0-9]{6}'\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (
+            RULE.replace("E[", "E(["),
+            "row 1 of pii.rules, 'employee_id': its pattern is wrong: M",
+        ),
+        (
+            RULE.replace("E[0-9]{6}", "a*"),
+            "'employee_id': its pattern is wrong: Pattern mat",
+        ),
+        (RULE.replace("E[", "(?<=x)["), "its pattern is wrong: Zero-width assertions are not supp"),
+        (
+            RULE + RULE.replace("'employee_id'", "'Employee ID'"),
+            "row 2 of pii.rules: Expected `str`",
+        ),
+        (RULE + "check = 'sum'", "row 1 of pii.rules: Invalid enum value 'sum'"),
+        (RULE + "confidence = 2", "row 1 of pii.rules: Expected `float` <= 1.0"),
+        (
+            "[pii]\nphone_region = 'Germany'",
+            "pii: no region is called 'Germany'; write a c",
+        ),
+        ("[pii]\npacks = ['ids']", "pii: Invalid enum value 'ids' - at `$.packs[0]`"),
+        ("[pii]\nphone = 1", "pii: Object contains unknown field `phone`"),
+        ("pii = 1", "pii is no table: begin it with [pii]"),
+        (
+            "[[canaries]]\nname = 'x'\nvalue = 'short'",
+            "row 1 of canaries: Expected `str` of l",
+        ),
+    ],
+)
+def test_a_rule_that_makes_no_sense_is_named(tmp_path: Path, text: str, told: str) -> None:
+    path = written(tmp_path, text)
+
+    with pytest.raises(ConfigError) as raised:
+        read_tables(path)
+    assert str(raised.value).startswith(str(path))
+    assert told in str(raised.value)
 
 
 @given(content=st.binary(max_size=100) | st.text("[]{}=.,\"' \nproviders1", max_size=100))

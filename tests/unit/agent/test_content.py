@@ -163,7 +163,8 @@ def test_our_identifiers_and_times_stay(level: Level) -> None:
     assert isinstance(shown.action, Prompt)
     assert shown.action.credential == credential
     assert shown.policy == policy
-    assert OURS.keys() == {Event, Identity, Process, Connection, Credential, PolicyDecision}
+    ours = {Event, Finding, Identity, Process, Connection, Credential, PolicyDecision}
+    assert OURS.keys() == ours
 
 
 @pytest.mark.parametrize(
@@ -253,4 +254,4 @@ def test_half_a_surrogate_pair_stays_an_escape() -> None:
 
     shown = to_json(ContentFilter("redacted", KEY)(event(said)))
 
-    assert b"\\\\ud83d\\\\n<api_key:" in shown
+    assert b"\\\\ud83d\\\\n<openai_key:" in shown

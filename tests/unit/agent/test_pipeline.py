@@ -717,3 +717,18 @@ def test_content_that_was_read_is_told_when_the_monitor_stops() -> None:
     host.feed(accessed(AGENT, "/srv/.env"))
     host.feed(FileData(AGENT, 10, FileKey(1, 2), Direction.READ, 0, 2, b"cat", b"A="))
     assert names(list(host.pipeline.close(12))) == ["FileData"]
+
+
+def test_what_files_hold_is_searched_and_followed_by_what_it_reveals() -> None:
+    host = Host()
+    host.feed(executed(AGENT, "/usr/bin/claude"))
+    host.feed(accessed(AGENT, "/srv/.env"))
+    content = b"KEY=sk-" + b"a1B2c3" * 8
+    host.feed(FileData(AGENT, 10, FileKey(1, 2), Direction.READ, 0, len(content), b"cat", content))
+
+    data, detected = host.pipeline.close(12)
+
+    assert isinstance(data.action, events.FileData)
+    assert [finding.kind for finding in data.action.pii] == ["openai_key"]
+    assert isinstance(detected.action, events.PiiDetected)
+    assert (detected.action.where, detected.action.direction) == ("FileData", "read")

@@ -3,6 +3,7 @@
 from busted.events import (
     SCHEMA,
     Action,
+    CanaryDetected,
     ChatMessage,
     Connection,
     Coverage,
@@ -70,6 +71,13 @@ MCP_RESPONSE = McpResponse(
     method="tools/call", category="tools", id="7", result='{"ok":1}', bytes=9, truncated=False
 )
 PII = PiiDetected(direction="write", kinds=("email", "api_key"), where="Prompt", count=3)
+CANARY = CanaryDetected(
+    name="payroll",
+    direction="write",
+    spelling="base64",
+    where="Prompt",
+    field="user_message",
+)
 NETWORK = Network(
     operation="close",
     provider="openai",
@@ -123,6 +131,7 @@ ACTIONS: tuple[Action, ...] = (
     MCP_REQUEST,
     MCP_RESPONSE,
     PII,
+    CANARY,
     NETWORK,
     PROCESS_EXEC,
     FILE_ACCESS,

@@ -20,6 +20,7 @@ from busted.events import (
 from busted.sinks.console import Console, cut, excerpt, head, visible
 from tests.unit.sinks.samples import (
     ACTIONS,
+    CANARY,
     COVERAGE,
     FILE_ACCESS,
     FILE_DATA,
@@ -77,6 +78,7 @@ def prompt(said: str) -> Prompt:
             ],
         ),
         (MCP_RESPONSE, ["14:03:22.117 python3(41213) <<< MCP tools/call", '    {"ok":1}']),
+        (CANARY, ["14:03:22.117 python3(41213) !! canary payroll sent in Prompt as base64"]),
         (PII, ["14:03:22.117 python3(41213) !! PII sent in Prompt: email, api_key (3)"]),
         (
             NETWORK,
