@@ -21,6 +21,7 @@ from benchmarks import (
     classifier,
     connect_cost,
     files_cost,
+    hold_latency,
     idle_monitor,
     names_cost,
     pii,
@@ -81,6 +82,7 @@ def _measure(plan: Plan) -> Iterator[Table]:
         yield files_cost.table(plan, built)
     yield from names_cost.tables(plan)
     yield connect_cost.table(plan)
+    yield hold_latency.table(plan)
     yield classifier.table(plan)
     yield pii.table(plan)
     yield policy.table(plan)

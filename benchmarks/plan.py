@@ -28,6 +28,7 @@ class Plan(msgspec.Struct, frozen=True):
     classify_rounds: int = 15
     classify_calls: int = 50
     policy_events: int = 2000
+    held_requests: int = 100
 
 
 FULL = Plan()
@@ -48,6 +49,7 @@ QUICK = Plan(
     classify_rounds=1,
     classify_calls=1,
     policy_events=20,
+    held_requests=3,
 )
 
 

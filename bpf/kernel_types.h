@@ -41,7 +41,11 @@ enum { BPF_SK_STORAGE_GET_F_CREATE = 1 };
 enum { BPF_RB_NO_WAKEUP = 1, BPF_RB_FORCE_WAKEUP = 2 };
 enum { BPF_RB_AVAIL_DATA = 0, BPF_RB_RING_SIZE = 1 };
 
-enum bpf_func_id { BPF_FUNC_get_current_task_btf = 158, BPF_FUNC_get_attach_cookie = 174 };
+enum bpf_func_id {
+	BPF_FUNC_get_current_task_btf = 158,
+	BPF_FUNC_get_attach_cookie = 174,
+	BPF_FUNC_loop = 181,
+};
 
 /* Registers at a probe: a stable ABI, hence not relocated. */
 #if defined(__TARGET_ARCH_x86)
@@ -72,6 +76,12 @@ struct __sk_buff {
 	__u32 len; /* from the network header on */
 	__u32 before_sk[41];
 	struct bpf_sock *sk;
+};
+
+struct bpf_tcp_sock {
+	__u32 before_bytes[20];
+	__u64 bytes_received;
+	__u64 bytes_acked;
 };
 
 struct bpf_sock_addr {

@@ -42,6 +42,7 @@ enum record_type {
 	RECORD_FILE_ACCESS = 40, /* a file was opened, renamed or unlinked, or that was refused */
 	RECORD_FILE_DATA = 41,   /* a piece of what was read from or written to a file */
 	RECORD_FILE_BYTES = 42,  /* how much was read and written so far: told when it is closed */
+	RECORD_TLS_HOLD = 50, /* what a connection writes is held from here on, until it is allowed */
 };
 
 enum direction { DIRECTION_WRITE = 0, DIRECTION_READ = 1 };
@@ -62,13 +63,15 @@ enum lost_place {
 	LOST_PROCESS_TABLE = 9,    /* a process of an agent that could not be remembered: processes */
 	LOST_FILE_DATA = 10,       /* content of files that found no room, or was unreadable: bytes */
 	LOST_FILE_RECORDS = 11,    /* other records of files that found no room */
-	LOST_PLACES = 12,
+	LOST_UNHELD = 12,          /* writes that were to be held, and no socket or no room was found */
+	LOST_PLACES = 13,
 };
 
 /* Not a record: what user space tells the programs before it loads them (.rodata). */
 struct settings {
 	__u64 max_call_bytes; /* of one call, what is sent at most; the last piece always is */
 	__u64 undecided_bytes; /* of each direction, sent though the ring is half full */
+	__u64 hold_ns;        /* how long a write may be held; 0: none is */
 	__u32 monitor_pid;    /* whose own TLS is left alone */
 	__u32 spare_filtered; /* not 0: leave processes under seccomp alone, a return kills them */
 };
@@ -141,6 +144,52 @@ struct tls_random {
 
 struct process_exit {
 	struct record_header record;
+};
+
+/* Holds */
+
+/* A socket by its cookie, unique until the host restarts, and its ends as in struct flow. */
+struct held_socket {
+	__u64 cookie;
+	__u16 local_port;
+	__u16 remote_port;
+	__u32 unused;
+	__u8 local[16];
+	__u8 remote[16];
+};
+
+/* What is written is told before the library has it, from this record on. */
+struct tls_hold {
+	struct tls_header tls;
+	struct held_socket socket;
+};
+
+/* The rest are no records. Of a socket: how far what was written goes, and until when it waits. */
+struct hold {
+	__u64 position;
+	__u64 deadline_ns;
+	__u64 dropped; /* packets */
+	__u64 passed;  /* packets that left undecided, since their time was over */
+	struct held_socket socket;
+	__u32 pid; /* of a process that writes to it */
+	__u32 pad;
+};
+
+/* Of a socket: how far what was written is allowed. */
+struct permission {
+	__u64 position;
+	__u64 denied; /* not 0: for good */
+};
+
+/* Hashes of a host's first label, or 0 for any, and of its name's end, read backwards. */
+struct held_name {
+	__u64 first;
+	__u64 end;
+};
+
+/* The settings of hold.bpf.c. */
+struct hold_settings {
+	__u64 fails_open; /* what is undecided after its time passes; else it never does */
 };
 
 /* Flows */

@@ -15,8 +15,13 @@
  * Until user space says what a connection is, it may fill half of the ring and no more, but for
  * its first bytes, and past three quarters for the first few of those: they decide. So one
  * program that floods, before it is muted, costs no other its records.
+ *
+ * Where policy is enforced, what a connection of AI writes is told at the entry, before the library
+ * has it, and its socket is held meanwhile (see hold.bpf.c). The return then says what was moved of
+ * what is told already, so a call that is made again for the same bytes tells them once.
  */
 #include "common.h"
+#include "hold.h"
 
 char LICENSE[] SEC("license") = "GPL";
 
@@ -27,8 +32,10 @@ const volatile struct settings settings = { .max_call_bytes = 1 << 20,
 /* SSL_CTRL_SET_TLSEXT_HOSTNAME of openssl/tls1.h: how SSL_set_tlsext_host_name() calls SSL_ctrl(). */
 #define SET_HOST_NAME 55
 
-/* 256 pieces of 16 KiB: the most that one call can report, whatever max_call_bytes says. */
+/* Pieces of 16 KiB that one call can report at most, whatever max_call_bytes says: 4 MiB where the
+ * verifier walks through all of them, 64 MiB where it need not (Linux 5.17). */
 #define MAX_PIECES 256
+#define MAX_LOOPED_PIECES 4096
 
 struct connection_id {
 	__u64 connection;
@@ -42,9 +49,13 @@ struct connection {
 	__u64 exec_id; /* another program of the same process reuses its addresses */
 	__u64 position[2];
 	__u64 held_back; /* bytes, while undecided */
-	__u64 writing;   /* the thread that is in a write call, or 0 */
+	__u64 writing;   /* the thread that is in a write call not told yet, or 0 */
+	__u64 told;      /* of what is written, how far it was told at an entry */
 	__u32 verdict;
 	__u32 random_told;
+	__u32 hold_told;
+	__u32 is_named;  /* the host is one whose connections are held */
+	struct held_socket socket; /* once it is found */
 };
 
 struct {
@@ -215,44 +226,18 @@ static __always_inline bool is_filtered(void)
 	return bpf_core_field_exists(task->seccomp) && BPF_CORE_READ(task, seccomp.mode);
 }
 
-/* Reports 0 when the call is worth waiting for, 1 when its return need not be seen: the
- * values that a session probe returns to the kernel. */
-static __always_inline int enter(struct pt_regs *ctx, enum direction direction, __u64 done)
-{
-	__u64 thread = bpf_get_current_pid_tgid();
-	struct connection_id id = { .connection = PT_REGS_PARM1(ctx), .pid = thread >> 32 };
-	struct call call = { .connection = id.connection, .buffer = PT_REGS_PARM2(ctx),
-			     .done = done, .direction = direction };
-	struct connection *connection;
-
-	if (id.pid == settings.monitor_pid)
-		return 1;
-	connection = find_connection(ctx, &id);
-	if (!connection || muted(&id, connection))
-		return 1;
-	if (settings.spare_filtered && is_filtered()) {
-		count_lost(LOST_SPARED, 1);
-		return 1;
-	}
-	if (bpf_map_update_elem(&calls, &thread, &call, BPF_ANY)) {
-		count_lost(LOST_CALL_TABLE, 1);
-		return 1;
-	}
-	if (direction == DIRECTION_WRITE)
-		connection->writing = thread;
-	return 0;
-}
-
 struct piece {
 	__u64 buffer;
 	__u64 position;
 	__u64 call_bytes;
 	__u64 call_offset;
-	__u64 direction;
+	__u32 direction;
+	__u32 is_ahead; /* the call has not begun: what cannot be read yet is told at its return */
 };
 
-/* A reservation must have a constant size, so `room` is a constant at each place of call. */
-static __always_inline void send_in(void *ctx, const __u64 room, const struct connection_id *id,
+/* A reservation must have a constant size, so `room` is a constant at each place of call. Tells
+ * whether the piece is done with. */
+static __always_inline bool send_in(void *ctx, const __u64 room, const struct connection_id *id,
 				    const struct connection *connection, const struct piece *piece,
 				    __u64 length)
 {
@@ -260,7 +245,7 @@ static __always_inline void send_in(void *ctx, const __u64 room, const struct co
 
 	if (!record) {
 		count_lost(LOST_RING_FULL, length);
-		return;
+		return true;
 	}
 	fill_tls(&record->tls, RECORD_TLS_DATA, id, connection);
 	record->position = piece->position;
@@ -277,34 +262,35 @@ static __always_inline void send_in(void *ctx, const __u64 room, const struct co
 	record->length = length;
 	if (bpf_probe_read_user(record + 1, length, (void *)piece->buffer)) {
 		discard_record(record);
-		count_lost(LOST_UNREADABLE, length);
-		return;
+		if (!piece->is_ahead)
+			count_lost(LOST_UNREADABLE, length);
+		return !piece->is_ahead;
 	}
 	trim_record(record, sizeof(*record) + length);
 	submit_record(ctx, record);
+	return true;
 }
 
 /* One function, not inlined: it stands once in the program, and the smallest room is taken. */
-static __noinline void send_last(void *ctx, const struct connection_id *id,
+static __noinline bool send_last(void *ctx, const struct connection_id *id,
 				 const struct connection *connection, const struct piece *piece,
 				 __u64 length)
 {
 	if (length <= 128)
-		send_in(ctx, 128, id, connection, piece, length);
-	else if (length <= 256)
-		send_in(ctx, 256, id, connection, piece, length);
-	else if (length <= 512)
-		send_in(ctx, 512, id, connection, piece, length);
-	else if (length <= 1024)
-		send_in(ctx, 1024, id, connection, piece, length);
-	else if (length <= 2048)
-		send_in(ctx, 2048, id, connection, piece, length);
-	else if (length <= 4096)
-		send_in(ctx, 4096, id, connection, piece, length);
-	else if (length <= 8192)
-		send_in(ctx, 8192, id, connection, piece, length);
-	else
-		send_in(ctx, MAX_DATA, id, connection, piece, length);
+		return send_in(ctx, 128, id, connection, piece, length);
+	if (length <= 256)
+		return send_in(ctx, 256, id, connection, piece, length);
+	if (length <= 512)
+		return send_in(ctx, 512, id, connection, piece, length);
+	if (length <= 1024)
+		return send_in(ctx, 1024, id, connection, piece, length);
+	if (length <= 2048)
+		return send_in(ctx, 2048, id, connection, piece, length);
+	if (length <= 4096)
+		return send_in(ctx, 4096, id, connection, piece, length);
+	if (length <= 8192)
+		return send_in(ctx, 8192, id, connection, piece, length);
+	return send_in(ctx, MAX_DATA, id, connection, piece, length);
 }
 
 /* True when the bytes must wait for a verdict, and so are not sent at all. */
@@ -328,62 +314,126 @@ static __always_inline bool hold_back(const struct connection_id *id,
 	return true;
 }
 
+/* Moves the piece on to where it could not be read, or to the end. */
+static __always_inline void move_on(struct piece *piece, __u64 bytes)
+{
+	piece->buffer += bytes;
+	piece->position += bytes;
+	piece->call_offset += bytes;
+}
+
+struct pieces {
+	void *ctx;
+	const struct connection_id *id;
+	const struct connection *connection;
+	struct piece *piece;
+	__u64 bytes; /* that are left */
+};
+
+/* Sends a piece that is not the last one; 1 when no other of the kind follows. */
+static __always_inline long send_next(struct pieces *pieces)
+{
+	struct piece *piece = pieces->piece;
+	__u64 limit = settings.max_call_bytes;
+
+	if (pieces->bytes <= MAX_DATA)
+		return 1;
+	/* Past the limit only the last piece is sent: JSON bodies end in what matters. Not by
+	 * call_offset: the verifier would follow its every value. */
+	if (piece->call_bytes > limit && piece->call_bytes - pieces->bytes + 2 * MAX_DATA > limit)
+		return 1;
+	if (!send_in(pieces->ctx, MAX_DATA, pieces->id, pieces->connection, piece, MAX_DATA)) {
+		pieces->bytes = 0;
+		return 1;
+	}
+	move_on(piece, MAX_DATA);
+	pieces->bytes -= MAX_DATA;
+	return 0;
+}
+
+static long send_looped(__u32 i, void *pieces)
+{
+	return send_next(pieces);
+}
+
+static __noinline void send_pieces(void *ctx, const struct connection_id *id,
+				   const struct connection *connection, struct piece *piece,
+				   __u64 bytes)
+{
+	struct pieces pieces = { ctx, id, connection, piece, bytes };
+	__u64 skip;
+
+	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_loop)) {
+		bpf_loop(MAX_LOOPED_PIECES - 1, send_looped, &pieces, 0);
+	} else {
+		/* 64 bits: old verifiers lose sight of one that shares its place on the stack. */
+		for (__u64 i = 0; i < MAX_PIECES - 1; i++)
+			if (send_next(&pieces))
+				break;
+	}
+	if (pieces.bytes > MAX_DATA) {
+		skip = pieces.bytes - MAX_DATA;
+		count_lost(LOST_OVER_CALL_LIMIT, skip);
+		move_on(piece, skip);
+		pieces.bytes = MAX_DATA;
+	}
+	if (pieces.bytes && send_last(ctx, id, connection, piece, pieces.bytes))
+		move_on(piece, pieces.bytes);
+}
+
 static __always_inline void send_call(void *ctx, const struct connection_id *id,
 				      struct connection *connection, const struct call *call,
 				      __u64 bytes)
 {
-	__u64 direction = call->direction & 1;
-	struct piece piece = { .buffer = call->buffer,
-			       .position = connection->position[direction],
-			       .call_bytes = bytes,
-			       .direction = direction };
-	__u64 limit = settings.max_call_bytes, skip;
+	__u64 direction = call->direction & 1, begin = connection->position[direction], skip = 0;
+	struct piece piece = { .call_bytes = bytes, .direction = direction };
 
-	if (hold_back(id, connection, direction, bytes))
+	if (direction == DIRECTION_WRITE && settings.hold_ns && connection->told > begin)
+		skip = connection->told - begin;
+	if (skip < bytes && hold_back(id, connection, direction, bytes))
 		return;
 	/* The library allows one call at a time on a connection, so nobody else counts here. */
 	connection->position[direction] += bytes;
-	for (int i = 0; i < MAX_PIECES - 1 && bytes > MAX_DATA; i++) {
-		/* Past the limit only the last piece is sent: JSON bodies end in what matters. */
-		if (piece.call_bytes > limit && piece.call_offset + 2 * MAX_DATA > limit)
-			break;
-		send_in(ctx, MAX_DATA, id, connection, &piece, MAX_DATA);
-		piece.buffer += MAX_DATA;
-		piece.position += MAX_DATA;
-		piece.call_offset += MAX_DATA;
-		bytes -= MAX_DATA;
-	}
-	if (bytes > MAX_DATA) {
-		skip = bytes - MAX_DATA;
-		count_lost(LOST_OVER_CALL_LIMIT, skip);
-		piece.buffer += skip;
-		piece.position += skip;
-		piece.call_offset += skip;
-		bytes = MAX_DATA;
-	}
-	send_last(ctx, id, connection, &piece, bytes);
+	if (skip >= bytes)
+		return;
+	piece.buffer = call->buffer + skip;
+	piece.position = begin + skip;
+	piece.call_offset = skip;
+	send_pieces(ctx, id, connection, &piece, bytes - skip);
+}
+
+/* A handshake that has begun is needed for it. */
+static __always_inline bool read_random(void *ctx, __u64 at, void *random)
+{
+	struct random_path *path;
+	__u64 cookie = library_cookie(ctx), *words = random;
+	__u32 word = 0;
+
+	path = bpf_map_lookup_elem(&random_paths, &cookie);
+	if (!path)
+		return false;
+	if (path->zero != NO_OFFSET &&
+	    (bpf_probe_read_user(&word, sizeof(word), (void *)(at + path->zero)) || word))
+		return false;
+	if (path->pointer != NO_OFFSET &&
+	    bpf_probe_read_user(&at, sizeof(at), (void *)(at + path->pointer)))
+		return false;
+	return !bpf_probe_read_user(random, sizeof(struct client_random),
+				    (void *)(at + path->offset)) &&
+	       words[0] | words[1] | words[2] | words[3];
 }
 
 /* By now the handshake is over, as plaintext moved, and both hellos are known to the library. */
 static __always_inline void send_random(void *ctx, const struct connection_id *id,
 					struct connection *connection)
 {
-	__u64 cookie = library_cookie(ctx), at = id->connection;
-	struct random_path *path;
+	struct client_random random = {};
 	struct tls_random *record;
-	__u32 word = 0;
 
 	if (connection->random_told)
 		return;
 	connection->random_told = 1;
-	path = bpf_map_lookup_elem(&random_paths, &cookie);
-	if (!path)
-		return;
-	if (path->zero != NO_OFFSET &&
-	    (bpf_probe_read_user(&word, sizeof(word), (void *)(at + path->zero)) || word))
-		return;
-	if (path->pointer != NO_OFFSET &&
-	    bpf_probe_read_user(&at, sizeof(at), (void *)(at + path->pointer)))
+	if (!read_random(ctx, id->connection, &random))
 		return;
 	record = reserve_record(sizeof(*record));
 	if (!record) {
@@ -391,12 +441,130 @@ static __always_inline void send_random(void *ctx, const struct connection_id *i
 		return;
 	}
 	fill_tls(&record->tls, RECORD_TLS_RANDOM, id, connection);
-	if (bpf_probe_read_user(&record->random, sizeof(record->random),
-				(void *)(at + path->offset)) ||
-	    !(record->random[0] | record->random[1] | record->random[2] | record->random[3]))
-		discard_record(record);
-	else
-		submit_record(ctx, record);
+	__builtin_memcpy(record->random, &random, sizeof(random));
+	submit_record(ctx, record);
+}
+
+/* Only connections of AI agents, and to hosts of AI, wait for a decision. */
+static __always_inline bool is_to_be_held(const struct connection *connection)
+{
+	return connection->is_named || connection->verdict == VERDICT_WANTED || current_agent();
+}
+
+static __always_inline bool find_socket(void *ctx, const struct connection_id *id,
+					struct connection *connection)
+{
+	struct client_random random = {};
+	struct held_socket *found;
+
+	if (connection->socket.cookie)
+		return true;
+	if (!read_random(ctx, id->connection, &random))
+		return false;
+	found = bpf_map_lookup_elem(&hello_sockets, &random);
+	if (!found)
+		return false;
+	connection->socket = *found;
+	return true;
+}
+
+/* From now on nothing that the connection sends passes, until all up to `position` is allowed. */
+static __always_inline bool hold_socket(const struct held_socket *socket, __u32 pid, __u64 position)
+{
+	__u64 now = bpf_ktime_get_ns(), cookie = socket->cookie;
+	struct hold *known = bpf_map_lookup_elem(&holds, &cookie);
+	struct hold fresh = { .position = position,
+			      .deadline_ns = now + settings.hold_ns,
+			      .pid = pid,
+			      .socket = *socket };
+	struct permission *permission;
+
+	if (!known)
+		return !bpf_map_update_elem(&holds, &cookie, &fresh, BPF_ANY);
+	permission = bpf_map_lookup_elem(&permissions, &cookie);
+	/* One deadline for all that belongs together; what is new gets one of its own. */
+	if (known->deadline_ns < now || (permission && permission->position >= known->position))
+		known->deadline_ns = now + settings.hold_ns;
+	known->position = position;
+	return true;
+}
+
+static __always_inline void report_hold(void *ctx, const struct connection_id *id,
+					struct connection *connection)
+{
+	struct tls_hold *record;
+
+	if (connection->hold_told)
+		return;
+	record = reserve_record(sizeof(*record));
+	if (!record) {
+		count_lost(LOST_RECORDS, 1);
+		return;
+	}
+	fill_tls(&record->tls, RECORD_TLS_HOLD, id, connection);
+	record->socket = connection->socket;
+	submit_record(ctx, record);
+	connection->hold_told = 1;
+}
+
+/* Holds what is about to be written, and tells it, but for what an earlier call told already. */
+static __always_inline void hold_write(void *ctx, const struct connection_id *id,
+				       struct connection *connection, __u64 buffer, __u64 bytes)
+{
+	__u64 begin = connection->position[DIRECTION_WRITE], end = begin + bytes, skip = 0;
+	struct piece piece = { .call_bytes = bytes,
+			       .direction = DIRECTION_WRITE,
+			       .is_ahead = true };
+
+	if (!bytes || end <= connection->told || !is_to_be_held(connection))
+		return;
+	if (!find_socket(ctx, id, connection) || !hold_socket(&connection->socket, id->pid, end)) {
+		count_lost(LOST_UNHELD, 1);
+		return;
+	}
+	report_hold(ctx, id, connection);
+	if (connection->told > begin)
+		skip = connection->told - begin;
+	piece.buffer = buffer + skip;
+	piece.position = begin + skip;
+	piece.call_offset = skip;
+	send_pieces(ctx, id, connection, &piece, bytes - skip);
+	connection->told = piece.position;
+}
+
+/* Reports 0 when the call is worth waiting for, 1 when its return need not be seen: the
+ * values that a session probe returns to the kernel. */
+static __always_inline int enter(struct pt_regs *ctx, enum direction direction, __u64 bytes,
+				 __u64 done)
+{
+	__u64 thread = bpf_get_current_pid_tgid();
+	struct connection_id id = { .connection = PT_REGS_PARM1(ctx), .pid = thread >> 32 };
+	struct call call = { .connection = id.connection, .buffer = PT_REGS_PARM2(ctx),
+			     .done = done, .direction = direction };
+	bool is_write = direction == DIRECTION_WRITE;
+	struct connection *connection;
+
+	if (id.pid == settings.monitor_pid)
+		return 1;
+	connection = find_connection(ctx, &id);
+	if (!connection || muted(&id, connection))
+		return 1;
+	if (settings.spare_filtered && is_filtered()) {
+		count_lost(LOST_SPARED, 1);
+		return 1;
+	}
+	if (is_write && settings.hold_ns)
+		hold_write(ctx, &id, connection, call.buffer, bytes);
+	if (bpf_map_update_elem(&calls, &thread, &call, BPF_ANY)) {
+		count_lost(LOST_CALL_TABLE, 1);
+		/* Nobody will say what was moved; else the next call were taken for this one. */
+		if (is_write && connection->told > connection->position[DIRECTION_WRITE])
+			connection->position[DIRECTION_WRITE] = connection->told;
+		return 1;
+	}
+	if (is_write && connection->told < connection->position[DIRECTION_WRITE] + bytes)
+		connection->writing = thread;
+	return 0;
 }
 
 static __always_inline int leave(struct pt_regs *ctx)
@@ -435,34 +603,42 @@ static __always_inline int leave(struct pt_regs *ctx)
 	return 0;
 }
 
+/* The length that SSL_write() was given, an int. */
+static __always_inline __u64 written(struct pt_regs *ctx)
+{
+	__s32 bytes = PT_REGS_PARM3(ctx);
+
+	return bytes > 0 ? bytes : 0;
+}
+
 /* int SSL_write(SSL *, const void *, int), int SSL_write_ex(SSL *, const void *, size_t, size_t *)
  * and their twins for reading. ssl_write_internal() and ssl_read_internal() of OpenSSL, to
  * which all four lead, are called like the _ex ones. */
 SEC("?uprobe")
 int tls_write(struct pt_regs *ctx)
 {
-	enter(ctx, DIRECTION_WRITE, 0);
+	enter(ctx, DIRECTION_WRITE, written(ctx), 0);
 	return 0;
 }
 
 SEC("?uprobe")
 int tls_write_ex(struct pt_regs *ctx)
 {
-	enter(ctx, DIRECTION_WRITE, PT_REGS_PARM4(ctx));
+	enter(ctx, DIRECTION_WRITE, PT_REGS_PARM3(ctx), PT_REGS_PARM4(ctx));
 	return 0;
 }
 
 SEC("?uprobe")
 int tls_read(struct pt_regs *ctx)
 {
-	enter(ctx, DIRECTION_READ, 0);
+	enter(ctx, DIRECTION_READ, 0, 0);
 	return 0;
 }
 
 SEC("?uprobe")
 int tls_read_ex(struct pt_regs *ctx)
 {
-	enter(ctx, DIRECTION_READ, PT_REGS_PARM4(ctx));
+	enter(ctx, DIRECTION_READ, 0, PT_REGS_PARM4(ctx));
 	return 0;
 }
 
@@ -479,27 +655,56 @@ extern bool bpf_session_is_return(void) __ksym __weak;
 SEC("?uprobe")
 int tls_write_session(struct pt_regs *ctx)
 {
-	return bpf_session_is_return() ? leave(ctx) : enter(ctx, DIRECTION_WRITE, 0);
+	return bpf_session_is_return() ? leave(ctx) : enter(ctx, DIRECTION_WRITE, written(ctx), 0);
 }
 
 SEC("?uprobe")
 int tls_write_ex_session(struct pt_regs *ctx)
 {
 	return bpf_session_is_return() ? leave(ctx)
-				       : enter(ctx, DIRECTION_WRITE, PT_REGS_PARM4(ctx));
+				       : enter(ctx, DIRECTION_WRITE, PT_REGS_PARM3(ctx), PT_REGS_PARM4(ctx));
 }
 
 SEC("?uprobe")
 int tls_read_session(struct pt_regs *ctx)
 {
-	return bpf_session_is_return() ? leave(ctx) : enter(ctx, DIRECTION_READ, 0);
+	return bpf_session_is_return() ? leave(ctx) : enter(ctx, DIRECTION_READ, 0, 0);
 }
 
 SEC("?uprobe")
 int tls_read_ex_session(struct pt_regs *ctx)
 {
 	return bpf_session_is_return() ? leave(ctx)
-				       : enter(ctx, DIRECTION_READ, PT_REGS_PARM4(ctx));
+				       : enter(ctx, DIRECTION_READ, 0, PT_REGS_PARM4(ctx));
+}
+
+static __always_inline __u8 lower(__u8 byte)
+{
+	return byte >= 'A' && byte <= 'Z' ? byte | 0x20 : byte;
+}
+
+static __always_inline bool is_held_end(__u64 first, __u64 end)
+{
+	struct held_name exact = { .first = first, .end = end }, any = { .end = end };
+
+	return bpf_map_lookup_elem(&held_names, &exact) || bpf_map_lookup_elem(&held_names, &any);
+}
+
+/* Looks all ends of a name up, from behind: whole labels, and parts of one behind a hyphen. */
+static __noinline bool is_held_name(const char *name, __u32 length)
+{
+	__u64 first = 0, end = 0;
+	__u8 byte;
+
+	for (__u32 i = 0; i < MAX_NAME && i < length && name[i] != '.'; i++)
+		first = first * WORD_FACTOR + lower(name[i]);
+	for (__u32 i = 1; i < MAX_NAME && i <= length; i++) {
+		byte = name[(length - i) & (MAX_NAME - 1)];
+		if ((byte == '.' || byte == '-') && is_held_end(first, end))
+			return true;
+		end = end * WORD_FACTOR + lower(byte);
+	}
+	return is_held_end(0, end);
 }
 
 static __always_inline int send_name(struct pt_regs *ctx, __u64 name)
@@ -508,6 +713,7 @@ static __always_inline int send_name(struct pt_regs *ctx, __u64 name)
 				    .pid = bpf_get_current_pid_tgid() >> 32 };
 	struct connection *connection;
 	struct tls_name *record;
+	long length;
 
 	if (id.pid == settings.monitor_pid || !name)
 		return 0;
@@ -521,11 +727,15 @@ static __always_inline int send_name(struct pt_regs *ctx, __u64 name)
 	}
 	fill_tls(&record->tls, RECORD_TLS_NAME, &id, connection);
 	__builtin_memset(record->name, 0, sizeof(record->name));
-	if (bpf_probe_read_user_str(record->name, sizeof(record->name), (void *)name) < 0) {
+	length = bpf_probe_read_user_str(record->name, sizeof(record->name), (void *)name);
+	if (length < 0) {
 		discard_record(record);
 		count_lost(LOST_UNREADABLE, 1);
 		return 0;
 	}
+	/* Its length counts the NUL. */
+	if (settings.hold_ns && length > 1 && is_held_name(record->name, length - 1))
+		connection->is_named = 1;
 	submit_record(ctx, record);
 	return 0;
 }

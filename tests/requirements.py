@@ -225,6 +225,7 @@ PROBES: Mapping[str, tuple[Probe, ...]] = {
     "cgroups": (_cgroups,),
     "netns cookie": (_netns_cookie,),
     "attach cookie": (_kernel_feature("attach cookie"),),
+    "bpf_loop": (_kernel_feature("bpf_loop"),),
     "multi uprobe": (_kernel_feature("multi uprobe"),),
     "session uprobe": (_kernel_feature("session uprobe"),),
     **{kind: (_root, _btf, _libbpf, _objects, _program_kind(kind)) for kind in _PROGRAM_KINDS},

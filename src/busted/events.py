@@ -349,6 +349,18 @@ class Library(Value, frozen=True, kw_only=True):
     processes: int
 
 
+class Held(Value, frozen=True, kw_only=True):
+    """Requests that waited for their decision before any of them left, since the start.
+
+    `median_milliseconds` is how long those that were allowed waited, from their first byte on, of
+    the last thousand.
+    """
+
+    allowed: int
+    denied: int
+    median_milliseconds: float | None = None
+
+
 class Coverage(Value, frozen=True, kw_only=True, tag=True):
     """What is being watched, what is left out, and what was lost; `lost` counts by place."""
 
@@ -356,6 +368,7 @@ class Coverage(Value, frozen=True, kw_only=True, tag=True):
     unreadable: dict[str, str] = {}
     left_out: dict[str, str] = {}
     lost: dict[str, int] = {}
+    held: Held | None = None
 
 
 Action = (

@@ -44,6 +44,7 @@ class Type(enum.IntEnum):
     FILE_ACCESS = 40
     FILE_DATA = 41
     FILE_BYTES = 42
+    TLS_HOLD = 50
 
 
 class Direction(enum.IntEnum):
@@ -95,6 +96,7 @@ class LostPlace(enum.IntEnum):
     PROCESS_TABLE = 9
     FILE_DATA = 10
     FILE_RECORDS = 11
+    UNHELD = 12
 
 
 class FileOperation(enum.IntEnum):
@@ -153,7 +155,9 @@ PROCESS_EXEC = Layout(
 )
 PROCESS_FORK = Layout("process_fork", _RECORD + "parent_start_ns Q ppid I agent I")
 RUNNING_PROCESS = Layout("running_process", "start_ns Q parent_start_ns Q pid I ppid I comm 16s")
-SETTINGS = Layout("settings", "max_call_bytes Q undecided_bytes Q monitor_pid I spare_filtered I")
+SETTINGS = Layout(
+    "settings", "max_call_bytes Q undecided_bytes Q hold_ns Q monitor_pid I spare_filtered I"
+)
 RANDOM_PATH = Layout("random_path", "zero I pointer I offset I unused 4x")
 _FILE = _RECORD + "file Q since_ns Q "
 FILE_ACCESS = Layout(
@@ -171,6 +175,12 @@ FILE_SETTINGS = Layout("file_settings", "max_file_bytes Q all I monitor_pid I")
 DIRECTORY = Layout("directory", "inode Q device I unused 4x")
 CONNECTION_ID = Layout("connection_id", "connection Q pid I pad 4x")
 JUDGEMENT = Layout("judgement", "since_ns Q verdict Q")
+_SOCKET = "cookie Q local_port H remote_port H unused 4x local 16s remote 16s "
+TLS_HOLD = Layout("tls_hold", _TLS + _SOCKET)
+HOLD = Layout("hold", "position Q deadline_ns Q dropped Q passed Q " + _SOCKET + "pid I pad 4x")
+PERMISSION = Layout("permission", "position Q denied Q")
+HELD_NAME = Layout("held_name", "first Q end Q")
+HOLD_SETTINGS = Layout("hold_settings", "fails_open Q")
 WANTED_ADDRESS = Layout("wanted_address", "netns Q address 16s")
 FLOW_SETTINGS = Layout("flow_settings", "monitor_pid I all B cookies B accepts B unused x")
 CONNECT_KEY = Layout("connect_key", "netns Q address 16s process I port H unused 2x")
@@ -206,6 +216,11 @@ LAYOUTS = (
     CONNECT_VERDICT,
     ENFORCE_SETTINGS,
     AGENT,
+    TLS_HOLD,
+    HOLD,
+    PERMISSION,
+    HELD_NAME,
+    HOLD_SETTINGS,
 )
 
 # Where every record has the time at which it was begun.
@@ -291,6 +306,21 @@ class TlsRandom(msgspec.Struct, frozen=True):
     key: ConnectionKey
     time_ns: int
     random: bytes
+
+
+class TlsHold(msgspec.Struct, frozen=True):
+    """What a connection writes waits at its socket from now on, until it is allowed.
+
+    It is told before the library has it. `cookie` is the socket's, and its ends are as in `Flow`.
+    """
+
+    key: ConnectionKey
+    time_ns: int
+    cookie: int
+    local: bytes
+    local_port: int
+    remote: bytes
+    remote_port: int
 
 
 class ProcessExit(msgspec.Struct, frozen=True):
@@ -472,7 +502,7 @@ class FileBytes(msgspec.Struct, frozen=True):
     comm: bytes
 
 
-TlsRecord = TlsOpen | TlsName | TlsData | TlsClose | TlsRandom
+TlsRecord = TlsOpen | TlsName | TlsData | TlsClose | TlsRandom | TlsHold
 ProcessRecord = ProcessExec | ProcessFork | ProcessExit
 FileRecord = FileAccess | FileData | FileBytes
 Record = TlsRecord | Flow | DnsMessage | ClientHello | ProcessRecord | FileRecord
@@ -533,6 +563,15 @@ def _tls_close(raw: bytes) -> TlsClose:
 def _tls_random(raw: bytes) -> TlsRandom:
     _, _, pid, time_ns, start_ns, connection, since_ns, random = TLS_RANDOM.unpack_from(raw)
     return TlsRandom(ConnectionKey(pid, start_ns, connection, since_ns), time_ns, random)
+
+
+def _tls_hold(raw: bytes) -> TlsHold:
+    (
+        _, _, pid, time_ns, start_ns, connection, since_ns,
+        cookie, local_port, remote_port, local, remote,
+    ) = TLS_HOLD.unpack_from(raw)  # fmt: skip
+    key = ConnectionKey(pid, start_ns, connection, since_ns)
+    return TlsHold(key, time_ns, cookie, local, local_port, remote, remote_port)
 
 
 def _process_exit(raw: bytes) -> ProcessExit:
@@ -738,4 +777,5 @@ _DECODERS: dict[int, Callable[[bytes], Record]] = {
     Type.FILE_ACCESS: _file_access,
     Type.FILE_DATA: _file_data,
     Type.FILE_BYTES: _file_bytes,
+    Type.TLS_HOLD: _tls_hold,
 }

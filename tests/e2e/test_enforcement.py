@@ -139,7 +139,7 @@ def denied(monitor: Monitor, pid: int, count: int = 1) -> list[dict[str, Any]]:
 def test_a_denied_exchange_ends_and_the_next_allowed_one_succeeds(
     enforcing: Start, test_bed: Bed
 ) -> None:
-    with enforcing(BY_MODEL, "--enforce") as monitor, asking(test_bed) as client:
+    with enforcing(BY_MODEL, "--enforce", "--no-hold") as monitor, asking(test_bed) as client:
         for _ in range(3):
             assert client.ask(ALLOWED_MODEL, PROMPT) == expected_answer(PROMPT)
             assert client.ask(FORBIDDEN_MODEL, FORBIDDEN) == {"error": "APIConnectionError"}
@@ -162,7 +162,7 @@ STACKS = ["curl_openai", "openai_async", "anthropic_stream", "node_fetch"]
 def test_clients_of_all_kinds_see_their_connection_fail(enforcing: Start, test_bed: Bed) -> None:
     for name in STACKS:
         needs(name)
-    with enforcing(BY_TEXT, "--enforce") as monitor:
+    with enforcing(BY_TEXT, "--enforce", "--no-hold") as monitor:
         for name in STACKS:
             finished = test_bed.ask(name, FORBIDDEN)
             assert finished.code > 0, name
@@ -175,7 +175,7 @@ def test_clients_of_all_kinds_see_their_connection_fail(enforcing: Start, test_b
 def test_the_process_is_killed_where_the_operator_chose_that(
     enforcing: Start, test_bed: Bed
 ) -> None:
-    with enforcing(BY_MODEL, "--enforce", "--on-deny", "kill") as monitor:
+    with enforcing(BY_MODEL, "--enforce", "--no-hold", "--on-deny", "kill") as monitor:
         with asking(test_bed) as client, asking(test_bed) as other:
             assert client.ask(ALLOWED_MODEL, PROMPT) == expected_answer(PROMPT)
             assert client.ask(FORBIDDEN_MODEL, FORBIDDEN) is None

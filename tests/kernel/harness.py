@@ -17,6 +17,7 @@ from typing import IO, Any, NamedTuple
 from busted.kernel.client_random import RandomPath, random_path
 from busted.kernel.elf import ElfFile
 from busted.kernel.features import probe
+from busted.kernel.hold import HoldPrograms
 from busted.kernel.places import places
 from busted.kernel.processes import ProcessPrograms
 from busted.kernel.programs import UNDECIDED_BYTES, TlsPrograms, Way, best_way
@@ -25,6 +26,7 @@ from busted.kernel.targets import Target
 from busted.records import Record, TlsData, decode
 
 SOURCE = Path(__file__).parent / "programs" / "tls_library.c"
+HELD_HOST = "api.example.com"
 # What takes a tenth of a second here takes ten in an emulated guest (tests/vm).
 DEADLINE_SECONDS = 60.0
 
@@ -101,9 +103,17 @@ class Steps(NamedTuple):
 class Watched:
     """Programs attached to one library."""
 
-    def __init__(self, programs: TlsPrograms, library: Path) -> None:
-        self.programs, self.library = programs, library
+    def __init__(
+        self, programs: TlsPrograms, library: Path, hold: HoldPrograms | None = None
+    ) -> None:
+        self.programs, self.library, self._hold = programs, library, hold
         self.records: list[Record] = []
+
+    @property
+    def hold(self) -> HoldPrograms:
+        """What holds connections, where that was asked for."""
+        assert self._hold is not None
+        return self._hold
 
     def run(self, script: str) -> int:
         """Run `script` in a process of its own to its end, and return its pid."""
@@ -165,23 +175,34 @@ def watched_target(
     max_call_bytes: int = 1 << 20,
     undecided_bytes: int = UNDECIDED_BYTES,
     spare_filtered: bool = False,
+    hold_seconds: float = 0.0,
+    fails_open: bool = False,
 ) -> Iterator[Watched]:
-    """Load, attach to a target, which is closed then, and take everything away again."""
+    """Load, attach to a target, which is closed then, and take everything away again.
+
+    With `hold_seconds` connections to `HELD_HOST` are held.
+    """
     with ExitStack() as opened:
         shared = opened.enter_context(closing(SharedMaps(ring_bytes, buffer)))
+        hold: HoldPrograms | None = None
+        if hold_seconds:
+            hold = opened.enter_context(closing(HoldPrograms(shared, fails_open=fails_open)))
+            hold.hold_names([HELD_HOST])
         programs = TlsPrograms(
             way,
             shared,
             max_call_bytes=max_call_bytes,
             undecided_bytes=undecided_bytes,
             spare_filtered=spare_filtered,
+            hold=hold,
+            hold_seconds=hold_seconds,
         )
         opened.callback(programs.close)
         # These tell of the end of processes that used TLS.
         opened.enter_context(closing(ProcessPrograms(shared, ())))
         programs.attach(target, cookie=7)
         target.close()
-        yield Watched(programs, Path(target.path))
+        yield Watched(programs, Path(target.path), hold)
 
 
 @contextmanager

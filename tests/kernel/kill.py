@@ -34,7 +34,7 @@ MOST_SECONDS = 3.0
 LOAD = str(Path(__file__).parent / "tls_load.py")
 OBJECTS = (
     *("tls_", "thread_exit", "process_", "names_"),
-    *("enforce_", "file_call_", "files_ended"),
+    *("enforce_", "hold_", "file_call_", "files_ended"),
 )
 
 

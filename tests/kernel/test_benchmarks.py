@@ -12,6 +12,8 @@ import pytest
 
 from benchmarks.connect_cost import VARIANTS
 from benchmarks.files_cost import CALLS
+from benchmarks.hold_latency import PROMPTS
+from benchmarks.hold_latency import VARIANTS as HELD_VARIANTS
 from benchmarks.names_cost import LOADS
 from benchmarks.payloads import mix
 from benchmarks.pii import texts
@@ -48,7 +50,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Report]:
 
 
 def test_every_question_is_answered_for_every_variant(run: tuple[str, Report]) -> None:
-    capacity, live, probes, files, packets, loads, connects, *others = run[1].tables
+    capacity, live, probes, files, packets, loads, connects, held, *others = run[1].tables
     kinds, searched, judged, monitor = others
     assert [row[0] for row in capacity.rows] == list(SIZES)
     assert [row[0] for row in live.rows] == list(SIZES)
@@ -58,6 +60,7 @@ def test_every_question_is_answered_for_every_variant(run: tuple[str, Report]) -
     assert [row[0] for row in files.rows] == list(CALLS)
     assert {row[0] for row in packets.rows} == {row[0] for row in loads.rows} == LOADS.keys()
     assert [row[0] for row in connects.rows] == list(VARIANTS)
+    assert [row[:2] for row in held.rows] == [(v, p) for v in HELD_VARIANTS for p in PROMPTS]
     assert [row[0] for row in kinds.rows] == [
         *(payload.kind for payload in mix()),
         "the mix",

@@ -30,6 +30,7 @@ from busted.records import (
     RunningProcess,
     TlsClose,
     TlsData,
+    TlsHold,
     TlsName,
     TlsOpen,
     TlsRandom,
@@ -128,6 +129,16 @@ RECORDS = st.one_of(
         transport=st.integers(0, 255),
     ),
     st.builds(TlsRandom, key=CONNECTIONS, time_ns=U64, random=st.binary(min_size=32, max_size=32)),
+    st.builds(
+        TlsHold,
+        key=CONNECTIONS,
+        time_ns=U64,
+        cookie=U64,
+        local=st.binary(min_size=16, max_size=16),
+        local_port=st.integers(0, 65535),
+        remote=st.binary(min_size=16, max_size=16),
+        remote_port=st.integers(0, 65535),
+    ),
     st.builds(ProcessFork, key=PROCESSES, time_ns=U64, parent=PROCESSES, agent=U32),
     st.builds(
         ProcessExec,
@@ -244,6 +255,7 @@ EXAMPLES: list[Record] = [
     ),
     FileData(DATA.key.process, 9, FileKey(4, 5), Direction.WRITE, 3, 20, b"cat", b"text"),
     FileBytes(DATA.key.process, 9, FileKey(4, 5), 20, 0, True, b"cat"),
+    TlsHold(DATA.key, 9, 4711, bytes(16), 40000, bytes(range(16)), 443),
 ]  # fmt: skip
 
 
@@ -272,6 +284,9 @@ def encode(record: Record, padding: bytes = b"") -> bytes:
         return records.TLS_NAME.pack(Type.TLS_NAME, *head, r.name.encode()) + padding
     if isinstance(r, TlsClose):
         return records.TLS_CLOSE.pack(Type.TLS_CLOSE, *head) + padding
+    if isinstance(r, TlsHold):
+        socket = r.cookie, r.local_port, r.remote_port, r.local, r.remote
+        return records.TLS_HOLD.pack(Type.TLS_HOLD, *head, *socket) + padding
     if isinstance(r, TlsRandom):
         return records.TLS_RANDOM.pack(Type.TLS_RANDOM, *head, r.random) + padding
     counts = (r.position, r.call_bytes, r.call_offset, r.tid, len(r.data))

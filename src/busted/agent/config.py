@@ -17,6 +17,7 @@ import msgspec
 from busted.agent.enforcement import VERDICT_SECONDS, OnDeny
 from busted.agent.file_access import Mode
 from busted.agent.flows import Network
+from busted.agent.hold import Terms
 from busted.classifier import dialects
 from busted.classifier.canaries import Canary
 from busted.classifier.options import DEFAULT_OPTIONS, Options, with_rows
@@ -90,6 +91,8 @@ class Settings(msgspec.Struct, frozen=True):
     # Whether what policy denies is stopped; in shadow mode it is only told what would be.
     enforcement: Literal["off", "shadow", "on"] = "off"
     on_deny: OnDeny = "reset"
+    # How requests wait for their decision, where something is enforced; None: they do not wait.
+    hold: Terms | None = Terms()
     verdict_seconds: float = VERDICT_SECONDS
     # Whether addresses of the link (169.254.0.0/16, fe80::/10) may be refused, too.
     deny_link_local: bool = False

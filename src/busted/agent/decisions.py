@@ -112,8 +112,8 @@ def judged(event: Event, decision: PolicyDecision) -> Event:
 
 
 def is_judged(event: Event) -> bool:
-    """Tell whether policy is asked about an event: about all but what we say of ourselves."""
-    return not isinstance(event.action, Coverage)
+    """Tell whether policy is asked about an event: not what we say of ourselves, and not twice."""
+    return event.policy is None and not isinstance(event.action, Coverage)
 
 
 def judged_all(judge: Judge, events: Iterable[Event]) -> Iterator[Event]:

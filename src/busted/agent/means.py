@@ -23,13 +23,22 @@ class OpenedMeans:
     `left_out` holds what is not there, with the reason.
     """
 
-    def __init__(self, shared: SharedMaps, *, link_local: bool = False) -> None:
-        """Open what can be opened; never raises on what this host lacks."""
+    def __init__(
+        self,
+        shared: SharedMaps,
+        *,
+        link_local: bool = False,
+        holding: tuple[int, int, int] | None = None,
+    ) -> None:
+        """Open what can be opened; never raises on what this host lacks.
+
+        `holding` is as in `kernel.privileged.PrivilegedChild`.
+        """
         self.left_out: dict[str, str] = {}
         self._child: PrivilegedChild | None = None
         self._verdicts: ConnectVerdicts | None = None
         try:
-            self._child = PrivilegedChild()
+            self._child = PrivilegedChild(holding=holding)
         except OSError as error:
             self.left_out["destroy_and_kill"] = str(error)
         try:
@@ -44,6 +53,10 @@ class OpenedMeans:
             refuse=self._refuse,
             permit=self._permit,
         )
+
+    def make_room(self, pid: int, cookie: int, size: int) -> bool:
+        """As `kernel.held_sockets.HeldSockets.make_room`, which takes privileges."""
+        return self._child is not None and self._child.make_room(pid, cookie, size)
 
     def _lacks(self, what: str) -> Outcome:
         return Outcome("not_possible", self.left_out[what])

@@ -21,6 +21,7 @@ import socket
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +30,10 @@ import msgspec
 from busted.agent.audit_log import AuditLog
 from busted.agent.clock import read_clock
 from busted.agent.config import Settings
-from busted.agent.decisions import Decisions, Judge
+from busted.agent.decisions import Decisions, Judge, judged_all
 from busted.agent.enforcement import Enforcement, Known
 from busted.agent.flows import Asks
+from busted.agent.hold import Holds, Terms
 from busted.agent.means import OpenedMeans
 from busted.agent.pipeline import Origin, Outside, Pipeline
 from busted.agent.policies import open_policy
@@ -43,6 +45,8 @@ from busted.events import Coverage, Event, Library, Process
 from busted.identity.store import IdentityStore, StoreError
 from busted.kernel import elf, features, filtered, lockdown
 from busted.kernel.files import FilePrograms, FileSettings
+from busted.kernel.held_sockets import HeldSockets
+from busted.kernel.hold import HoldPrograms
 from busted.kernel.libbpf import BpfError
 from busted.kernel.mappings import MappingWatch
 from busted.kernel.names import NamePrograms
@@ -67,6 +71,7 @@ from busted.records import (
     ProcessKey,
     Record,
     RunningProcess,
+    TlsData,
     decode,
 )
 
@@ -86,6 +91,8 @@ TICK_SECONDS = 1.0
 # as there are few. Programs that are run every minute keep theirs.
 UNUSED_SECONDS = 60.0
 MAX_UNUSED_KEPT = 64
+# What waits for a decision is looked at this often for its time: far more often than that ends.
+EXPIRY_SECONDS = 0.05
 # Looks at all processes until one finds nothing new; agents do not start programs faster.
 MAX_LOOKS = 4
 
@@ -111,7 +118,7 @@ class Monitor:
         self._hooked: dict[int, _Hooked] = {}
         self._cookie = 0
         self._unused: set[int] = set()
-        self._scanning_again = False
+        self._scanning_again = self._is_expiring = False
         self._failure: BaseException | None = None
         self._counts: Counter[str] = Counter()
         self._told: Coverage | None = None
@@ -128,10 +135,14 @@ class Monitor:
             self._shared = opened.enter_context(
                 contextlib.closing(_share(settings, self._features))
             )
-            self._programs = opened.enter_context(
-                contextlib.closing(_load(settings, self._features, self._shared))
-            )
             self._left_out = left_out(self._features)
+            self._holds: Holds | None = None
+            self._hold_programs = self._hold(opened)
+            self._programs = opened.enter_context(
+                contextlib.closing(
+                    _load(settings, self._features, self._shared, self._hold_programs)
+                )
+            )
             # Before processes: at the end of one both are told, and its files come first.
             self._file_programs = self._follow_files(opened)
             self._followed = self._follow_processes(opened)
@@ -255,6 +266,23 @@ class Monitor:
         self._left_out |= programs.left_out
         return programs
 
+    def _hold(self, opened: contextlib.ExitStack) -> HoldPrograms | None:
+        """Load what holds connections, which the other programs are loaded with."""
+        terms = self._settings.hold
+        if self._settings.enforcement != "on" or terms is None:
+            return None
+        if not (self._features.has("attach cookie") and self._features.has("bpf_loop")):
+            self._left_out["hold"] = "it takes attach cookies and loops, of Linux 5.17"
+            return None
+        try:
+            programs = HoldPrograms(self._shared, fails_open=terms.fails_open)
+            opened.callback(programs.close)
+            programs.hold_names(self._settings.tables.options.providers.hosts)
+        except OSError as error:
+            self._left_out["hold"] = error.strerror or str(error)
+            return None
+        return programs
+
     # Records
 
     def _read_ring(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -267,8 +295,8 @@ class Monitor:
             # The batch ended at its limit, or near it: there is more, and the ring may fill up.
             loop.call_soon(self._read_ring, loop)
         # A ring that is not empty and gives nothing begins with a record still being written.
-        elif taken or not ring.arm():
-            loop.call_later(POLL_SECONDS, self._read_ring, loop)
+        elif (taken and not self._holds) or not ring.arm():
+            loop.call_later(0 if self._holds else POLL_SECONDS, self._read_ring, loop)
         else:
             loop.add_reader(ring.fd, self._read_ring, loop)
 
@@ -286,8 +314,25 @@ class Monitor:
             if self._recording:
                 self._recording.record(raw)
             if record is not None:
-                self._report(self._pipeline.feed(record))
+                events = self._pipeline.feed(record)
+                self._report(self._held(self._holds, record, events) if self._holds else events)
         return sum(map(len, batch))
+
+    def _held(self, holds: Holds, record: Record, events: Iterable[Event]) -> Iterable[Event]:
+        """Have what waits for a decision decided before anything else is read."""
+        made = list(events)
+        is_between = not isinstance(record, TlsData) or self._pipeline.is_between(record.key)
+        decided = holds.follow(record, made, is_between, time.monotonic_ns())
+        if holds.is_waiting and not self._is_expiring:
+            self._is_expiring = True
+            asyncio.get_running_loop().call_later(EXPIRY_SECONDS, self._expire, holds)
+        return decided
+
+    def _expire(self, holds: Holds) -> None:
+        holds.expire(time.monotonic_ns())
+        self._is_expiring = holds.is_waiting and not self._stopped.is_set()
+        if self._is_expiring:
+            asyncio.get_running_loop().call_later(EXPIRY_SECONDS, self._expire, holds)
 
     def _report(self, events: Iterable[Event]) -> None:
         for event in events:
@@ -315,9 +360,23 @@ class Monitor:
         if settings.enforcement == "off":
             return
         if settings.enforcement == "on":
-            self._means = OpenedMeans(self._shared, link_local=settings.deny_link_local)
+            terms, held = settings.hold or Terms(), self._hold_programs
+            self._means = OpenedMeans(
+                self._shared,
+                link_local=settings.deny_link_local,
+                holding=held.kept if held and not terms.fails_open else None,
+            )
             opened.callback(self._means.close)
             self._left_out |= self._means.left_out
+            if self._hold_programs and self._judge:
+                self._holds = Holds(
+                    self._hold_programs,
+                    HeldSockets(),
+                    partial(judged_all, self._judge),
+                    self._means.means.destroy,
+                    self._means.make_room,
+                    terms,
+                )
         self._enforcement = Enforcement(
             self._means.means if self._means else None,
             Known(self._flow_of, self._agent_of, self._addresses_of, time.monotonic_ns),
@@ -355,6 +414,8 @@ class Monitor:
     # What the pipeline asks for
 
     def _mute(self, key: ConnectionKey) -> None:
+        if self._holds:
+            self._holds.muted(key)
         try:
             self._programs.mute(key)
         except BpfError as error:
@@ -636,6 +697,8 @@ class Monitor:
             lost["policy_queue"] = self._decisions.lost
         if self._audit_log and self._audit_log.lost:
             lost["audit_log"] = self._audit_log.lost
+        if self._holds:
+            lost |= self._holds.lost
         return lost | self._counts | self._pipeline.lost | self.lost_after()
 
     def _tell_coverage(self, always: bool = False) -> None:
@@ -650,6 +713,8 @@ class Monitor:
         )
         if coverage != self._told or always:
             self._told = coverage
+            # Not compared: it changes with every request.
+            coverage = msgspec.structs.replace(coverage, held=self._holds and self._holds.told)
             event = self._pipeline.coverage(coverage, self._own, time.time_ns())
             self._report([event])
             if self._recording:
@@ -688,6 +753,9 @@ class Monitor:
             if self._decisions:
                 self._decisions.close()
                 self._take_event = self._emit
+            if self._holds and self._hold_programs:
+                self._holds.close()
+                self._hold_programs.detach()
             self._lost_in_kernel = self._shared.lost()
             self._tell_coverage(always=True)
 
@@ -714,13 +782,18 @@ def _share(settings: Settings, found: features.Features) -> SharedMaps:
         return SharedMaps(settings.ring_bytes, settings.buffer or best_buffer(found))
 
 
-def _load(settings: Settings, found: features.Features, shared: SharedMaps) -> TlsPrograms:
+def _load(
+    settings: Settings, found: features.Features, shared: SharedMaps, hold: HoldPrograms | None
+) -> TlsPrograms:
+    terms = settings.hold or Terms()
     with _refusals():
         return TlsPrograms(
             best_way(found),
             shared,
-            max_call_bytes=settings.max_call_bytes,
+            max_call_bytes=max(settings.max_call_bytes, terms.bytes if hold else 0),
             spare_filtered=filtered.return_probes_kill(),
+            hold=hold,
+            hold_seconds=terms.seconds,
         )
 
 

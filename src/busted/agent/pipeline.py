@@ -52,6 +52,7 @@ from busted.records import (
     Record,
     TlsClose,
     TlsData,
+    TlsHold,
     TlsName,
     TlsOpen,
     TlsRandom,
@@ -221,7 +222,7 @@ class Pipeline:
         elif isinstance(record, TlsRandom):
             connection.random = record.random
             self._name_from_wire(connection, record.random)
-        elif record.key not in self._muted:
+        elif not isinstance(record, TlsHold) and record.key not in self._muted:
             reader = self._reader(record.key)
             if isinstance(record, TlsName):
                 connection.name = record.name
@@ -252,6 +253,11 @@ class Pipeline:
             yield from self._close(connection.key, now_ns)
         yield from self._follow("flows", self._flows.drain)
         yield from self._follow("files", partial(self._files.close, now_ns))
+
+    def is_between(self, key: ConnectionKey) -> bool:
+        """Tell whether all that a connection wrote up to now are whole requests."""
+        reader = self._readers.get(key)
+        return reader is None or reader.is_between
 
     def flow(self, cookie: int) -> Flow | None:
         """Return a connection as it was last told, by the cookie of its socket."""

@@ -102,6 +102,11 @@ class ConnectionReader:
         under_way = socket is not None and socket.is_answering
         return bool(self._asking or self._answering) or under_way
 
+    @property
+    def is_between(self) -> bool:
+        """Whether all requests that were begun are whole, as far as anybody can tell."""
+        return self._is_muted() or not (self._asking or self._framing.is_writing)
+
     def name(self, sni: str) -> None:
         """Tell the name of the server, when the TLS library learns it."""
         self._sni = sni

@@ -58,6 +58,15 @@ class Framing:
         }
         self._look_both_ways()
 
+    @property
+    def is_writing(self) -> bool:
+        """Whether the process has begun to write a message and not ended it."""
+        parser = self._parsers[Direction.WRITE]
+        looked_at = self._http2.get(Direction.WRITE)
+        return (parser is not None and parser.is_amid) or (
+            looked_at is not None and looked_at.is_http2 and looked_at.is_amid
+        )
+
     def expect(self, method: str) -> None:
         """Tell the method of a request in HTTP/1, in order: its answer depends on that."""
         parser = self._parsers[Direction.READ]

@@ -102,6 +102,12 @@ class Providers:
                 return row
         return None
 
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """The patterns of all hosts."""
+        by_end = (pattern for rows in self._by_end.values() for _, pattern, _ in rows)
+        return (*self._by_name, *by_end)
+
     def name(self, provider_id: str | None) -> str | None:
         """Return the display name of a provider."""
         return self._names.get(provider_id) if provider_id else None

@@ -26,6 +26,13 @@ from busted.agent.config import (
 from busted.agent.enforcement import MAX_VERDICT_SECONDS, VERDICT_SECONDS, OnDeny
 from busted.agent.file_access import Mode
 from busted.agent.flows import Network
+from busted.agent.hold import (
+    MAX_HOLD_BYTES,
+    MAX_HOLD_SECONDS,
+    MIN_HOLD_BYTES,
+    MIN_HOLD_SECONDS,
+    Terms,
+)
 from busted.agent.monitor import Monitor
 from busted.cli.configuration import config_option, keyed
 from busted.cli.metrics import (
@@ -158,6 +165,31 @@ def _power_of_two(_: click.Context, __: click.Parameter, value: int) -> int:
     "holds no content; only its owner can read it.",
 )
 @click.option(
+    "--no-hold",
+    is_flag=True,
+    help="Do not have requests wait for their decision: what is denied is stopped after it was "
+    "sent.",
+)
+@click.option(
+    "--hold-seconds",
+    type=click.FloatRange(min=MIN_HOLD_SECONDS, max=MAX_HOLD_SECONDS),
+    metavar="SECONDS",
+    help="How long a request may wait for its decision, and for its own end, before it is given "
+    f"up.  [default: {Terms().seconds:g}]",
+)
+@click.option(
+    "--hold-bytes",
+    type=click.IntRange(MIN_HOLD_BYTES, MAX_HOLD_BYTES),
+    metavar="BYTES",
+    help=f"How much of one request may wait.  [default: {Terms().bytes}]",
+)
+@click.option(
+    "--hold-timeout-action",
+    type=click.Choice(["open", "closed"]),
+    help="What becomes of a request that is longer, takes longer, or was not seen whole: it is "
+    "sent undecided, or its connection is ended.  [default: closed]",
+)
+@click.option(
     "--buffer",
     type=click.Choice(["ring", "perf"]),
     help="Through what the kernel hands over records: a ring buffer (Linux 5.8) or perf buffers, "
@@ -207,6 +239,10 @@ def monitor(
     on_deny: OnDeny | None,
     verdict_seconds: float | None,
     deny_link_local: bool,
+    no_hold: bool,
+    hold_seconds: float | None,
+    hold_bytes: int | None,
+    hold_timeout_action: Literal["open", "closed"] | None,
     buffer: Literal["ring", "perf"] | None,
     ring_bytes: int,
     max_call_bytes: int,
@@ -227,6 +263,12 @@ def monitor(
         raise click.UsageError(
             "--on-deny, --verdict-seconds and --deny-link-local need --enforce or --shadow."
         )
+    is_held = enforce and not shadow and not no_hold
+    if not is_held and (hold_seconds or hold_bytes or hold_timeout_action):
+        raise click.UsageError(
+            "--hold-seconds, --hold-bytes and --hold-timeout-action need --enforce, without "
+            "--shadow and --no-hold."
+        )
     found = host_key.load(host_key.state_directory(), create=True)
     if found.temporary:
         click.echo(
@@ -245,6 +287,8 @@ def monitor(
         record=record,
         identity_store=identity_store,
         network=network,
+        files=files,
+        max_file_bytes=max_file_bytes,
         policy=policy,
         on_error=on_error or ("deny" if enforce or shadow else Settings().on_error),
         audit_log=audit_log,
@@ -252,8 +296,13 @@ def monitor(
         on_deny=on_deny or Settings().on_deny,
         verdict_seconds=verdict_seconds or Settings().verdict_seconds,
         deny_link_local=deny_link_local,
-        files=files,
-        max_file_bytes=max_file_bytes,
+        hold=Terms(
+            seconds=hold_seconds or Terms().seconds,
+            bytes=hold_bytes or Terms().bytes,
+            fails_open=hold_timeout_action == "open",
+        )
+        if is_held
+        else None,
         tables=tables,
     )
     if record:

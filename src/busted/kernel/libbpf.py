@@ -14,7 +14,7 @@ import errno
 import os
 import platform
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 LIBRARY = "libbpf.so.1"
@@ -58,6 +58,8 @@ _SIGNATURES: dict[str, tuple[object, list[object]]] = {
     "bpf_map__lookup_elem": (_int, [_pointer, _pointer, _size, _pointer, _size, ctypes.c_uint64]),
     "bpf_map__update_elem": (_int, [_pointer, _pointer, _size, _pointer, _size, ctypes.c_uint64]),
     "bpf_map__delete_elem": (_int, [_pointer, _pointer, _size, ctypes.c_uint64]),
+    "bpf_map_get_next_key": (_int, [_int, _pointer, _pointer]),
+    "bpf_map_lookup_elem": (_int, [_int, _pointer, _pointer]),
     "bpf_link__fd": (_int, [_pointer]),
     "bpf_link__destroy": (_int, [_pointer]),
     "bpf_iter_create": (_int, [_int]),
@@ -173,11 +175,27 @@ def possible_cpus() -> int:
     return count
 
 
+def map_entries(fd: int, key_size: int, value_size: int) -> Iterator[tuple[bytes, bytes]]:
+    """Yield what a map holds, by its descriptor alone; what changes meanwhile may be missed."""
+    library = load_library()
+    key, value = ctypes.create_string_buffer(key_size), ctypes.create_string_buffer(value_size)
+    found = library.bpf_map_get_next_key(fd, None, key)
+    while not found:
+        if not library.bpf_map_lookup_elem(fd, key, value):
+            yield key.raw, value.raw
+        found = library.bpf_map_get_next_key(fd, key, key)
+
+
 class Link:
     """One attached program; close() detaches it."""
 
     def __init__(self, library: ctypes.CDLL, pointer: int | None = None, fd: int = -1) -> None:
         self._library, self._pointer, self._fd = library, pointer, fd
+
+    @property
+    def fd(self) -> int:
+        """The descriptor that keeps it attached, which stays the link's."""
+        return self._fd if self._pointer is None else int(self._library.bpf_link__fd(self._pointer))
 
     def close(self) -> None:
         """Detach; a second call does nothing."""

@@ -17,6 +17,7 @@ from typing import Literal
 from busted import records
 from busted.kernel.client_random import RandomPath
 from busted.kernel.features import Features
+from busted.kernel.hold import HoldPrograms
 from busted.kernel.libbpf import (
     TRACE_UPROBE_MULTI,
     TRACE_UPROBE_SESSION,
@@ -74,23 +75,35 @@ class TlsPrograms:
         max_call_bytes: int,
         undecided_bytes: int = UNDECIDED_BYTES,
         spare_filtered: bool = False,
+        hold: HoldPrograms | None = None,
+        hold_seconds: float = 0.0,
     ) -> None:
         """Load; `max_call_bytes` bounds what one call reports.
 
         `undecided_bytes` of each direction of a connection are reported before anybody called
         it wanted, even though the ring buffer is half full. `spare_filtered`: return probes kill
-        processes under seccomp here (see kernel.filtered), so those are left alone.
+        processes under seccomp here (see kernel.filtered), so those are left alone. With `hold`
+        what AI connections write is told before the library has it, and their sockets are held for
+        so many seconds at most.
         """
         self._refuses = spare_filtered and way != "session"
         self.shared, self._way = shared, way
         self._links: dict[int, list[Link]] = {}
         self._object = shared.open("tls")
+        if hold:
+            hold.lend(self._object)
         for program, at_return in FUNCTIONS.values():
             self._choose(program, at_return)
         if way != "session":
             self._choose(_RETURN_PROGRAM, False)
         self._object.settings(
-            records.SETTINGS.pack(max_call_bytes, undecided_bytes, os.getpid(), spare_filtered)
+            records.SETTINGS.pack(
+                max_call_bytes,
+                undecided_bytes,
+                int(hold_seconds * 1_000_000_000) if hold else 0,
+                os.getpid(),
+                spare_filtered,
+            )
         )
         self._object.load()
         self._verdicts = self._object.map("verdicts")

@@ -53,6 +53,8 @@ from busted.policy.sources import PolicyError, Sources, error, read, state
 DEADLINE_SECONDS = 0.05
 # A policy of a thousand rules with the largest prompt takes some 50 MB.
 MEMORY_BYTES = 256 << 20
+# A prompt of megabytes takes longer to hand over and to read than any policy to judge it.
+BYTES_A_DEADLINE = 1 << 20
 # Compiling is not deciding: nobody waits for it but who starts or changes a policy.
 LOAD_SECONDS = 10.0
 # One that compiled before does so again in milliseconds, and an event waits for it.
@@ -130,7 +132,8 @@ class PolicyEngine:
     def evaluate_batch(self, events: Sequence[bytes]) -> list[PolicyDecision]:
         """Return the decisions on some events, in their order.
 
-        Each has its own deadline, which runs from when the one before it was answered.
+        Each has its own deadline, which runs from when the one before it was answered, and is the
+        longer by as many times as the largest of them has `BYTES_A_DEADLINE`.
         """
         with self._lock:
             decided: list[PolicyDecision] = []
@@ -203,7 +206,8 @@ class PolicyEngine:
             return [self._failed(asked, "the policy worker is down") for _ in events]
         decided: list[PolicyDecision] = []
         try:
-            for answer in worker.ask(events, self._deadline):
+            deadline = self._deadline * (1 + max(map(len, events)) / BYTES_A_DEADLINE)
+            for answer in worker.ask(events, deadline):
                 decided.append(self._decision(answer, asked))
         except TimeoutError:
             decided.append(self._lost(worker, asked, "timeouts", "no decision in time"))

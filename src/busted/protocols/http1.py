@@ -142,6 +142,16 @@ class Http1Parser:
         self._damaged = False  # part of the body is missing, or its end disputed
         self._upgrade = ""  # asked for, or granted but not yet seen to be used
 
+    @property
+    def is_amid(self) -> bool:
+        """Whether a message has begun, or what may be the start line of one, and has not ended."""
+        if self._state == "seek":
+            held = bytes(self._held[:_OPENING_BYTES]).upper()
+            return bool(held) and any(
+                held.startswith(known) or known.startswith(held) for known in _OPENINGS[self._side]
+            )
+        return self._state not in ("until_close", "raw")
+
     def expect(self, method: str) -> None:
         """Tell the method of a request whose response is to come; in the order of requests."""
         self._expected.append(method)

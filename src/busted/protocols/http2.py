@@ -184,6 +184,12 @@ class Http2Parser:
         self._reset()
         return messages
 
+    @property
+    def is_amid(self) -> bool:
+        """Whether a message, or a frame, has begun and not ended, as far as that can be told."""
+        in_frame = self._state not in ("opening", "search", "header")
+        return bool(self._open or self._block or in_frame or (self._held and self.is_http2))
+
     def notices(self) -> list[Notice]:
         """Return what this direction said to the other one since the last call."""
         notices = list(self._notices)

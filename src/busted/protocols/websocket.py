@@ -135,6 +135,11 @@ class WebSocketParser:
                 self._advance(len(piece), messages)
         return messages
 
+    @property
+    def is_amid(self) -> bool:
+        """Whether a message has begun and not ended."""
+        return bool(self._held) or self._left is not None or self._message is not None
+
     def gap(self, missing: int) -> list[WebSocketMessage]:
         """Tell that the next `missing` bytes of the stream were never seen."""
         messages: list[WebSocketMessage] = []

@@ -141,3 +141,52 @@ def test_after_a_restart_a_websocket_is_lost() -> None:
     framing.feed(READ, SWITCHING + b"\x81")
     framing.restart()
     assert framing.feed(READ, websocket_wire.frame(websocket_wire.TEXT, b"a")) == []
+
+
+H2_REQUEST = Sender().headers(1, REQUEST)
+WHOLE: dict[str, tuple[bytes, list[bytes]]] = {
+    # What was written and read before, and then messages, each whole.
+    "http1": (b"", [request(CHAT), b"GET / HTTP/1.1\r\nHost: h\r\n\r\n", request(CHAT)]),
+    "http1 chunked": (
+        b"",
+        [b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"],
+    ),
+    "http2": (PREFACE + settings(), [H2_REQUEST + data(1, b"body", last=True), settings()]),
+    "junk": (b"", [b"\x00\x01 binary without any line", b"more of it"]),
+}
+
+
+@pytest.mark.parametrize("kind", WHOLE)
+def test_a_process_is_writing_exactly_from_a_messages_first_byte_to_its_last(kind: str) -> None:
+    before, messages = WHOLE[kind]
+    for place, message in enumerate(messages):
+        whole = before + b"".join(messages[:place])
+        for cut in range(1, len(message) + 1):
+            framing = Framing()
+            framing.feed(WRITE, whole)
+            framing.feed(WRITE, message[:cut])
+            is_amid = kind != "junk" and cut < len(message)
+            assert framing.is_writing == is_amid, (place, cut)
+
+
+def test_a_process_is_writing_until_a_message_over_a_websocket_is_whole() -> None:
+    framing = Framing()
+    framing.feed(WRITE, b"GET / HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+    framing.feed(READ, SWITCHING)
+    first = websocket_wire.frame(websocket_wire.TEXT, b"he", final=False)
+    last = websocket_wire.frame(websocket_wire.CONTINUATION, b"llo")
+    seen = []
+    for byte in first + last + websocket_wire.frame(websocket_wire.PING):
+        framing.feed(WRITE, bytes([byte]))
+        seen.append(framing.is_writing)
+    assert seen == [True] * (len(first + last) - 1) + [False, True, False]
+
+
+def test_streams_of_http2_that_interleave_are_whole_when_the_last_one_is() -> None:
+    framing = Framing()
+    sender = Sender()
+    framing.feed(WRITE, PREFACE + settings() + sender.headers(1, REQUEST))
+    framing.feed(WRITE, sender.headers(3, REQUEST) + data(3, b"3", last=True))
+    assert framing.is_writing
+    framing.feed(WRITE, data(1, b"1", last=True))
+    assert not framing.is_writing

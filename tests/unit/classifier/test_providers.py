@@ -280,3 +280,8 @@ def test_names_are_for_display() -> None:
     assert DEFAULT_OPTIONS.providers.name("gcp.gemini") == "Google Gemini"
     assert DEFAULT_OPTIONS.providers.name("nobody") is None
     assert DEFAULT_OPTIONS.providers.name(None) is None
+
+
+def test_the_patterns_of_all_hosts_are_told() -> None:
+    hosts = DEFAULT_OPTIONS.providers.hosts
+    assert set(hosts) == {pattern for row in PROVIDERS for pattern in row.hosts}
