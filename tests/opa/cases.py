@@ -43,7 +43,7 @@ def _changed(action: dict[str, Any], **other: Any) -> dict[str, Any]:
 EVENTS: dict[str, dict[str, Any]] = {
     "prompt": PROMPT,
     "empty": {},
-    "secret": _changed({"pii": [{"kind": "api_key", "start": 0, "end": 5, "where": "messages"}]}),
+    "secret": _changed({"pii": [{"kind": "openai_key", "start": 0, "end": 5, "where": "messages"}]}),
     "large": _changed({"bytes": 5_000_000_000, "params": {"max_tokens": 100_000}, "pii": []}),
     "unknown": {
         "process": {"pid": 1, "name": "x"},
@@ -119,7 +119,7 @@ decision := "deny" if not input.action.provider in data.nothing.here""",
     "missing data's rule": """default decision := "allow"
 decision := "deny" if not data.nothing.here[input.action.provider]""",
     "unequal to nothing": 'decision := "deny" if input.action.model != "gpt-4o"',
-    "some": 'decision := "deny" if { some p in input.action.pii; p.kind == "api_key" }',
+    "some": 'decision := "deny" if { some p in input.action.pii; p.kind == "openai_key" }',
     "some with keys": """decision := "deny" if {
 	some name, value in input.action.params
 	name == "max_tokens"
@@ -130,7 +130,7 @@ decision := "deny" if not data.nothing.here[input.action.provider]""",
     "old iteration": 'decision := "deny" if input.action.messages[_].role == "user"',
     "count": 'decision := "deny" if count(input.action.pii) > 0',
     "set": """kinds contains p.kind if some p in input.action.pii
-decision := "deny" if kinds & {"api_key"} != set()
+decision := "deny" if kinds & {"openai_key"} != set()
 decision := "audit" if kinds == {"email"}""",
     "object": """found[p.kind] := p.where if some p in input.action.pii
 decision := "deny" if found.email == "user_message" """,
@@ -181,7 +181,7 @@ decision := "deny" if net.cidr_contains("203.0.113.0/24", ip)""",
 decision := "deny" if call.arguments.command == "ls -l" """,
     "walk": """decision := "deny" if {
 	walk(input, [path, value])
-	value == "api_key"
+	value == "openai_key"
 	count(path) == 4
 }""",
     "object functions": """decision := "deny" if {
@@ -209,7 +209,7 @@ _V0 = {
     "v0": """default decision = "allow"
 decision = "deny" { input.action.provider == "openai"; not exempt }
 exempt { input.process.uid == 0 }""",
-    "v0 set": """deny[reason] { input.action.pii[_].kind == "api_key"; reason := "key" }
+    "v0 set": """deny[reason] { input.action.pii[_].kind == "openai_key"; reason := "key" }
 decision = "deny" { count(deny) > 0 }
 decision = "audit" { count(deny) == 0; input.action.pii[_] }""",
     "v0 with imports": """import future.keywords.if
