@@ -356,34 +356,50 @@ static long send_looped(__u32 i, void *pieces)
 	return send_next(pieces);
 }
 
-static __noinline void send_pieces(void *ctx, const struct connection_id *id,
-				   const struct connection *connection, struct piece *piece,
-				   __u64 bytes)
+/* What is left: past the limit its end alone. */
+static __always_inline void send_rest(const struct pieces *pieces)
+{
+	struct piece *piece = pieces->piece;
+	__u64 bytes = pieces->bytes;
+
+	if (bytes > MAX_DATA) {
+		count_lost(LOST_OVER_CALL_LIMIT, bytes - MAX_DATA);
+		move_on(piece, bytes - MAX_DATA);
+		bytes = MAX_DATA;
+	}
+	if (bytes && send_last(pieces->ctx, pieces->id, pieces->connection, piece, bytes))
+		move_on(piece, bytes);
+}
+
+/* A kernel without bpf_loop() loads no program that could come to it: so there are two of these. */
+static __noinline void send_few(void *ctx, const struct connection_id *id,
+				const struct connection *connection, const struct piece *piece,
+				__u64 bytes)
+{
+	/* Of its own: what stands in a caller's memory costs the verifier twice as much. */
+	struct piece next = *piece;
+	struct pieces pieces = { ctx, id, connection, &next, bytes };
+
+	/* 64 bits: old verifiers lose sight of one that shares its place on the stack. */
+	for (__u64 i = 0; i < MAX_PIECES - 1; i++)
+		if (send_next(&pieces))
+			break;
+	send_rest(&pieces);
+}
+
+static __noinline void send_many(void *ctx, const struct connection_id *id,
+				 const struct connection *connection, struct piece *piece,
+				 __u64 bytes)
 {
 	struct pieces pieces = { ctx, id, connection, piece, bytes };
-	__u64 skip;
 
-	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_loop)) {
-		bpf_loop(MAX_LOOPED_PIECES - 1, send_looped, &pieces, 0);
-	} else {
-		/* 64 bits: old verifiers lose sight of one that shares its place on the stack. */
-		for (__u64 i = 0; i < MAX_PIECES - 1; i++)
-			if (send_next(&pieces))
-				break;
-	}
-	if (pieces.bytes > MAX_DATA) {
-		skip = pieces.bytes - MAX_DATA;
-		count_lost(LOST_OVER_CALL_LIMIT, skip);
-		move_on(piece, skip);
-		pieces.bytes = MAX_DATA;
-	}
-	if (pieces.bytes && send_last(ctx, id, connection, piece, pieces.bytes))
-		move_on(piece, pieces.bytes);
+	bpf_loop(MAX_LOOPED_PIECES - 1, send_looped, &pieces, 0);
+	send_rest(&pieces);
 }
 
 static __always_inline void send_call(void *ctx, const struct connection_id *id,
 				      struct connection *connection, const struct call *call,
-				      __u64 bytes)
+				      __u64 bytes, const bool holds)
 {
 	__u64 direction = call->direction & 1, begin = connection->position[direction], skip = 0;
 	struct piece piece = { .call_bytes = bytes, .direction = direction };
@@ -399,7 +415,10 @@ static __always_inline void send_call(void *ctx, const struct connection_id *id,
 	piece.buffer = call->buffer + skip;
 	piece.position = begin + skip;
 	piece.call_offset = skip;
-	send_pieces(ctx, id, connection, &piece, bytes - skip);
+	if (holds)
+		send_many(ctx, id, connection, &piece, bytes - skip);
+	else
+		send_few(ctx, id, connection, &piece, bytes - skip);
 }
 
 /* A handshake that has begun is needed for it. */
@@ -528,14 +547,14 @@ static __always_inline void hold_write(void *ctx, const struct connection_id *id
 	piece.buffer = buffer + skip;
 	piece.position = begin + skip;
 	piece.call_offset = skip;
-	send_pieces(ctx, id, connection, &piece, bytes - skip);
+	send_many(ctx, id, connection, &piece, bytes - skip);
 	connection->told = piece.position;
 }
 
 /* Reports 0 when the call is worth waiting for, 1 when its return need not be seen: the
  * values that a session probe returns to the kernel. */
 static __always_inline int enter(struct pt_regs *ctx, enum direction direction, __u64 bytes,
-				 __u64 done)
+				 __u64 done, const bool holds)
 {
 	__u64 thread = bpf_get_current_pid_tgid();
 	struct connection_id id = { .connection = PT_REGS_PARM1(ctx), .pid = thread >> 32 };
@@ -553,7 +572,7 @@ static __always_inline int enter(struct pt_regs *ctx, enum direction direction, 
 		count_lost(LOST_SPARED, 1);
 		return 1;
 	}
-	if (is_write && settings.hold_ns)
+	if (holds && is_write && settings.hold_ns)
 		hold_write(ctx, &id, connection, call.buffer, bytes);
 	if (bpf_map_update_elem(&calls, &thread, &call, BPF_ANY)) {
 		count_lost(LOST_CALL_TABLE, 1);
@@ -567,7 +586,7 @@ static __always_inline int enter(struct pt_regs *ctx, enum direction direction, 
 	return 0;
 }
 
-static __always_inline int leave(struct pt_regs *ctx)
+static __always_inline int leave(struct pt_regs *ctx, const bool holds)
 {
 	__u64 thread = bpf_get_current_pid_tgid();
 	struct connection_id id = { .pid = thread >> 32 };
@@ -595,7 +614,7 @@ static __always_inline int leave(struct pt_regs *ctx)
 	}
 	if (bytes) {
 		send_random(ctx, &id, connection);
-		send_call(ctx, &id, connection, &call, bytes);
+		send_call(ctx, &id, connection, &call, bytes, holds);
 	}
 	/* Not before its bytes are told: reads that are told from now on come behind them. */
 	if (connection->writing == thread)
@@ -617,35 +636,56 @@ static __always_inline __u64 written(struct pt_regs *ctx)
 SEC("?uprobe")
 int tls_write(struct pt_regs *ctx)
 {
-	enter(ctx, DIRECTION_WRITE, written(ctx), 0);
+	enter(ctx, DIRECTION_WRITE, written(ctx), 0, false);
 	return 0;
 }
 
 SEC("?uprobe")
 int tls_write_ex(struct pt_regs *ctx)
 {
-	enter(ctx, DIRECTION_WRITE, PT_REGS_PARM3(ctx), PT_REGS_PARM4(ctx));
+	enter(ctx, DIRECTION_WRITE, PT_REGS_PARM3(ctx), PT_REGS_PARM4(ctx), false);
 	return 0;
 }
 
 SEC("?uprobe")
 int tls_read(struct pt_regs *ctx)
 {
-	enter(ctx, DIRECTION_READ, 0, 0);
+	enter(ctx, DIRECTION_READ, 0, 0, false);
 	return 0;
 }
 
 SEC("?uprobe")
 int tls_read_ex(struct pt_regs *ctx)
 {
-	enter(ctx, DIRECTION_READ, 0, PT_REGS_PARM4(ctx));
+	enter(ctx, DIRECTION_READ, 0, PT_REGS_PARM4(ctx), false);
 	return 0;
 }
 
 SEC("?uretprobe")
 int tls_return(struct pt_regs *ctx)
 {
-	return leave(ctx);
+	return leave(ctx, false);
+}
+
+/* In their place where writes are held (Linux 5.17, for bpf_loop). */
+SEC("?uprobe")
+int tls_write_held(struct pt_regs *ctx)
+{
+	enter(ctx, DIRECTION_WRITE, written(ctx), 0, true);
+	return 0;
+}
+
+SEC("?uprobe")
+int tls_write_ex_held(struct pt_regs *ctx)
+{
+	enter(ctx, DIRECTION_WRITE, PT_REGS_PARM3(ctx), PT_REGS_PARM4(ctx), true);
+	return 0;
+}
+
+SEC("?uretprobe")
+int tls_return_held(struct pt_regs *ctx)
+{
+	return leave(ctx, true);
 }
 
 /* The same as session probes (Linux 6.13): one probe for entry and return, and no return at
@@ -655,27 +695,29 @@ extern bool bpf_session_is_return(void) __ksym __weak;
 SEC("?uprobe")
 int tls_write_session(struct pt_regs *ctx)
 {
-	return bpf_session_is_return() ? leave(ctx) : enter(ctx, DIRECTION_WRITE, written(ctx), 0);
+	return bpf_session_is_return() ? leave(ctx, true)
+				       : enter(ctx, DIRECTION_WRITE, written(ctx), 0, true);
 }
 
 SEC("?uprobe")
 int tls_write_ex_session(struct pt_regs *ctx)
 {
-	return bpf_session_is_return() ? leave(ctx)
-				       : enter(ctx, DIRECTION_WRITE, PT_REGS_PARM3(ctx), PT_REGS_PARM4(ctx));
+	return bpf_session_is_return() ? leave(ctx, true)
+				       : enter(ctx, DIRECTION_WRITE, PT_REGS_PARM3(ctx),
+					       PT_REGS_PARM4(ctx), true);
 }
 
 SEC("?uprobe")
 int tls_read_session(struct pt_regs *ctx)
 {
-	return bpf_session_is_return() ? leave(ctx) : enter(ctx, DIRECTION_READ, 0, 0);
+	return bpf_session_is_return() ? leave(ctx, true) : enter(ctx, DIRECTION_READ, 0, 0, true);
 }
 
 SEC("?uprobe")
 int tls_read_ex_session(struct pt_regs *ctx)
 {
-	return bpf_session_is_return() ? leave(ctx)
-				       : enter(ctx, DIRECTION_READ, 0, PT_REGS_PARM4(ctx));
+	return bpf_session_is_return() ? leave(ctx, true)
+				       : enter(ctx, DIRECTION_READ, 0, PT_REGS_PARM4(ctx), true);
 }
 
 static __always_inline __u8 lower(__u8 byte)

@@ -43,7 +43,9 @@ def _changed(action: dict[str, Any], **other: Any) -> dict[str, Any]:
 EVENTS: dict[str, dict[str, Any]] = {
     "prompt": PROMPT,
     "empty": {},
-    "secret": _changed({"pii": [{"kind": "openai_key", "start": 0, "end": 5, "where": "messages"}]}),
+    "secret": _changed(
+        {"pii": [{"kind": "openai_key", "start": 0, "end": 5, "where": "messages"}]}
+    ),
     "large": _changed({"bytes": 5_000_000_000, "params": {"max_tokens": 100_000}, "pii": []}),
     "unknown": {
         "process": {"pid": 1, "name": "x"},

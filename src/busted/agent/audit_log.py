@@ -83,6 +83,7 @@ class Decided(Value, frozen=True, kw_only=True, tag="decision"):
     reasons: tuple[str, ...] = ()
     error: str | None = None
     enforced: Enforced | None = None
+    hindrance: str | None = None
 
 
 class Started(Value, frozen=True, kw_only=True, tag="start"):

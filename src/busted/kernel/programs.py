@@ -42,6 +42,9 @@ KILLS_FILTERED = (
 
 _RETURN_PROGRAM = "tls_return"
 SESSION_SUFFIX = "_session"
+# Session programs hold by themselves; of the others these have twins that do.
+_HELD_SUFFIX = "_held"
+_HOLDING = ("tls_write", "tls_write_ex", _RETURN_PROGRAM)
 
 
 def best_way(features: Features) -> Way:
@@ -87,6 +90,7 @@ class TlsPrograms:
         so many seconds at most.
         """
         self._refuses = spare_filtered and way != "session"
+        self._holds = hold is not None
         self.shared, self._way = shared, way
         self._links: dict[int, list[Link]] = {}
         self._object = shared.open("tls")
@@ -115,9 +119,13 @@ class TlsPrograms:
             self._object.autoload(program + SESSION_SUFFIX, True)
             self._object.attach_type(program + SESSION_SUFFIX, TRACE_UPROBE_SESSION)
             return
+        program = self._twin(program)
         self._object.autoload(program, True)
         if self._way != "perf":
             self._object.attach_type(program, TRACE_UPROBE_MULTI)
+
+    def _twin(self, program: str) -> str:
+        return program + _HELD_SUFFIX if self._holds and program in _HOLDING else program
 
     def attach(self, target: Target, cookie: int) -> None:
         """Probe a file in every process that maps it; `cookie` comes back in its records.
@@ -149,25 +157,26 @@ class TlsPrograms:
 
     def _attach(self, path: str, place: Place, cookie: int) -> list[Link]:
         attach = self._object.attach_uprobe_multi
-        program, offset = place.program, place.offset
+        program, offset = self._twin(place.program), place.offset
+        at_return = self._twin(_RETURN_PROGRAM)
         if self._way == "perf":
             entry = [self._object.attach_uprobe(program, path, offset, cookie=cookie)]
             if place.at_return:
                 entry.append(
                     self._object.attach_uprobe(
-                        _RETURN_PROGRAM, path, offset, at_return=True, cookie=cookie
+                        at_return, path, offset, at_return=True, cookie=cookie
                     )
                 )
             return entry
         if not place.at_return:
             return [attach(program, path, [offset], cookie=cookie)]
         if self._way == "session":
-            name = program + SESSION_SUFFIX
+            name = place.program + SESSION_SUFFIX
             kind = TRACE_UPROBE_SESSION
             return [attach(name, path, [offset], attach_type=kind, cookie=cookie)]
         # The return probe first: an entry without its return would leave a call remembered.
         return [
-            attach(_RETURN_PROGRAM, path, [offset], at_return=True, cookie=cookie),
+            attach(at_return, path, [offset], at_return=True, cookie=cookie),
             attach(program, path, [offset], cookie=cookie),
         ]
 
