@@ -26,7 +26,9 @@ def http2_front(bed: Bed) -> Iterator[None]:
         ]
     )
     page = ["curl", "-sS", "--http2", f"https://www.example.com:{PORT}/"]
-    until(lambda: bed.sandbox.run(page).code == 0, "the front passes on")
-    assert process.poll() is None
-    yield
-    process.kill()
+    try:
+        until(lambda: bed.sandbox.run(page).code == 0, "the front passes on")
+        assert process.poll() is None
+        yield
+    finally:
+        process.kill()

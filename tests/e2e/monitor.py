@@ -48,7 +48,7 @@ class Monitor:
             *("--format", output, "--content", content, *options),
         ]
         self._decodes, self._show = output == "json", show
-        # Its key and what else it keeps are its own, not this host's.
+        # Its key and what else it keeps are not this host's; tests have a directory for theirs.
         self._state = tempfile.TemporaryDirectory(prefix="busted-state-")
         self.stdout: list[str] = []
         self.stderr: list[str] = []
@@ -59,7 +59,11 @@ class Monitor:
         self.process = subprocess.Popen(
             self._command,
             cwd=ROOT,
-            env=os.environ | {"PYTHONPATH": str(ROOT / "src"), "STATE_DIRECTORY": self._state.name},
+            env={
+                "STATE_DIRECTORY": self._state.name,
+                **os.environ,
+                "PYTHONPATH": str(ROOT / "src"),
+            },
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -161,7 +161,8 @@ def test_a_denied_request_over_http2_is_prevented_and_the_next_one_succeeds(
     policy: Path, test_bed: Bed
 ) -> None:
     require("nghttpx")
-    with http2_front(test_bed), holding(policy) as monitor:
+    # In this order: a connection of the front that is older than the monitor cannot be held.
+    with holding(policy) as monitor, http2_front(test_bed):
         for _ in range(REQUESTS):
             denied = ask_curl(test_bed, MARKER, "--http2", port=PORT)
             assert denied.code != 0
