@@ -266,6 +266,12 @@ CLIENTS: dict[str, Client] = {
 }
 
 
+def curl_after_a_slow_page(prompt: str) -> list[str]:
+    """Return a curl that fetches a page for 300 ms before it asks: time to hook its library."""
+    ask = CLIENTS["curl_openai"].command(prompt)
+    return ["curl", "--http1.1", "-sS", "https://www.example.com/slow", "--next", *ask[1:]]
+
+
 class Operation(NamedTuple):
     """What a model does beside chats; `described` stands for an answer that is no text.
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.answers import CUT, ERRORS, SLOW, expected_answer
-from tests.e2e.bed import CLIENTS, Bed, python
+from tests.e2e.bed import CLIENTS, Bed, curl_after_a_slow_page, python
 from tests.e2e.examples import PROMPT, needs
 from tests.e2e.monitor import Event, Monitor
 
@@ -193,10 +193,9 @@ def test_a_library_first_mapped_by_a_client_that_lives_300_ms_is_watched(
 ) -> None:
     libraries_of_curl(tmp_path)
     assert list(tmp_path.glob("libssl*"))
-    page, ask = "https://www.example.com/slow", CLIENTS["curl_openai"].command(PROMPT)
-    command = ["curl", "--http1.1", "-sS", page, "--next", *ask[1:]]
+    libraries = {"LD_LIBRARY_PATH": str(tmp_path)}
 
-    finished = test_bed.sandbox.run(command, environment={"LD_LIBRARY_PATH": str(tmp_path)})
+    finished = test_bed.sandbox.run(curl_after_a_slow_page(PROMPT), environment=libraries)
     events = monitor.wait_for(finished.pid, "Response")
 
     (exchange,) = by_exchange(events).values()

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from busted.kernel.privileges import PRIVILEGES, capabilities, kept
-from tests.e2e.bed import Bed
+from tests.e2e.bed import Bed, curl_after_a_slow_page
 from tests.e2e.deadline import until
 from tests.e2e.examples import PROMPT
 from tests.e2e.monitor import Monitor
@@ -53,7 +53,8 @@ def test_once_it_watches_it_is_locked_down_and_goes_on_hooking(
         of_threads = [capabilities(status=thread) for thread in threads]
         text = status.read_text()
         size = recording.stat().st_size
-        done = test_bed.ask("curl_openai", PROMPT, environment=own_library(monitor, tmp_path))
+        libraries = own_library(monitor, tmp_path)
+        done = test_bed.sandbox.run(curl_after_a_slow_page(PROMPT), environment=libraries)
         monitor.wait_for(done.pid, "Response")
         assert monitor.stop() == 130
         assert recording.stat().st_size > size
@@ -73,7 +74,8 @@ def test_the_documented_capabilities_are_enough(test_bed: Bed, tmp_path: Path) -
     with Monitor("--file-monitor", command=[LAUNCH, ",".join(DOCUMENTED)]) as monitor:
         assert monitor.events[0]["action"].get("left_out", {}) == left_out_for_root
         status = Path(f"/proc/{monitor.process.pid}/status").read_text()
-        done = test_bed.ask("curl_openai", PROMPT, environment=own_library(monitor, tmp_path))
+        libraries = own_library(monitor, tmp_path)
+        done = test_bed.sandbox.run(curl_after_a_slow_page(PROMPT), environment=libraries)
         monitor.wait_for(done.pid, "Response")
 
     assert re.search(r"^Uid:\s65534\s65534", status, re.MULTILINE)
