@@ -6,7 +6,7 @@ import sys
 
 from curl_cffi import requests
 
-session = requests.Session(impersonate="chrome")
+session: requests.Session[requests.Response] = requests.Session(impersonate="chrome")
 session.verify = os.environ["SSL_CERT_FILE"]  # type: ignore[assignment]
 
 for prompt in sys.argv[1:]:

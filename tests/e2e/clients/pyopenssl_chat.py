@@ -1,4 +1,4 @@
-"""urllib3 on pyOpenSSL: OpenSSL as `cryptography` has it linked in, with its symbols not exported."""
+"""urllib3 on pyOpenSSL: OpenSSL as `cryptography` has it linked in, not exported."""
 
 import json
 import os

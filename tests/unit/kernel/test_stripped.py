@@ -34,7 +34,9 @@ def found(signature: Signature, text: bytes) -> dict[str, int] | None:
     """Where each program goes, from the start of the text."""
     with opened(elf(text, {})) as fd:
         places = signature.find(ElfFile(fd))
-    return places and {place.program: place.offset - TEXT_OFFSET for place in places}
+    if places is None:
+        return None
+    return {place.program: place.offset - TEXT_OFFSET for place in places}
 
 
 every_signature = pytest.mark.parametrize("signature", signatures(), ids=lambda s: s.name)
