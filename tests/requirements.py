@@ -29,6 +29,8 @@ from busted.kernel.names import open_root
 
 ROOT = Path(__file__).parents[1]
 
+# Debian's, or one that was unpacked as go.dev says.
+GO_COMMAND = shutil.which("go", path=f"{os.environ['PATH']}:/usr/local/go/bin") or "go"
 BUN = ROOT / ".cache/node/node_modules/@oven/bun-linux-x64/bin/bun"
 SO_NETNS_COOKIE = 71  # asm-generic/socket.h
 
@@ -92,6 +94,10 @@ def _node_packages() -> str | None:
     wanted = json.loads((ROOT / "tests/e2e/clients/package.json").read_text())["dependencies"]
     away = [n for n in wanted if not (ROOT / ".cache/node/node_modules" / n).is_dir()]
     return f"needs the npm packages {', '.join(away)}: make setup" if away else None
+
+
+def _go() -> str | None:
+    return None if Path(GO_COMMAND).exists() else "needs Go: apt-get install golang-go"
 
 
 def _bun() -> str | None:
@@ -219,7 +225,7 @@ PROBES: Mapping[str, tuple[Probe, ...]] = {
     "wget": (_program("wget", "wget"),),
     "nss": (_nss,),
     "promtool": (_tool("promtool"),),
-    "go": (_program("go", "golang-go"),),
+    "go": (_go,),
     "nats": (_program("nats-server", "nats-server"),),
     "rsyslog": (_program("rsyslogd", "rsyslog"), _rsyslog_tls),
     "git": (_program("git", "git"), _git),
