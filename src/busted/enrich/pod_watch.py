@@ -1,0 +1,241 @@
+"""Follows the pods of this node at the API server, in a thread of its own.
+
+A list, then a watch from where the list ended; when that fails, after a while, both again. Only
+this node's pods are asked for, so a large cluster costs each node its own part. The thread hands
+what it learns to whoever calls `take`, and knows nothing of events: an API server that is slow or
+away makes pods old or late, and nothing else.
+
+It needs to list and watch pods, no more. What made a pod is told by names, so that nothing else
+need be read: a Deployment's ReplicaSet is called as the Deployment, a dash and the hash in the
+label `pod-template-hash`, and a CronJob's Job as the CronJob, a dash and the minute.
+
+Left out: namespaces' and nodes' labels, which other permissions would be needed for.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import os
+import random
+import re
+import socket
+import threading
+from collections import deque
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
+
+from busted.enrich.pods import PodFacts
+
+if TYPE_CHECKING:
+    from lightkube import Client
+    from lightkube.resources.core_v1 import Pod
+
+log = logging.getLogger(__name__)
+
+# Before asking again, at first and at most: as client-go's reflector does.
+FIRST_SECONDS, MAX_SECONDS = 0.8, 30.0
+# The server ends a watch after so long, and it is asked for anew.
+WATCH_SECONDS = 300
+# For a connection, and for the answer to a list.
+TIMEOUT_SECONDS = 10.0
+# A watch is silent for minutes: the kernel asks whether the other end is still there, and gives the
+# connection up after a minute without an answer (tcp(7)).
+_KEEP_ALIVE = (
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 30),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 10),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3),
+)
+# What waits to be taken; a node has hundreds of pods, and who takes looks every second.
+MAX_WAITING = 8192
+# What an event carries of labels: names have 317 characters at most and values 63.
+MAX_LABELS = 32
+
+# batch/v1 cronjob_controllerv2.go: the name and, in minutes since 1970, when it was due.
+_CRON_JOB = re.compile(r"(.+)-\d{8}")
+
+
+class KubernetesSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How Kubernetes is asked for the pods of this node: the table `kubernetes` of the file."""
+
+    # "auto": where a service account is mounted, or a kubeconfig is given.
+    enabled: Literal["auto", "on", "off"] = "auto"
+    # The name of this node; empty: what NODE_NAME says, else the host's name.
+    node: str = ""
+    # Which labels of pods events tell; values may hold anything.
+    labels: tuple[str, ...] = ()
+    # How to reach the API server; empty: as a pod does, by its service account.
+    kubeconfig: str = ""
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether there is an API server to ask, as far as settings and surroundings tell."""
+        if self.enabled == "auto":
+            return bool(self.kubeconfig) or "KUBERNETES_SERVICE_HOST" in os.environ
+        return self.enabled == "on"
+
+    @property
+    def node_name(self) -> str:
+        """The name that this node has in Kubernetes."""
+        return self.node or os.environ.get("NODE_NAME") or socket.gethostname().lower()
+
+
+def is_installed() -> bool:
+    """Tell whether the extra `k8s` is there."""
+    return importlib.util.find_spec("lightkube") is not None
+
+
+class PodWatch:
+    """Follows the pods of one node from `start` on."""
+
+    def __init__(self, settings: KubernetesSettings) -> None:
+        """Nothing is asked yet."""
+        self._settings = settings
+        self._found: deque[PodFacts] = deque(maxlen=MAX_WAITING)
+        self._known: dict[str, PodFacts] = {}
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="pods", daemon=True)
+        self._client: Client | None = None
+        self.trouble: str | None = None
+        """Why the API server's word is old or missing; None while it is neither."""
+
+    def start(self) -> None:
+        """Begin to follow; not before the thread may have the privileges that it will keep."""
+        self._thread.start()
+
+    def take(self) -> Iterable[PodFacts]:
+        """Yield what was learned since the last call, in order."""
+        while self._found:
+            yield self._found.popleft()
+
+    def close(self) -> None:
+        """Stop following; an answer that is still waited for is not."""
+        self._stopped.set()
+
+    def _run(self) -> None:
+        wait = FIRST_SECONDS
+        while not self._stopped.is_set():
+            try:
+                for _ in self._follow():
+                    wait = FIRST_SECONDS
+                    if self._stopped.is_set():
+                        return
+            except Exception as error:
+                # Whatever an API server, a proxy or a file does: ask again, later.
+                told = f"{type(error).__name__}: {error}".splitlines()[0]
+                if self.trouble is None:
+                    log.warning("Kubernetes: %s; trying again", told)
+                self.trouble = told
+            # Half of it is chance, so that not all nodes ask at once.
+            self._stopped.wait(wait * random.uniform(0.5, 1.0))
+            wait = min(2 * wait, MAX_SECONDS)
+
+    def _follow(self) -> Iterable[None]:
+        """Learn the pods there are, and what becomes of them; yields at each answer."""
+        from lightkube.resources.core_v1 import Pod
+
+        # Anew each time: tokens of service accounts are replaced every hour.
+        client = _connect(self._settings)
+        try:
+            fields = {"spec.nodeName": self._settings.node_name}
+            listed = client.list(Pod, namespace="*", fields=fields)
+            there = set()
+            for pod in listed:
+                there.add(self._learn(pod))
+            for uid in self._known.keys() - there:
+                self._forget(uid)
+            self.trouble = None
+            yield
+            for operation, pod in client.watch(
+                Pod,
+                namespace="*",
+                fields=fields,
+                resource_version=listed.resourceVersion,
+                server_timeout=WATCH_SECONDS,
+            ):
+                if operation == "DELETED":
+                    self._forget(_uid(pod))
+                elif operation in ("ADDED", "MODIFIED"):
+                    self._learn(pod)
+                yield
+        finally:
+            client.close()
+
+    def _learn(self, pod: Pod) -> str:
+        facts = facts_of(pod, self._settings.labels)
+        # Most changes are of its status, which no event tells.
+        if self._known.get(facts.uid) != facts:
+            self._known[facts.uid] = facts
+            self._found.append(facts)
+        return facts.uid
+
+    def _forget(self, uid: str) -> None:
+        if self._known.pop(uid, None):
+            self._found.append(PodFacts(uid, deleted=True))
+
+
+def _connect(settings: KubernetesSettings) -> Client:
+    import httpx2
+    from lightkube import Client, KubeConfig
+    from lightkube.config.client_adapter import verify_cluster
+
+    if settings.kubeconfig:
+        config = KubeConfig.from_file(settings.kubeconfig).get()
+    else:
+        config = KubeConfig.from_service_account().get()
+    transport = httpx2.HTTPTransport(
+        verify=verify_cluster(config.cluster, config.user, config.abs_file, trust_env=False),
+        socket_options=_KEEP_ALIVE,
+    )
+    # Proxies that the environment names are for programs that go out.
+    timeout = httpx2.Timeout(TIMEOUT_SECONDS)
+    return Client(config=config, timeout=timeout, transport=transport, trust_env=False)
+
+
+def facts_of(pod: Pod, labels: Iterable[str]) -> PodFacts:
+    """Return what an event may tell of a pod; of its labels only these."""
+    metadata, spec, status = pod.metadata, pod.spec, pod.status
+    given: Mapping[str, str] = metadata.labels or {}
+    told = [name for name in labels if name in given][:MAX_LABELS]
+    return PodFacts(
+        _uid(pod),
+        metadata.name or "",
+        metadata.namespace or "",
+        service_account=spec.serviceAccountName if spec else None,
+        owner=_owner(pod),
+        labels={name: given[name] for name in told},
+        containers={
+            # "containerd://<id>"; absent until it was started.
+            container.containerID.rpartition("//")[2]: (container.name, container.image)
+            for container in (
+                *((status and status.initContainerStatuses) or ()),
+                *((status and status.containerStatuses) or ()),
+                *((status and status.ephemeralContainerStatuses) or ()),
+            )
+            if container.containerID
+        },
+    )
+
+
+def _uid(pod: Pod) -> str:
+    # A static pod has another uid at the API server; its control groups have that of its file.
+    notes = pod.metadata.annotations or {}
+    uid: str = notes.get("kubernetes.io/config.mirror") or pod.metadata.uid or ""
+    return uid
+
+
+def _owner(pod: Pod) -> str | None:
+    """Return what made a pod, as "Kind/name"; one level above it where names tell."""
+    made_by = next((o for o in pod.metadata.ownerReferences or () if o.controller), None)
+    if made_by is None:
+        return None
+    kind, name = made_by.kind, made_by.name
+    hashed = (pod.metadata.labels or {}).get("pod-template-hash")
+    if kind == "ReplicaSet" and hashed and name.endswith(f"-{hashed}"):
+        return f"Deployment/{name.removesuffix(f'-{hashed}')}"
+    if kind == "Job" and (match := _CRON_JOB.fullmatch(name)):
+        return f"CronJob/{match[1]}"
+    return f"{kind}/{name}"
