@@ -68,6 +68,19 @@ def _cgroups() -> str | None:
     return None
 
 
+def _writable_cgroups() -> str | None:
+    try:
+        root = open_root()
+        try:
+            os.mkdir("busted-probe", dir_fd=root)
+            os.rmdir("busted-probe", dir_fd=root)
+        finally:
+            os.close(root)
+    except OSError as error:
+        return f"needs to make control groups: {error.strerror}"
+    return None
+
+
 def bpftool() -> str | None:
     """Path of a bpftool that runs, None when there is none.
 
@@ -223,6 +236,7 @@ PROBES: Mapping[str, tuple[Probe, ...]] = {
     "ring buffer": (_kernel_feature("ring buffer"),),
     "perf buffer": (_x86_64,),
     "cgroups": (_cgroups,),
+    "writable cgroups": (_writable_cgroups,),
     "netns cookie": (_netns_cookie,),
     "attach cookie": (_kernel_feature("attach cookie"),),
     "bpf_loop": (_kernel_feature("bpf_loop"),),

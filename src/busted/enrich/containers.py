@@ -237,6 +237,10 @@ def of_path(path: str) -> Cgroup:
 
 def _walk(root: Path) -> Iterator[tuple[int, str]]:
     """Yield the inode and the path below `root` of each control group, those above first."""
+    try:
+        yield root.stat().st_ino, ""
+    except OSError:
+        return
     waiting, seen = [""], 0
     for above in waiting:
         try:

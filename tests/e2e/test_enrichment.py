@@ -1,0 +1,162 @@
+"""User, container and pod of events, with real control groups named as runtimes name them."""
+
+from __future__ import annotations
+
+import json
+import os
+import pwd
+import shlex
+import shutil
+import subprocess
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from busted.kernel.names import open_root
+from tests.e2e.bed import CLIENTS, Bed
+from tests.e2e.examples import PROMPT
+from tests.e2e.monitor import Event, Monitor, replay
+from tests.requirements import require
+
+DEADLINE_SECONDS = 20.0
+
+
+@pytest.fixture(autouse=True)
+def needs_kernel() -> None:
+    require("e2e", "writable cgroups")
+
+
+class Container:
+    """A control group as a runtime makes it, and what a runtime says of it."""
+
+    def __init__(self, path: str) -> None:
+        self.id = uuid4().hex * 2
+        root = open_root()
+        try:
+            self._root = Path(os.readlink(f"/proc/self/fd/{root}"))
+        finally:
+            os.close(root)
+        self._made: list[Path] = []
+        self.directory = self._root / path.format(id=self.id)
+        for directory in reversed([self.directory, *self.directory.parents]):
+            if not directory.exists():
+                directory.mkdir()
+                self._made.append(directory)
+
+    def command(self, command: Sequence[str]) -> list[str]:
+        """A command that runs in there, as the same process."""
+        enter = f'echo $$ > "{self.directory}/cgroup.procs" && exec "$@"'
+        return ["sh", "-c", enter, "sh", *command]
+
+    def remove(self) -> None:
+        for directory in reversed(self._made):
+            directory.rmdir()
+
+
+@pytest.fixture
+def docker() -> Iterator[Container]:
+    container = Container("system.slice/docker-{id}.scope")
+    try:
+        yield container
+    finally:
+        container.remove()
+
+
+@pytest.fixture
+def containerd() -> Iterator[Container]:
+    """One of Kubernetes, with the file that containerd keeps of it."""
+    container = Container(f"kubepods/burstable/pod{uuid4()}/{{id}}")
+    state = Path("/run/containerd/io.containerd.runtime.v2.task")
+    missing = [path for path in (state, *state.parents) if not path.exists()]
+    namespace = state / f"busted-{container.id[:8]}"
+    try:
+        (namespace / container.id).mkdir(parents=True)
+        notes = {
+            "io.kubernetes.cri.container-name": "server",
+            "io.kubernetes.cri.image-name": "shop/web:3",
+            "io.kubernetes.cri.sandbox-name": "web-0",
+            "io.kubernetes.cri.sandbox-namespace": "shop",
+        }
+        (namespace / container.id / "config.json").write_text(json.dumps({"annotations": notes}))
+        yield container
+    finally:
+        shutil.rmtree(namespace, ignore_errors=True)
+        for path in missing:
+            path.rmdir()
+        container.remove()
+
+
+def surroundings(process: dict[str, object]) -> dict[str, object]:
+    names = ("container_id", "container_runtime", "container_name", "image", "pod", "namespace")
+    return {name: process.get(name) for name in names}
+
+
+def test_what_is_said_in_a_container_is_told_with_it(
+    test_bed: Bed, docker: Container, containerd: Container, tmp_path: Path
+) -> None:
+    recording = tmp_path / "containers.rec"
+    command = CLIENTS["openai_sync"].command(PROMPT)
+    with Monitor("--record", str(recording)) as monitor:
+        # The monitor is locked down by now: what it finds it finds with what it kept.
+        pids = [
+            test_bed.sandbox.run(command).pid,
+            test_bed.sandbox.run(docker.command(command)).pid,
+            test_bed.sandbox.run(containerd.command(command)).pid,
+        ]
+        told = [monitor.wait_for(pid, "Response") for pid in pids]
+        assert monitor.stop() == 130
+
+    outside, in_docker, in_pod = ([surroundings(e["process"]) for e in events] for events in told)
+    assert all(process == dict.fromkeys(process) for process in outside)
+    for process in in_docker:
+        assert (process["container_id"], process["container_runtime"]) == (docker.id, "docker")
+    for process in in_pod:
+        assert process == {
+            "container_id": containerd.id,
+            "container_runtime": "containerd",
+            "container_name": "server",
+            "image": "shop/web:3",
+            "pod": "web-0",
+            "namespace": "shop",
+        }
+    user = pwd.getpwuid(os.getuid()).pw_name
+    assert {event["process"]["user"] for events in told for event in events} == {user}
+    assert monitor.lost == {}
+
+    replayed = replay("--format", "json", "--content", "full", str(recording))
+    assert [json.loads(line) for line in replayed.stdout.splitlines()] == monitor.events
+
+
+def test_a_command_that_is_over_at_once_is_told_with_its_container(
+    docker: Container, tmp_path: Path
+) -> None:
+    agent = tmp_path / "claude"
+    shutil.copy("/bin/sh", agent)
+    # The first process of the container is gone by the time anybody could look at it.
+    command = shlex.join(docker.command(["/bin/true", "--first"]))
+    with Monitor() as monitor:
+        subprocess.run([agent, "-c", f"{command}; :"], check=True, timeout=DEADLINE_SECONDS)
+
+        def first() -> list[Event]:
+            told = [e for e in tuple(monitor.events) if e["action"]["type"] == "ProcessExec"]
+            return [e for e in told if e["action"]["argv"] == ["/bin/true", "--first"]]
+
+        monitor._wait(lambda: bool(first()), "the command")
+        assert monitor.stop() == 130
+    (event,) = first()
+    assert event["process"]["container_id"] == docker.id
+    assert monitor.lost == {}
+
+
+def test_a_monitor_without_root_tells_containers_too(test_bed: Bed, docker: Container) -> None:
+    require("multi uprobe")
+    from tests.e2e.test_privileges import DOCUMENTED, LAUNCH
+
+    with Monitor(command=[LAUNCH, ",".join(DOCUMENTED)]) as monitor:
+        command = docker.command(CLIENTS["openai_sync"].command(PROMPT))
+        pid = test_bed.sandbox.run(command).pid
+        events = monitor.wait_for(pid, "Response")
+
+    assert {event["process"]["container_id"] for event in events} == {docker.id}
