@@ -155,6 +155,12 @@ def _regorus() -> str | None:
     return "needs regorus: pip install 'busted[policy]'"
 
 
+def _lightkube() -> str | None:
+    if importlib.util.find_spec("lightkube"):
+        return None
+    return "needs lightkube: pip install 'busted[k8s]'"
+
+
 def _x86_64() -> str | None:
     return None if platform.machine() == "x86_64" else "needs x86-64: perf buffers are read there"
 
@@ -223,6 +229,7 @@ PROBES: Mapping[str, tuple[Probe, ...]] = {
     "rsyslog": (_program("rsyslogd", "rsyslog"), _rsyslog_tls),
     "git": (_program("git", "git"), _git),
     "regorus": (_regorus,),
+    "lightkube": (_lightkube,),
     "unshare": (
         _program("unshare", "util-linux"),
         _program("nsenter", "util-linux"),

@@ -21,6 +21,7 @@ import random
 import re
 import socket
 import threading
+import time
 from collections import deque
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Literal
@@ -37,6 +38,8 @@ log = logging.getLogger(__name__)
 
 # Before asking again, at first and at most: as client-go's reflector does.
 FIRST_SECONDS, MAX_SECONDS = 0.8, 30.0
+# Between two requests on a connection, at least.
+ASK_SECONDS = 0.5
 # The server ends a watch after so long, and it is asked for anew.
 WATCH_SECONDS = 300
 # For a connection, and for the answer to a list.
@@ -138,7 +141,7 @@ class PodWatch:
         from lightkube.resources.core_v1 import Pod
 
         # Anew each time: tokens of service accounts are replaced every hour.
-        client = _connect(self._settings)
+        client = self._connect()
         try:
             fields = {"spec.nodeName": self._settings.node_name}
             listed = client.list(Pod, namespace="*", fields=fields)
@@ -164,6 +167,36 @@ class PodWatch:
         finally:
             client.close()
 
+    def _connect(self) -> Client:
+        import httpx2
+        from lightkube import Client, KubeConfig
+        from lightkube.config.client_adapter import verify_cluster
+
+        wait = self._stopped.wait
+
+        class Transport(httpx2.HTTPTransport):
+            """A watch that ends is asked for anew at once: not if they all end at once."""
+
+            asked = float("-inf")
+
+            def handle_request(self, request: httpx2.Request) -> httpx2.Response:
+                if wait(max(0.0, self.asked + ASK_SECONDS - time.monotonic())):
+                    raise httpx2.RequestError("the monitor ends", request=request)
+                self.asked = time.monotonic()
+                return super().handle_request(request)
+
+        if self._settings.kubeconfig:
+            config = KubeConfig.from_file(self._settings.kubeconfig).get()
+        else:
+            config = KubeConfig.from_service_account().get()
+        transport = Transport(
+            verify=verify_cluster(config.cluster, config.user, config.abs_file, trust_env=False),
+            socket_options=_KEEP_ALIVE,
+        )
+        timeout = httpx2.Timeout(TIMEOUT_SECONDS)
+        # Proxies that the environment names are for programs that go out.
+        return Client(config=config, timeout=timeout, transport=transport, trust_env=False)
+
     def _learn(self, pod: Pod) -> str:
         facts = facts_of(pod, self._settings.labels)
         # Most changes are of its status, which no event tells.
@@ -175,24 +208,6 @@ class PodWatch:
     def _forget(self, uid: str) -> None:
         if self._known.pop(uid, None):
             self._found.append(PodFacts(uid, deleted=True))
-
-
-def _connect(settings: KubernetesSettings) -> Client:
-    import httpx2
-    from lightkube import Client, KubeConfig
-    from lightkube.config.client_adapter import verify_cluster
-
-    if settings.kubeconfig:
-        config = KubeConfig.from_file(settings.kubeconfig).get()
-    else:
-        config = KubeConfig.from_service_account().get()
-    transport = httpx2.HTTPTransport(
-        verify=verify_cluster(config.cluster, config.user, config.abs_file, trust_env=False),
-        socket_options=_KEEP_ALIVE,
-    )
-    # Proxies that the environment names are for programs that go out.
-    timeout = httpx2.Timeout(TIMEOUT_SECONDS)
-    return Client(config=config, timeout=timeout, transport=transport, trust_env=False)
 
 
 def facts_of(pod: Pod, labels: Iterable[str]) -> PodFacts:
