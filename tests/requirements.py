@@ -211,6 +211,16 @@ def _opa() -> str | None:
     return "needs OPA: python -m tests.opa.oracle installs it, with Go from the module proxy"
 
 
+# What tests.kubernetes.api_server builds, and its version.
+KUBERNETES = ROOT / ".cache" / "kubernetes-v1.34.4"
+
+
+def _kube_apiserver() -> str | None:
+    if all((KUBERNETES / name).exists() for name in ("kube-apiserver", "etcd")):
+        return None
+    return "needs kube-apiserver: python -m tests.kubernetes.api_server builds it, with Go"
+
+
 PROBES: Mapping[str, tuple[Probe, ...]] = {
     "root": (_root,),
     "gcc": (_program("gcc", "gcc libc6-dev"),),
@@ -251,6 +261,7 @@ PROBES: Mapping[str, tuple[Probe, ...]] = {
     "session uprobe": (_kernel_feature("session uprobe"),),
     **{kind: (_root, _btf, _libbpf, _objects, _program_kind(kind)) for kind in _PROGRAM_KINDS},
     "opa": (_opa,),
+    "kube-apiserver": (_kube_apiserver,),
 }
 # Features that are made of others.
 GROUPS: Mapping[str, tuple[str, ...]] = {"e2e": ("kernel", "unshare", "curl")}
