@@ -16,11 +16,15 @@ import pytest
 
 from busted.kernel.names import open_root
 from tests.e2e.bed import CLIENTS, Bed
+from tests.e2e.deadline import until
 from tests.e2e.examples import PROMPT
 from tests.e2e.monitor import Event, Monitor, replay
+from tests.kubernetes.watch_server import WatchServer, pod, serving
 from tests.requirements import require
 
 DEADLINE_SECONDS = 20.0
+POD_UID = str(uuid4())
+TOKEN = "a" * 40
 
 
 @pytest.fixture(autouse=True)
@@ -67,7 +71,7 @@ def docker() -> Iterator[Container]:
 @pytest.fixture
 def containerd() -> Iterator[Container]:
     """One of Kubernetes, with the file that containerd keeps of it."""
-    container = Container(f"kubepods/burstable/pod{uuid4()}/{{id}}")
+    container = Container(f"kubepods/burstable/pod{POD_UID}/{{id}}")
     state = Path("/run/containerd/io.containerd.runtime.v2.task")
     missing = [path for path in (state, *state.parents) if not path.exists()]
     namespace = state / f"busted-{container.id[:8]}"
@@ -160,3 +164,69 @@ def test_a_monitor_without_root_tells_containers_too(test_bed: Bed, docker: Cont
         events = monitor.wait_for(pid, "Response")
 
     assert {event["process"]["container_id"] for event in events} == {docker.id}
+
+
+def configured(directory: Path, kubeconfig: Path) -> str:
+    path = directory / "config.toml"
+    path.write_text(
+        f'[kubernetes]\nenabled = "on"\nnode = "node-1"\nlabels = ["app"]\n'
+        f'kubeconfig = "{kubeconfig}"\n'
+    )
+    return str(path)
+
+
+def test_events_of_a_pod_tell_what_kubernetes_says_of_it(
+    test_bed: Bed, containerd: Container, tmp_path: Path
+) -> None:
+    require("lightkube")
+    server = WatchServer(TOKEN)
+    made_by = {"apiVersion": "batch/v1", "kind": "Job", "name": "nightly-29350000", "uid": "1"}
+    server.put(
+        pod(
+            "nightly-29350000-x7k2p",
+            POD_UID,
+            labels={"app": "web", "pod-template-hash": "x"},
+            ownerReferences=[{**made_by, "controller": True}],
+        )
+    )
+    recording = tmp_path / "pods.rec"
+    command = containerd.command(CLIENTS["openai_sync"].command(PROMPT))
+    with serving(server, tmp_path) as kubeconfig:
+        options = ("--config", configured(tmp_path, kubeconfig), "--record", str(recording))
+        with Monitor(*options) as monitor:
+            # From the list, which takes as long as it takes; the watch comes behind it.
+            until(lambda: any("watch" in path for path in server.requests), "it watches")
+            events = monitor.wait_for(test_bed.sandbox.run(command).pid, "Response")
+            assert monitor.stop() == 130
+
+    for event in events:
+        process = event["process"]
+        assert (process["pod"], process["namespace"]) == ("nightly-29350000-x7k2p", "shop")
+        assert (process["owner"], process["service_account"]) == ("CronJob/nightly", "web")
+        assert process["labels"] == {"app": "web"}
+        assert process["container_name"] == "server"
+    assert monitor.lost == {}
+    replayed = replay("--format", "json", "--content", "full", str(recording))
+    assert [json.loads(line) for line in replayed.stdout.splitlines()] == monitor.events
+
+
+def test_an_api_server_that_does_not_answer_holds_no_event_up(
+    test_bed: Bed, containerd: Container, tmp_path: Path
+) -> None:
+    require("lightkube")
+    server = WatchServer(TOKEN)
+    server.silent = True
+    command = containerd.command(CLIENTS["openai_sync"].command(PROMPT))
+    with (
+        serving(server, tmp_path) as kubeconfig,
+        Monitor("--config", configured(tmp_path, kubeconfig)) as monitor,
+    ):
+        until(lambda: bool(server.requests), "it asks")
+        events = monitor.wait_for(test_bed.sandbox.run(command).pid, "Response")
+        assert monitor.stop() == 130
+
+    # The runtime's own word is there all the same.
+    assert {event["process"]["pod"] for event in events} == {"web-0"}
+    assert all("owner" not in event["process"] for event in events)
+    assert monitor.lost.keys() == {"enrichment_late"}
+    assert monitor.lost["enrichment_late"] >= len(events)
