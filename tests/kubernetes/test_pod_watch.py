@@ -63,7 +63,7 @@ def following(kubeconfig: Path, settings: KubernetesSettings = SETTINGS) -> Iter
 def facts(name: str, uid: str, **more: object) -> PodFacts:
     return msgspec.structs.replace(
         PodFacts(uid, name, "shop", service_account="web"),
-        **more,  # type: ignore[arg-type]
+        **more,
     )
 
 

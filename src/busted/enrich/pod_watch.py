@@ -32,6 +32,8 @@ from busted.enrich.pods import PodFacts
 
 if TYPE_CHECKING:
     from lightkube import Client
+    from lightkube.core.client import FieldSelector as Fields
+    from lightkube.models.meta_v1 import ObjectMeta
     from lightkube.resources.core_v1 import Pod
 
 log = logging.getLogger(__name__)
@@ -143,7 +145,7 @@ class PodWatch:
         # Anew each time: tokens of service accounts are replaced every hour.
         client = self._connect()
         try:
-            fields = {"spec.nodeName": self._settings.node_name}
+            fields: Fields = {"spec.nodeName": self._settings.node_name}
             listed = client.list(Pod, namespace="*", fields=fields)
             there = set()
             for pod in listed:
@@ -160,7 +162,7 @@ class PodWatch:
                 server_timeout=WATCH_SECONDS,
             ):
                 if operation == "DELETED":
-                    self._forget(_uid(pod))
+                    self._forget(_uid(_metadata(pod)))
                 elif operation in ("ADDED", "MODIFIED"):
                     self._learn(pod)
                 yield
@@ -189,6 +191,8 @@ class PodWatch:
             config = KubeConfig.from_file(self._settings.kubeconfig).get()
         else:
             config = KubeConfig.from_service_account().get()
+        if config is None or config.user is None:
+            raise ValueError(f"{self._settings.kubeconfig} names no user")
         transport = Transport(
             verify=verify_cluster(config.cluster, config.user, config.abs_file, trust_env=False),
             socket_options=_KEEP_ALIVE,
@@ -212,15 +216,16 @@ class PodWatch:
 
 def facts_of(pod: Pod, labels: Iterable[str]) -> PodFacts:
     """Return what an event may tell of a pod; of its labels only these."""
-    metadata, spec, status = pod.metadata, pod.spec, pod.status
+    spec, status = pod.spec, pod.status
+    metadata = _metadata(pod)
     given: Mapping[str, str] = metadata.labels or {}
     told = [name for name in labels if name in given][:MAX_LABELS]
     return PodFacts(
-        _uid(pod),
+        _uid(metadata),
         metadata.name or "",
         metadata.namespace or "",
         service_account=spec.serviceAccountName if spec else None,
-        owner=_owner(pod),
+        owner=_owner(metadata),
         labels={name: given[name] for name in told},
         containers={
             # "containerd://<id>"; absent until it was started.
@@ -235,20 +240,25 @@ def facts_of(pod: Pod, labels: Iterable[str]) -> PodFacts:
     )
 
 
-def _uid(pod: Pod) -> str:
+def _metadata(pod: Pod) -> ObjectMeta:
+    from lightkube.models.meta_v1 import ObjectMeta
+
+    return pod.metadata or ObjectMeta()
+
+
+def _uid(metadata: ObjectMeta) -> str:
     # A static pod has another uid at the API server; its control groups have that of its file.
-    notes = pod.metadata.annotations or {}
-    uid: str = notes.get("kubernetes.io/config.mirror") or pod.metadata.uid or ""
-    return uid
+    notes = metadata.annotations or {}
+    return notes.get("kubernetes.io/config.mirror") or metadata.uid or ""
 
 
-def _owner(pod: Pod) -> str | None:
+def _owner(metadata: ObjectMeta) -> str | None:
     """Return what made a pod, as "Kind/name"; one level above it where names tell."""
-    made_by = next((o for o in pod.metadata.ownerReferences or () if o.controller), None)
+    made_by = next((o for o in metadata.ownerReferences or () if o.controller), None)
     if made_by is None:
         return None
     kind, name = made_by.kind, made_by.name
-    hashed = (pod.metadata.labels or {}).get("pod-template-hash")
+    hashed = (metadata.labels or {}).get("pod-template-hash")
     if kind == "ReplicaSet" and hashed and name.endswith(f"-{hashed}"):
         return f"Deployment/{name.removesuffix(f'-{hashed}')}"
     if kind == "Job" and (match := _CRON_JOB.fullmatch(name)):

@@ -23,7 +23,9 @@ def needs_the_extra() -> None:
 def read(given: dict[str, Any], labels: tuple[str, ...] = ()) -> PodFacts:
     from lightkube.resources.core_v1 import Pod
 
-    return facts_of(Pod.from_dict(given), labels)
+    pod = Pod.from_dict(given)
+    assert isinstance(pod, Pod)
+    return facts_of(pod, labels)
 
 
 def made_by(kind: str, name: str, controller: bool = True) -> list[dict[str, Any]]:
