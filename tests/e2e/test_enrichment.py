@@ -77,6 +77,7 @@ def containerd() -> Iterator[Container]:
     namespace = state / f"busted-{container.id[:8]}"
     try:
         (namespace / container.id).mkdir(parents=True)
+        namespace.chmod(0o700)
         notes = {
             "io.kubernetes.cri.container-name": "server",
             "io.kubernetes.cri.image-name": "shop/web:3",
@@ -154,16 +155,17 @@ def test_a_command_that_is_over_at_once_is_told_with_its_container(
     assert monitor.lost == {}
 
 
-def test_a_monitor_without_root_tells_containers_too(test_bed: Bed, docker: Container) -> None:
+def test_a_monitor_without_root_tells_containers_too(test_bed: Bed, containerd: Container) -> None:
     require("multi uprobe")
     from tests.e2e.test_privileges import DOCUMENTED, LAUNCH
 
     with Monitor(command=[LAUNCH, ",".join(DOCUMENTED)]) as monitor:
-        command = docker.command(CLIENTS["openai_sync"].command(PROMPT))
+        command = containerd.command(CLIENTS["openai_sync"].command(PROMPT))
         pid = test_bed.sandbox.run(command).pid
         events = monitor.wait_for(pid, "Response")
 
-    assert {event["process"]["container_id"] for event in events} == {docker.id}
+    for process in (event["process"] for event in events):
+        assert (process["container_id"], process["image"]) == (containerd.id, "shop/web:3")
 
 
 def configured(directory: Path, kubeconfig: Path) -> str:

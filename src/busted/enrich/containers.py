@@ -104,7 +104,9 @@ class Containers:
 
     def look(self, pid: int, start_time: str) -> None:
         """Read of a running process in which control group it is; `start_time` as events tell."""
-        if self._files is None or (pid, start_time) in self._processes:
+        known = self._processes.get((pid, start_time))
+        # One that is in none may still come into one: runtimes start a process, then move it.
+        if self._files is None or (known and known.container):
             return
         text = read_file(self._proc / str(pid) / "cgroup", MAX_CGROUP_BYTES)
         if not text:
@@ -145,7 +147,7 @@ class Containers:
         group = self._group_of(process)
         if group is None or group.container is None:
             return event
-        container = self._containers.get(group.container)
+        container = _use(self._containers, group.container)
         if container is None:
             container = ContainerFacts(group.container, group.runtime)
         process = replace(
@@ -164,7 +166,7 @@ class Containers:
 
     def _group_of(self, process: Process) -> Cgroup | None:
         by_process = self._processes.get((process.pid, process.start_time or ""))
-        group = self._groups.get(process.cgroup_id or "")
+        group = _use(self._groups, process.cgroup_id or "")
         if group is None and by_process is None and process.cgroup_id:
             group = self._look_for(process.cgroup_id)
         # Version 1 has a process in a container where version 2 has all in its root.
@@ -255,6 +257,14 @@ def _walk(root: Path) -> Iterator[tuple[int, str]]:
             if seen == MAX_LOOKED_AT:
                 return
             waiting.append(path)
+
+
+def _use(table: dict[K, V], key: K) -> V | None:
+    """Return an entry, which is then the last to make room for others."""
+    value = table.pop(key, None)
+    if value is not None:
+        table[key] = value
+    return value
 
 
 def _keep(table: dict[K, V], key: K, value: V, room: int) -> None:

@@ -24,6 +24,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
@@ -38,6 +39,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+# Where pods find the token of their service account, if one is mounted
+# (kubernetes.io/docs/tasks/run-application/access-api-from-pod/).
+TOKEN = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 # Before asking again, at first and at most: as client-go's reflector does.
 FIRST_SECONDS, MAX_SECONDS = 0.8, 30.0
 # Between two requests on a connection, at least.
@@ -79,7 +83,8 @@ class KubernetesSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     def is_wanted(self) -> bool:
         """Whether there is an API server to ask, as far as settings and surroundings tell."""
         if self.enabled == "auto":
-            return bool(self.kubeconfig) or "KUBERNETES_SERVICE_HOST" in os.environ
+            in_cluster = "KUBERNETES_SERVICE_HOST" in os.environ and TOKEN.exists()
+            return bool(self.kubeconfig) or in_cluster
         return self.enabled == "on"
 
     @property

@@ -218,6 +218,16 @@ def test_where_version_1_alone_knows_of_containers_processes_are_remembered(host
     assert host.containers(event(7, root, "another start")).process.container_id is None
 
 
+def test_a_process_that_moves_into_a_container_is_looked_at_again(host: Host) -> None:
+    host.run(7, "4:memory:/")
+    host.containers.look(7, START_TIME)
+    assert host.containers(event()).process.container_id is None
+
+    (host.proc / "7/cgroup").write_text(f"4:memory:/docker/{ID}\n")
+    host.containers.look(7, START_TIME)
+    assert host.containers(event()).process.container_id == ID
+
+
 def test_a_container_in_a_container_gets_no_name_from_the_files_of_the_host(host: Host) -> None:
     host.call(INNER, "bank", "bank:1")
     path = f"/docker/{ID}/docker/{INNER}"
@@ -286,5 +296,12 @@ def test_what_is_remembered_is_bounded(host: Host, monkeypatch: pytest.MonkeyPat
         host.containers.learn(CgroupFacts(Cgroup(f"{number:064}"), cgroup_id=str(number)))
         host.containers.learn(ContainerFacts(f"{number:064}", name="web"))
 
-    told = [host.containers(event(cgroup_id=str(n))).process.container_name for n in range(3)]
-    assert told == [None, "web", "web"]
+    def told() -> list[str | None]:
+        return [host.containers(event(cgroup_id=str(n))).process.container_name for n in range(4)]
+
+    assert told() == [None, "web", "web", None]
+    # What was used last stays longest.
+    host.containers(event(cgroup_id="1"))
+    host.containers.learn(CgroupFacts(Cgroup("3" * 64), cgroup_id="3"))
+    host.containers.learn(ContainerFacts("3" * 64, name="web"))
+    assert told() == [None, "web", None, "web"]

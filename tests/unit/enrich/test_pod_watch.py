@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import socket
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from busted.enrich import pod_watch
 from busted.enrich.pod_watch import MAX_LABELS, KubernetesSettings, facts_of
 from busted.enrich.pods import PodFacts
 from tests.kubernetes.watch_server import pod
@@ -94,18 +96,28 @@ def test_a_pod_of_which_little_is_said_is_read() -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "in_cluster", "wanted"),
+    ("settings", "in_cluster", "token", "wanted"),
     [
-        (KubernetesSettings(), False, False),
-        (KubernetesSettings(), True, True),
-        (KubernetesSettings(kubeconfig="/some/where"), False, True),
-        (KubernetesSettings(enabled="off", kubeconfig="/some/where"), True, False),
-        (KubernetesSettings(enabled="on"), False, True),
+        (KubernetesSettings(), False, False, False),
+        (KubernetesSettings(), True, False, False),
+        (KubernetesSettings(), False, True, False),
+        (KubernetesSettings(), True, True, True),
+        (KubernetesSettings(kubeconfig="/some/where"), False, False, True),
+        (KubernetesSettings(enabled="off", kubeconfig="/some/where"), True, True, False),
+        (KubernetesSettings(enabled="on"), False, False, True),
     ],
 )
 def test_it_is_asked_where_there_is_somebody_to_ask(
-    monkeypatch: pytest.MonkeyPatch, settings: KubernetesSettings, in_cluster: bool, wanted: bool
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    settings: KubernetesSettings,
+    in_cluster: bool,
+    token: bool,
+    wanted: bool,
 ) -> None:
+    monkeypatch.setattr(pod_watch, "TOKEN", tmp_path / "token")
+    if token:
+        (tmp_path / "token").touch()
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
     if in_cluster:
         monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
