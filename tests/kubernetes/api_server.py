@@ -27,7 +27,7 @@ import trustme
 from tests.e2e.deadline import until
 from tests.e2e.sandbox import DIES_WITH_US
 from tests.kubernetes.watch_server import kubeconfig
-from tests.requirements import KUBERNETES, ROOT
+from tests.requirements import KUBERNETES
 
 VERSION = KUBERNETES.name.removeprefix("kubernetes-v")
 ETCD = "go.etcd.io/etcd/server/v3"
@@ -37,7 +37,6 @@ START_SECONDS = 120.0
 
 # For tests alone, on loopback.
 ADMIN, BUSTED = "a" * 40, "b" * 40
-ROLE = ROOT / "deploy/kubernetes/pods-rbac.yaml"
 
 
 def install() -> None:

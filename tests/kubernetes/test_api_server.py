@@ -10,8 +10,9 @@ import pytest
 
 from busted.enrich.pods import PodFacts
 from tests.e2e.deadline import until
-from tests.kubernetes.api_server import ADMIN, BUSTED, ROLE, ApiServer, running
+from tests.kubernetes.api_server import ADMIN, BUSTED, ApiServer, running
 from tests.kubernetes.test_pod_watch import ID, following
+from tests.kubernetes.watch_server import ROLE
 from tests.requirements import require
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from busted.enrich import pod_watch
 from busted.enrich.pod_watch import KubernetesSettings, PodWatch
 from busted.enrich.pods import PodFacts
 from tests.e2e.deadline import until
-from tests.kubernetes.watch_server import WatchServer, pod, serving
+from tests.kubernetes.watch_server import ROLE, WatchServer, pod, serving
 from tests.requirements import require
 
 TOKEN = "a" * 40
@@ -178,6 +178,32 @@ def test_a_server_that_ends_each_watch_at_once_is_not_asked_all_the_time(
             watch.close()
 
     assert len([seconds for seconds in waits if seconds > 0]) >= 3
+
+
+def test_of_a_pod_that_changes_often_only_the_last_waits_to_be_taken(tmp_path: Path) -> None:
+    server = WatchServer(TOKEN)
+    with serving(server, tmp_path) as kubeconfig, following(kubeconfig) as followed:
+        until(lambda: any("watch" in path for path in server.requests), "it watches")
+        for number in range(20):
+            server.put(pod("one", "uid-1", labels={"app": str(number)}))
+        server.put(pod("two", "uid-2"))
+        until(lambda: "uid-2" in followed.watch._found, "all came")
+        taken = list(followed.watch.take())
+
+    assert taken == [facts("one", "uid-1", labels={"app": "19"}), facts("two", "uid-2")]
+    assert list(followed.watch.take()) == []
+
+
+def test_the_documented_role_lists_and_watches_pods_and_nothing_else() -> None:
+    from lightkube import codecs
+    from lightkube.resources.rbac_authorization_v1 import ClusterRole
+
+    made = codecs.load_all_yaml(ROLE.read_text())
+    (role,) = (one for one in made if isinstance(one, ClusterRole))
+    assert {one.kind for one in made} == {"ServiceAccount", "ClusterRole", "ClusterRoleBinding"}
+    assert [rule.to_dict() for rule in role.rules or ()] == [
+        {"apiGroups": [""], "resources": ["pods"], "verbs": ["list", "watch"]}
+    ]
 
 
 def test_without_permission_it_says_so(tmp_path: Path) -> None:

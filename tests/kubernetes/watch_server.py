@@ -22,6 +22,10 @@ from urllib.parse import parse_qs, urlsplit
 
 import trustme
 
+from tests.requirements import ROOT
+
+ROLE = ROOT / "deploy/kubernetes/pods-rbac.yaml"
+
 Pod = dict[str, Any]
 
 

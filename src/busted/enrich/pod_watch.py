@@ -22,7 +22,6 @@ import re
 import socket
 import threading
 import time
-from collections import deque
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -58,8 +57,6 @@ _KEEP_ALIVE = (
     (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 10),
     (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3),
 )
-# What waits to be taken; a node has hundreds of pods, and who takes looks every second.
-MAX_WAITING = 8192
 # What an event carries of labels: names have 317 characters at most and values 63.
 MAX_LABELS = 32
 
@@ -104,8 +101,10 @@ class PodWatch:
     def __init__(self, settings: KubernetesSettings) -> None:
         """Nothing is asked yet."""
         self._settings = settings
-        self._found: deque[PodFacts] = deque(maxlen=MAX_WAITING)
         self._known: dict[str, PodFacts] = {}
+        # What is still to be taken: of each pod what is known last, so it cannot grow beyond those.
+        self._found: dict[str, PodFacts] = {}
+        self._lock = threading.Lock()
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="pods", daemon=True)
         self._client: Client | None = None
@@ -117,9 +116,12 @@ class PodWatch:
         self._thread.start()
 
     def take(self) -> Iterable[PodFacts]:
-        """Yield what was learned since the last call, in order."""
-        while self._found:
-            yield self._found.popleft()
+        """Return what was learned since the last call, in order."""
+        if not self._found:
+            return ()
+        with self._lock:
+            found, self._found = self._found, {}
+        return found.values()
 
     def close(self) -> None:
         """Stop following; an answer that is still waited for is not."""
@@ -211,12 +213,17 @@ class PodWatch:
         # Most changes are of its status, which no event tells.
         if self._known.get(facts.uid) != facts:
             self._known[facts.uid] = facts
-            self._found.append(facts)
+            self._tell(facts)
         return facts.uid
 
     def _forget(self, uid: str) -> None:
         if self._known.pop(uid, None):
-            self._found.append(PodFacts(uid, deleted=True))
+            self._tell(PodFacts(uid, deleted=True))
+
+    def _tell(self, facts: PodFacts) -> None:
+        with self._lock:
+            self._found.pop(facts.uid, None)
+            self._found[facts.uid] = facts
 
 
 def facts_of(pod: Pod, labels: Iterable[str]) -> PodFacts:
