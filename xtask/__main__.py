@@ -1,4 +1,4 @@
-"""The commands: `python -m xtask build-ebpf | build | run | demo | version-bump | version-check`.
+"""The commands: `python -m xtask build-ebpf | build | run | demo | helm-readme | ...`.
 
 argparse, since the build hook runs this where nothing but Python is installed.
 """
@@ -30,6 +30,11 @@ def main(arguments: list[str] | None = None) -> int:
             case "demo":
                 build_ebpf()
                 _become_python("-m", "xtask.demo")
+            case "helm-readme":
+                # Not where only Python is installed: it reads YAML.
+                from xtask import helm
+
+                (helm.CHART / "README.md").write_text(helm.readme())
             case "version-bump":
                 versions.bump(options.version, date.today())
                 print(f"version {options.version}; now commit, and tag v{options.version}")
@@ -64,6 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", help="build what changed, then busted monitor")
     run.add_argument("arguments", nargs="*", metavar="-- ARGUMENTS", help="of busted monitor")
     commands.add_parser("demo", help="real SDKs against a local provider, under a live monitor")
+    commands.add_parser("helm-readme", help="write the values of the Helm chart into its README.md")
     bump = commands.add_parser("version-bump", help="set the version and date the changelog")
     bump.add_argument("version", metavar="X.Y.Z")
     commands.add_parser("version-check", help="fail when version and changelog disagree")
