@@ -13,7 +13,7 @@ PREFIX ?= /usr/local
 
 .DEFAULT_GOAL := help
 .PHONY: help setup build build-ebpf lock clean run demo test test-fast check lint typecheck fmt vm-test bench identity-report pii-report \
-	docs wheel version-check version-bump install uninstall
+	docs wheel helm-lint helm-test version-check version-bump install uninstall
 
 help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## " } \
@@ -72,6 +72,11 @@ docs: setup ## Check the documents against the code
 
 ##@ Deploy
 wheel: build ## The file to copy to a host: dist/busted-*.whl, with the eBPF objects inside
+helm-lint: setup ## Helm's linter on the chart (builds Helm at first, with Go 1.26 or later)
+	@$(PYTHON) -m tests.helm.renderer lint
+helm-test: setup ## The chart over a table of values, against Kubernetes' schemas (builds Helm at first)
+	@$(PYTHON) -m tests.helm.renderer
+	@exec $(PYTHON) -m pytest tests/helm
 version-check: setup ## Fail when version and changelog disagree
 	@$(PYTHON) -m xtask version-check
 version-bump: setup ## Set VERSION=X.Y.Z and date the changelog

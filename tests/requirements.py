@@ -238,6 +238,14 @@ def _kube_apiserver() -> str | None:
     return "needs kube-apiserver: python -m tests.kubernetes.api_server builds it, with Go"
 
 
+# What tests.helm.renderer builds, and its version.
+HELM = ROOT / ".cache/helm-v3.22.0/helm"
+
+
+def _helm() -> str | None:
+    return None if HELM.exists() else "needs Helm: python -m tests.helm.renderer builds it, with Go"
+
+
 PROBES: Mapping[str, tuple[Probe, ...]] = {
     "root": (_root,),
     "gcc": (_program("gcc", "gcc libc6-dev"),),
@@ -282,6 +290,7 @@ PROBES: Mapping[str, tuple[Probe, ...]] = {
     **{kind: (_root, _btf, _libbpf, _objects, _program_kind(kind)) for kind in _PROGRAM_KINDS},
     "opa": (_opa,),
     "kube-apiserver": (_kube_apiserver,),
+    "helm": (_helm,),
 }
 # Features that are made of others.
 GROUPS: Mapping[str, tuple[str, ...]] = {"e2e": ("kernel", "unshare", "curl")}

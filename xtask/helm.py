@@ -16,7 +16,10 @@ import yaml
 
 ROOT = Path(__file__).parents[1]
 CHART = ROOT / "deploy/helm/busted"
-BEGIN, END = "<!-- values: written by `python -m xtask helm-readme` -->\n", "<!-- end of values -->\n"
+BEGIN, END = (
+    "<!-- values: written by `python -m xtask helm-readme` -->\n",
+    "<!-- end of values -->\n",
+)
 
 _KEY = re.compile(r"^( *)([A-Za-z]\w*):")
 
