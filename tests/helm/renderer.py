@@ -1,7 +1,8 @@
 """Helm itself: `python -m tests.helm.renderer` builds it, `... lint` runs its linter on the chart.
 
-It is built from the Go module proxy, at the version that HELM names: two minutes of CPU, with Go 1.26
-or later. Debian's is older, so the tests of the chart run where Helm was built, with Go from go.dev.
+It is built from the Go module proxy, at the version that HELM names: two minutes of CPU, with Go
+1.26 or later. Debian's is older, so the tests of the chart run where Helm was built, with Go from
+go.dev.
 """
 
 from __future__ import annotations
