@@ -14,10 +14,10 @@ import msgspec
 from busted.agent.policies import MissingExtra
 from busted.events import Event
 from busted.sinks.channel import WrongOutput
+from busted.sinks.metric_sources import Sources
 from busted.sinks.settings import secret
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
-Counts = Callable[[], dict[str, int]]
 
 
 class Endpoint(msgspec.Struct, frozen=True):
@@ -60,6 +60,14 @@ metrics_token_option: Decorator = click.option(
 )
 
 
+bpf_stats_option: Decorator = click.option(
+    "--bpf-stats",
+    is_flag=True,
+    help="Have the kernel count how often eBPF programs run and how long, for --metrics and "
+    "`busted status`; it costs every run of a program some 20 ns.",
+)
+
+
 def check_metrics(endpoint: Endpoint | None, token_file: Path | None) -> str | None:
     """Return the token. Raises UsageError where there should be one, or is one for nothing."""
     if endpoint is None:
@@ -73,7 +81,7 @@ def check_metrics(endpoint: Endpoint | None, token_file: Path | None) -> str | N
 
 @contextlib.contextmanager
 def serving(
-    endpoint: Endpoint | None, token: str | None, lost: Counts, queued: Counts
+    endpoint: Endpoint | None, token: str | None, sources: Sources
 ) -> Iterator[Callable[[Event], None]]:
     """Serve within the context; gives what counts an event.
 
@@ -88,7 +96,7 @@ def serving(
         raise MissingExtra(
             "--metrics needs the extra `metrics`: pip install 'busted[metrics]'"
         ) from error
-    metrics = Metrics(lost, queued)
+    metrics = Metrics(sources)
     try:
         server = MetricsServer(metrics, endpoint.host, endpoint.port, token)
     except OSError as error:

@@ -28,7 +28,9 @@ GROUPS = ("agent", "provider", "model", "type", "decision")
 _WORD = re.compile(r'"([^"]*)"?|(\S+)')
 
 
-class Filter(msgspec.Struct, frozen=True, kw_only=True):
+class Filter(
+    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True
+):
     """Which events: all that are given must agree. Times are nanoseconds, the end not included."""
 
     since_ns: int | None = None
@@ -178,11 +180,13 @@ def _all_of(conditions: list[str]) -> str:
     return " AND ".join(conditions) or "1"
 
 
+def terms(text: str) -> list[tuple[str, bool]]:
+    """Return the words and phrases of a question, and of each whether it is a beginning."""
+    found = _WORD.findall(text)
+    return [(phrase or word.rstrip("*"), word.endswith("*")) for phrase, word in found]
+
+
 def _match(text: str) -> str:
     """Put words into quotes, in which no sign means anything (https://sqlite.org/fts5.html, 3)."""
-    terms = []
-    for phrase, word in _WORD.findall(text):
-        beginning = word.endswith("*")
-        quoted = (phrase or word.rstrip("*")).replace('"', '""')
-        terms.append(f'"{quoted}"{" *" if beginning else ""}')
-    return " ".join(terms) or '""'
+    quoted = ((term.replace('"', '""'), beginning) for term, beginning in terms(text))
+    return " ".join(f'"{term}"{" *" if beginning else ""}' for term, beginning in quoted) or '""'
