@@ -1,4 +1,4 @@
-"""What is told of an identity to who asks: by `busted identities`, and over the monitor's socket."""
+"""What is told of an identity: by `busted identities`, and over the monitor's socket."""
 
 from __future__ import annotations
 
