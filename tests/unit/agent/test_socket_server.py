@@ -361,7 +361,9 @@ def test_who_was_not_named_is_not_answered(tmp_path: Path) -> None:
     ):
         with serve(tmp_path, access=access) as served:
             done = subprocess.run(
-                [sys.executable, "-c", code, str(served.path)], capture_output=True, text=True
+                [sys.executable, "-c", code, str(served.path), str(answered)],
+                capture_output=True,
+                text=True,
             )
             assert done.returncode == 0, done.stderr
             assert ("version" in done.stdout) is answered
