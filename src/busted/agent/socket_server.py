@@ -56,8 +56,9 @@ Answer = TypeVar("Answer")
 
 _CREDENTIALS = struct.Struct("3i")  # struct ucred: pid, uid, gid (unix(7))
 _SO_PEERGROUPS = 59  # asm-generic/socket.h
-# Of a process (NGROUPS_MAX of linux/limits.h is 65,536); who is in more is asked by its first ones.
-_MAX_GROUPS = 1024
+# As many as Python's getsockopt takes, in 1,024 bytes. Whoever is in more groups is known by the one
+# that is its process's own.
+_MAX_GROUPS = 256
 # Filtering asks for the same few events for each client.
 _DECODED = 128
 
