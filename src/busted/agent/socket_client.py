@@ -36,6 +36,10 @@ class SocketError(Exception):
     """The monitor cannot be asked, or does not answer; says why and what to do."""
 
 
+class NotFound(SocketError):
+    """The monitor knows no such thing."""
+
+
 class NoMonitor(SocketError):
     """Nobody listens there, or it cannot be reached."""
 
@@ -132,6 +136,8 @@ def _check(line: bytes) -> Control | None:
         control = msgspec.json.decode(line, type=Control)
     except msgspec.DecodeError as error:
         raise SocketError(f"the monitor says what cannot be understood: {error}") from error
+    if control.control == "error" and control.code == "not_found":
+        raise NotFound(str(control.why))
     if control.control == "error":
         raise SocketError(f"the monitor does not answer: {control.why}")
     return control

@@ -65,12 +65,14 @@ class Control(msgspec.Struct, frozen=True, omit_defaults=True):
 
     `live`: what follows happens now. `ping`: nothing happened for a while. `dropped`: the reader
     was so slow that `count` events, whatever its filter, made room; the connection ends. `end`: the
-    monitor ends, or the list. `error`: the request was not understood, or is not answered now.
+    monitor ends, or the list. `error`: the request was not understood, or is not answered now; its
+    `code` says where what was asked for is not there.
     """
 
     control: Literal["live", "ping", "dropped", "end", "error"]
     count: int | None = None
     why: str | None = None
+    code: Literal["not_found"] | None = None
 
 
 def lower(one: Level, other: Level | None) -> Level:

@@ -56,8 +56,8 @@ Answer = TypeVar("Answer")
 
 _CREDENTIALS = struct.Struct("3i")  # struct ucred: pid, uid, gid (unix(7))
 _SO_PEERGROUPS = 59  # asm-generic/socket.h
-# As many as Python's getsockopt takes, in 1,024 bytes. Whoever is in more groups is known by the one
-# that is its process's own.
+# As many as Python's getsockopt takes, in 1,024 bytes. Whoever is in more groups is known by the
+# one that is its process's own.
 _MAX_GROUPS = 256
 # Filtering asks for the same few events for each client.
 _DECODED = 128
@@ -255,7 +255,7 @@ class SocketServer:
                 lines = [await self._from_monitor(self._answers.status)]
             answer = b"".join(line + b"\n" for line in lines)
         except ValueError as error:
-            answer = _control(Control("error", why=str(error)))
+            answer = _control(Control("error", why=str(error), code="not_found"))
         except TimeoutError:
             self.counts["unanswered"] += 1
             answer = _control(Control("error", why="the monitor is too busy to answer"))
