@@ -54,7 +54,7 @@ class Api:
 def _events(lines: http.client.HTTPResponse) -> Iterator[tuple[str, Any]]:
     fields: dict[str, str] = {}
     for line in lines:
-        name, colon, value = line.decode().rstrip("\n").partition(": ")
+        name, _, value = line.decode().rstrip("\n").partition(": ")
         if line != b"\n":
             fields[name] = value
             continue
