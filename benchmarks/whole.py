@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import itertools
 import json
 import os
 import resource
@@ -53,7 +54,7 @@ NAMES = (
 )
 # What may be under way between the pipeline and the outputs while as much as possible is fed.
 MOST_WAITING = 2000
-# A round of all recordings lies between two that tell the same times.
+# From one round of all recordings to the next; an event's id has milliseconds.
 ROUND_NS = 10**9
 _TIME = struct.Struct("<Q")
 DRAIN_SECONDS = 30.0
@@ -101,13 +102,11 @@ class Traffic:
 
     def __iter__(self) -> Iterator[bytes]:
         """Yield records without end."""
-        number = 0
-        while True:
-            for raw in self._raw:
+        for number in itertools.count():
+            for position, raw in enumerate(self._raw):
                 # As if all recordings had been made in one round, one record a microsecond.
-                number += 1
-                now = _TIME.pack(self._start_ns + number * 1000)
-                yield raw[:TIME_OFFSET] + now + raw[TIME_OFFSET + _TIME.size :]
+                now = self._start_ns + number * ROUND_NS + position * 1000
+                yield raw[:TIME_OFFSET] + _TIME.pack(now) + raw[TIME_OFFSET + _TIME.size :]
 
 
 class Whole:

@@ -12,7 +12,7 @@ from busted.sinks.channel import WrongOutput
 
 
 class Endpoint(msgspec.Struct, frozen=True):
-    """Where to listen."""
+    """Where to listen; port 0 takes a free one."""
 
     host: str
     port: int
@@ -42,7 +42,7 @@ def endpoint(_: click.Context, __: click.Parameter, text: str | None) -> Endpoin
     host, colon, port = text.rpartition(":")
     try:
         address = ipaddress.ip_address(host.strip("[]"))
-        if not colon or not 0 < int(port) < 1 << 16:
+        if not colon or not 0 <= int(port) < 1 << 16:
             raise ValueError
     except ValueError as error:
         raise click.BadParameter(f"{text} is not ADDRESS:PORT, as 127.0.0.1:9464 is.") from error

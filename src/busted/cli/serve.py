@@ -6,6 +6,7 @@ import contextlib
 from pathlib import Path
 
 import click
+import msgspec
 
 from busted.agent.dashboard import Dashboard
 from busted.agent.live_feed import LiveFeed
@@ -65,7 +66,8 @@ def serve(
         raise MissingExtra(f"busted serve needs {error.name}: pip install 'busted[ui]'") from error
     access = Access(frozenset({listen.host, *(host.lower() for host in hosts)}), token)
     with contextlib.closing(LiveFeed(socket)) as feed, listen.open() as listener:
-        click.echo(f"busted: serving on http://{listen}/api/v1", err=True)
+        where = msgspec.structs.replace(listen, port=listener.getsockname()[1])
+        click.echo(f"busted: serving on http://{where}/api/v1", err=True)
         config = uvicorn.Config(
             application(Dashboard(socket, history, feed), access),
             access_log=False,

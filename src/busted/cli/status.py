@@ -25,7 +25,12 @@ def status(socket: Path, as_json: bool) -> None:
     told = socket_client.status(socket)
     if as_json:
         click.echo(told)
-        return
+    else:
+        show(told)
+
+
+def show(told: bytes) -> None:
+    """Print a status as lines for people."""
     for line in _lines(msgspec.json.decode(told, type=Status)):
         # Paths and the like are anybody's: nothing in them may steer a terminal.
         click.echo("".join(c if c.isprintable() else "?" for c in line))

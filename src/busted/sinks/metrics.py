@@ -161,8 +161,10 @@ class _Asked:
             ("busted_ring_fill_ratio", "How full the buffer of records is.", kernel.fill),
             ("busted_hold_seconds", "Median of what held requests waited.", kernel.hold_seconds),
         ):
+            gauge = GaugeMetricFamily(name, help)
             if value is not None:
-                yield GaugeMetricFamily(name, help, value=value)
+                gauge.add_metric([], value)
+            yield gauge
 
 
 class MetricsServer:
