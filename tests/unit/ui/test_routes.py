@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import Any
 
-import jsonschema
 import msgspec
 import pytest
+from openapi_schema_validator import OAS31Validator
 from openapi_spec_validator import validate
 
 from busted.events import to_json
@@ -39,7 +39,7 @@ def test_the_schema_of_an_event_fits_events() -> None:
     document = msgspec.json.decode(msgspec.json.encode(openapi()))
     schema = {"$ref": "#/components/schemas/Event", "components": document["components"]}
     for action in ACTIONS:
-        jsonschema.validate(msgspec.json.decode(to_json(event(action))), schema)
+        OAS31Validator(schema).validate(msgspec.json.decode(to_json(event(action))))
 
 
 def test_what_can_be_chosen_is_what_a_history_can_find() -> None:
