@@ -1,7 +1,8 @@
 """Which agents have a connection open to which processes, by the addresses of its two ends.
 
 Both ends of a connection on this host tell of it: who asked for it, and who accepted it. While it
-is open, what the accepting process asks a model may be for who asked for the connection.
+is open, what the accepting process asks a model may be for who asked for the connection. Where the
+requests on it are seen, as those of A2A are, it is for them only while one has no answer, and likely.
 """
 
 from __future__ import annotations
@@ -17,9 +18,16 @@ MAX_CONNECTIONS = 4096
 Ends = tuple[str | None, int | None, str | None, int | None]
 
 
+# How sure it is that a process asks a model for who is connected to it, and for who awaits its answer.
+WHILE_CONNECTED, WHILE_ASKED = 0.6, 0.95
+
+
 class _Between(msgspec.Struct):
+    """`awaited` counts requests without an answer; None where none was ever seen."""
+
     caller: str = ""
     instance: str = ""
+    awaited: int | None = None
 
 
 class Callers:
@@ -44,10 +52,26 @@ class Callers:
             self._between(theirs).instance = instance
             self._of.setdefault(instance, {})[theirs] = None
 
-    def of(self, instance: str) -> tuple[str, ...]:
-        """Return the identities that are connected to a process, in the order they were told."""
-        callers = (self._open[ends].caller for ends in self._of.get(instance, ()))
-        return tuple(dict.fromkeys(caller for caller in callers if caller))
+    def asked(self, at: Connection | None, identity: str) -> None:
+        """Take that an identity asked something over its connection."""
+        if at is not None and at.src_ip and at.dst_ip:
+            between = self._between((at.src_ip, at.src_port, at.dst_ip, at.dst_port))
+            between.caller, between.awaited = identity, (between.awaited or 0) + 1
+
+    def answered(self, at: Connection | None) -> None:
+        """Take that the answer came."""
+        between = at and self._open.get((at.src_ip, at.src_port, at.dst_ip, at.dst_port))
+        if between and between.awaited:
+            between.awaited -= 1
+
+    def of(self, instance: str) -> dict[str, float]:
+        """Return who is connected to a process and may be asking it, each with how sure that is."""
+        found: dict[str, float] = {}
+        for between in (self._open[ends] for ends in self._of.get(instance, ())):
+            if between.caller and between.awaited != 0:
+                sure = WHILE_ASKED if between.awaited else WHILE_CONNECTED
+                found[between.caller] = max(sure, found.get(between.caller, 0.0))
+        return found
 
     def _between(self, ends: Ends) -> _Between:
         known = self._open.get(ends)

@@ -54,8 +54,6 @@ MAX_CHANGES = 50_000
 
 # Names of models, tools, programs and hosts: the same few hundred again and again.
 MAX_CLEANED = 2048
-# How sure it is that a process that asks a model does so for who is connected to it.
-CALLED_WHILE_ASKING = 0.6
 
 # What belongs to whoever sent the request, and to nobody else of its process.
 _ANSWERS = frozenset(("Response", "ToolCall", "ToolResult"))
@@ -331,8 +329,8 @@ class IdentityTracker:
             # Its agent has said nothing yet: the process tree knows it by what it executed.
             signals = Signals(agent=event.process.agent, verified=True)
             return self._resolver.resolve(signals, now_ns), instance
-        if isinstance(action, events.McpRequest):
-            return self._by_mcp(instance, now_ns), instance
+        if isinstance(action, events.McpRequest | events.A2aRequest):
+            return self._by_asking(instance, action, now_ns), instance
         return self._resolver.of_program(self._signals(instance), now_ns), instance
 
     def _of_run(self, instance: Instance, now_ns: int) -> Resolved | None:
@@ -457,11 +455,15 @@ class IdentityTracker:
             instance = above
         return None
 
-    def _by_mcp(self, instance: Instance, now_ns: int) -> Resolved | None:
+    def _by_asking(
+        self, instance: Instance, action: events.McpRequest | events.A2aRequest, now_ns: int
+    ) -> Resolved | None:
+        """Return whose a process is that asks servers and agents, and no model so far."""
         signals = self._signals(instance)
         if known := self._resolver.of_program(signals, now_ns):
             return known
-        if not instance.mcp_client or instance.program.generic:
+        says = instance.mcp_client or isinstance(action, events.A2aRequest)
+        if not says or instance.program.generic:
             return None
         if self._resolver.has_program(signals):
             return None  # it may be any of them, and says so when it asks a model
@@ -553,8 +555,15 @@ class IdentityTracker:
                 usual = action.operation == "close" and not action.bytes_written
                 graph.did(id, Done("file", what, now_ns, words, *pids, usual))
             case events.Prompt():
-                for caller in self._callers.of(instance.id):
-                    graph.link("calls", caller, id, now_ns, CALLED_WHILE_ASKING)
+                for caller, sure in self._callers.of(instance.id).items():
+                    graph.link("calls", caller, id, now_ns, sure)
+            case events.A2aRequest():
+                self._callers.asked(event.connection, id)
+                place = event.connection.sni if event.connection else None
+                asked = action.agent.name if action.agent else f"at {place or 'an unknown place'}"
+                graph.link("calls", id, f"A2A agent {self._clean(asked)}", now_ns)
+            case events.A2aResponse():
+                self._callers.answered(event.connection)
 
     def _new_run(self, profile: Profile, instance: Instance, now_ns: int) -> None:
         instance.shown[profile.id] = True
@@ -592,6 +601,10 @@ def _what(event: Event) -> str:
             return action.tool or action.method
         case events.McpResponse() as action:
             return action.method or ""
+        case events.A2aRequest() as action:
+            return f"{action.method} {action.agent.name}" if action.agent else action.method
+        case events.A2aResponse() as action:
+            return f"{action.method} {action.state}" if action.state else action.method
         case events.PiiDetected() as action:
             return " ".join(action.kinds)
         case events.Network() as action:
