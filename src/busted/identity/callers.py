@@ -1,8 +1,8 @@
 """Which agents have a connection open to which processes, by the addresses of its two ends.
 
 Both ends of a connection on this host tell of it: who asked for it, and who accepted it. While it
-is open, what the accepting process asks a model may be for who asked for the connection. Where the
-requests on it are seen, as those of A2A are, it is for them only while one has no answer, and likely.
+is open, what the accepting process asks a model may be for who asked for the connection. Where
+requests on it are seen, as those of A2A are, it is so only while one awaits its answer, and likely.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ MAX_CONNECTIONS = 4096
 Ends = tuple[str | None, int | None, str | None, int | None]
 
 
-# How sure it is that a process asks a model for who is connected to it, and for who awaits its answer.
+# How sure it is that a process asks a model for who is connected, and for who awaits an answer.
 WHILE_CONNECTED, WHILE_ASKED = 0.6, 0.95
 
 

@@ -104,8 +104,8 @@ class Resolver:
         if len(known) != 1:
             return None
         (profile,) = known
-        # One that was seen with MCP alone is no configuration among several.
-        plain = profile.mcp_client and not profile.prompt and not profile.tools
+        # One that was seen with MCP or A2A alone is no configuration among several.
+        plain = not (profile.prompts or profile.prompt or profile.tools)
         if not plain and profile.first_ns + SETTLED_NS > now_ns:
             return None
         evidence = scoring.evidence(signals, profile)
