@@ -37,6 +37,8 @@ class Told(msgspec.Struct, omit_defaults=True):
     sdks: tuple[str, ...] = ()
     tools: tuple[str, ...] = ()
     build_ids: tuple[str, ...] = ()
+    images: tuple[str, ...] = ()
+    workloads: tuple[str, ...] = ()
     events: int = 0
     instances: int = 0
     findings: tuple[dict[str, str], ...] = ()
@@ -128,6 +130,8 @@ def _told(store: IdentityStore, profile: Profile, timeline: bool, graph: bool) -
         sdks=profile.sdks,
         tools=profile.tools,
         build_ids=tuple(build.build_id for build in profile.builds),
+        images=profile.images,
+        workloads=profile.workloads,
         events=profile.events,
         instances=profile.instances,
         findings=tuple({"kind": one.kind, "detail": one.detail} for one in profile.findings),
@@ -166,6 +170,8 @@ def _lines(told: Told, store: IdentityStore) -> Iterator[str]:
         ("sdks", told.sdks),
         ("tools", told.tools),
         ("build ids", told.build_ids),
+        ("images", told.images),
+        ("runs as", told.workloads),
     ):
         if values:
             yield f"    {what}: {', '.join(values)}"

@@ -28,7 +28,8 @@ from busted.events import Event, IdentityLevel
 from busted.identity import scoring
 from busted.identity.callers import Callers
 from busted.identity.graph import Behaviour, Done, Graph, Link
-from busted.identity.mismatch import Mismatches
+from busted.identity.images import NO_IMAGE, Image, image_of
+from busted.identity.mismatch import SETTLED_NS, Mismatches
 from busted.identity.narrative import narrative
 from busted.identity.profile import MAX_KEPT, Evidence, Finding, Profile, Signals, added
 from busted.identity.programs import UNKNOWN, Program, program_of
@@ -47,6 +48,8 @@ MAX_REMEMBERED = 16
 MAX_WAITING = 32
 # How many identities one process shows: the agents of a framework.
 MAX_SHOWN = 64
+# What a prompt of an agent's helper has at most: "Give the conversation a title."
+MAX_HELPER_WORDS = scoring.OWN_WORDS - 1
 # A command is looked for up to here among the parents of a process.
 MAX_PARENTS = 8
 # Changes that wait for the store, which takes them every second or so.
@@ -60,6 +63,10 @@ _ANSWERS = frozenset(("Response", "ToolCall", "ToolResult"))
 
 # What processes of an agent do that say nothing themselves.
 _DOINGS = (events.ProcessExec, events.Network, events.FileAccess, events.FileData)
+
+# How Kubernetes itself calls a service account that acts, and then its namespace and name:
+# https://kubernetes.io/docs/reference/access-authn-authz/service-accounts-admin/
+_SERVICE_ACCOUNT = "system:serviceaccount:"
 
 _SHOWN = (Evidence("instance", scoring.WEIGHTS["instance"].agrees),)
 
@@ -126,7 +133,7 @@ class Instance(msgspec.Struct):
     """One process, and what is known of it.
 
     `shown` are the identities that it spoke for, the last one last, and whether it was counted
-    as a run of theirs.
+    as a run of theirs. `spoke_ns` is when it first asked a model, 0 before.
     """
 
     key: tuple[int, str]
@@ -136,6 +143,10 @@ class Instance(msgspec.Struct):
     argv: tuple[str, ...] = ()
     build_id: str = ""
     cgroup: str = ""
+    container: tuple[str | None, ...] = ()
+    image: Image = NO_IMAGE
+    workload: str = ""
+    spoke_ns: int = 0
     program: Program = UNKNOWN
     recognised: str = ""
     principal: str = ""
@@ -263,7 +274,9 @@ class IdentityTracker:
             self._executes(instance, process)
         elif not instance.program.name and process.name:
             instance.program = self._program(None, (), process.name)
-        if process.uid is not None:
+        if process.container_id is not None:
+            self._contained(instance, process)
+        if process.uid is not None and not instance.principal.startswith(_SERVICE_ACCOUNT):
             instance.principal = f"uid:{process.uid}"
         if process.ppid is not None:
             instance.ppid = process.ppid
@@ -290,6 +303,20 @@ class IdentityTracker:
         instance.build_id = "" if instance.program.interpreted else process.build_id or ""
         instance.recognised = self._recognise(process.exe or "", process.argv) or ""
         instance.remembered = {}
+
+    def _contained(self, instance: Instance, process: events.Process) -> None:
+        """Take the container and pod of a process; what Kubernetes says may come later."""
+        told = (process.image, process.namespace, process.owner, process.service_account)
+        if told == instance.container:
+            return
+        instance.container, instance.remembered = told, {}
+        instance.image = image_of(self._clean(process.image or ""))
+        namespace = process.namespace or ""
+        account = f"{_SERVICE_ACCOUNT}{namespace}:{process.service_account}"
+        if process.owner:
+            instance.workload = f"{namespace}/{process.owner} as {process.service_account or ''}"
+        if process.service_account:
+            instance.principal = account
 
     def _program(self, exe: str | None, argv: Sequence[str], name: str) -> Program:
         program, clean = program_of(exe, argv, name), self._clean
@@ -374,6 +401,7 @@ class IdentityTracker:
         )
         self._find(instance, reused)
         resolved = self._resolve(instance, signals, now_ns)
+        instance.spoke_ns = min(instance.spoke_ns or now_ns, now_ns)
         while len(instance.remembered) >= MAX_REMEMBERED:
             del instance.remembered[next(iter(instance.remembered))]
         # The next time it is none that was never seen.
@@ -399,8 +427,12 @@ class IdentityTracker:
         return ("", False) if finding else (claimed, bool(claimed) and claimed == parent)
 
     def _resolve(self, instance: Instance, signals: Signals, now_ns: int) -> Resolved:
-        resolved = self._resolver.resolve(signals, now_ns, tuple(instance.shown))
+        helps = self._helps(instance, signals, now_ns)
+        resolved = self._resolver.resolve(signals, now_ns, tuple(instance.shown), helps)
         profile = resolved.profile
+        if helps == profile.id:
+            # What an agent's helper asks with is not what the agent does.
+            signals = replace(signals, program=profile.program, prompt=None, signature="")
         if profile.id not in instance.shown:
             self._find(instance, self._mismatches.build(profile, signals, now_ns))
             if len(instance.shown) >= MAX_SHOWN:
@@ -408,6 +440,32 @@ class IdentityTracker:
         self._shows(instance, profile)
         self._resolver.learn(profile, signals, now_ns)
         return resolved
+
+    def _helps(self, instance: Instance, signals: Signals, now_ns: int) -> str:
+        """Return the agent that a request may be made for, empty where it is one's own.
+
+        That has a prompt of its own and tools; the request has none of both. Either the agent asks
+        it itself, or a program that it runs, with its credential or in its session.
+        """
+        words = signals.prompt.words if signals.prompt else 0
+        if signals.tools or words > MAX_HELPER_WORDS or signals.agent:
+            return ""
+        owner: Instance | None = instance
+        if not instance.shown:
+            owner = None if words else self._above(instance, lambda above: bool(above.shown))
+        # Events of one second come in any order, and whose they are must not depend on it.
+        if owner is None or not owner.spoke_ns or owner.spoke_ns + SETTLED_NS > now_ns:
+            return ""
+        shown = [self._resolver.get(identity) for identity in owner.shown]
+        agents = [profile for profile in shown if profile and (profile.tools or profile.agent)]
+        if len(agents) != 1 or len(shown) != 1:
+            return ""
+        (agent,) = agents
+        if owner is not instance:
+            same = signals.credential in agent.credentials or signals.session in agent.sessions
+            return agent.id if same else ""
+        own = agent.prompt is not None and agent.prompt.words >= scoring.OWN_WORDS
+        return agent.id if own and words else ""
 
     def _shows(self, instance: Instance, profile: Profile) -> None:
         instance.shown[profile.id] = instance.shown.pop(profile.id, False)
@@ -420,6 +478,8 @@ class IdentityTracker:
             exe=self._clean(instance.exe or ""),
             build_id=instance.build_id,
             cgroup=instance.cgroup,
+            image=instance.image,
+            workload=instance.workload,
             mcp_client=instance.mcp_client,
         )
 
