@@ -360,6 +360,38 @@ def _at_length(role: str, event: Event) -> Event:
     return replace(event, action=replace(prompt, system_prompt=text))
 
 
+# One prompt in three wordings; the words of each column mean the same.
+WORDINGS = (
+    "assist customers who ask about parcels orders refunds invoices kindly quickly answering "
+    "always truthfully never guessing escalate angry people hand cases onward keep notes briefly",
+    "help clients that enquire regarding packages purchases reimbursements bills politely promptly "
+    "replying constantly honestly not speculating forward furious persons pass matters along "
+    "maintain records tersely",
+    "support buyers which question concerning shipments acquisitions repayments statements "
+    "courteously swiftly responding perpetually sincerely nowise surmising refer irate folks give "
+    "issues further hold minutes concisely",
+)
+
+
+def reworded() -> list[Labelled]:
+    """One script whose prompt is written anew with every release, in other words."""
+    return by_time(
+        *(
+            played(
+                Run(
+                    label="support",
+                    capture="openai_sync",
+                    argv=("python3", "/srv/support.py"),
+                    number=i,
+                    system_prompt=WORDINGS[i // 4],
+                ),
+                i * 600.0,
+            )
+            for i in range(12)
+        )
+    )
+
+
 def crew() -> list[Labelled]:
     """A framework with two agents in one process: one has tools, the other one writes it up."""
     said = (
@@ -623,5 +655,5 @@ SCENARIOS: dict[str, Callable[[], list[Labelled]]] = {
 # What the rules cannot tell from its opposite, and get wrong: two long prompts of one process are
 # two agents of a framework, or an agent and its helper.
 LIMITS: dict[str, Callable[[], list[Labelled]]] = {
-    scenario.__name__: scenario for scenario in (with_a_long_helper,)
+    scenario.__name__: scenario for scenario in (with_a_long_helper, reworded)
 }

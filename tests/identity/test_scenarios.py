@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections import Counter, defaultdict
 from itertools import groupby
+from pathlib import Path
 
 import pytest
 
@@ -13,7 +14,7 @@ from busted.identity.profile import Profile
 from busted.identity.resolver import MAX_IDENTITIES
 from busted.identity.timeline import MAX_ALL_ENTRIES
 from busted.identity.tracker import IdentityMatch, IdentityTracker
-from tests.identity.measure import matched, score, tracker
+from tests.identity.measure import matched, score, tiny_model, tracker
 from tests.identity.scenarios import LIMITS, SCENARIOS, Labelled, Run, claude, in_pod, played, pod
 
 GOAL = 0.98
@@ -49,6 +50,17 @@ def test_every_agent_of_a_scenario_is_one_identity_and_no_two_share_one(name: st
 @pytest.mark.parametrize("name", LIMITS)
 def test_what_the_rules_get_wrong_splits_agents_and_never_joins_them(name: str) -> None:
     assert score(matched(LIMITS[name](), tracker())).precision == 1.0
+
+
+def test_a_model_tells_a_prompt_that_was_reworded_and_joins_nobody_else(tmp_path: Path) -> None:
+    embed = tiny_model(tmp_path)
+
+    joined = score(matched(LIMITS["reworded"](), tracker(embed)))
+    assert score(matched(LIMITS["reworded"](), tracker())).identities == 3
+    assert (joined.identities, joined.recall) == (1, 1.0)
+    for name, scenario in SCENARIOS.items():
+        result = score(matched(scenario(), tracker(embed)))
+        assert (result.precision, result.identities) == (1.0, result.agents), name
 
 
 def test_an_agent_has_the_same_id_in_another_run_of_the_monitor() -> None:

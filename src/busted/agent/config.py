@@ -14,6 +14,7 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
+from busted.agent.embedding import Embed, EmbedError, EmbedSettings, load
 from busted.agent.enforcement import VERDICT_SECONDS, OnDeny
 from busted.agent.file_access import Mode
 from busted.agent.flows import Network
@@ -59,6 +60,8 @@ class Tables(msgspec.Struct, frozen=True):
     agents: Agents = Agents(AGENTS)
     sensitive: SensitiveFiles = SensitiveFiles(SENSITIVE)
     outputs: tuple[Choice, ...] = ()
+    # What system prompts mean; None: they are compared by their words alone.
+    embed: Embed | None = None
 
 
 DEFAULT_TABLES = Tables()
@@ -127,7 +130,7 @@ class PiiSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     packs: tuple[Pack, ...] = ()
 
 
-_NAMES = ("providers", "prices", "agents", "sensitive", "pii", "canaries", "outputs")
+_NAMES = ("providers", "prices", "agents", "sensitive", "pii", "canaries", "outputs", "embed")
 
 
 def read_tables(path: Path) -> Tables:
@@ -148,7 +151,8 @@ def read_tables(path: Path) -> Tables:
             raise ConfigError(
                 f"{path}: row {number} of sensitive: a path without a name to look for"
             )
-    return Tables(options, agents, SensitiveFiles((*rows, *SENSITIVE)), _outputs(path, given))
+    sensitive = SensitiveFiles((*rows, *SENSITIVE))
+    return Tables(options, agents, sensitive, _outputs(path, given), _embed(path, given))
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -209,6 +213,15 @@ def _outputs(path: Path, given: dict[str, Any]) -> tuple[Choice, ...]:
         except WrongOutput as error:
             raise ConfigError(f"{path}: row {number} of outputs: {error}") from error
     return tuple(chosen)
+
+
+def _embed(path: Path, given: dict[str, Any]) -> Embed | None:
+    if "embed" not in given:
+        return None
+    try:
+        return load(msgspec.convert(given["embed"], EmbedSettings))
+    except (EmbedError, msgspec.ValidationError) as error:
+        raise ConfigError(f"{path}: embed: {error}") from error
 
 
 def _rows(path: Path, given: dict[str, Any], name: str, type: type[Row]) -> list[Row]:

@@ -21,6 +21,7 @@ import msgspec
 
 from busted import events
 from busted.agent.clock import Clock
+from busted.agent.embedding import Embed
 from busted.agent.file_access import Files, Mode
 from busted.agent.flows import Asks, Flows, Network, with_addresses
 from busted.agent.names import Names
@@ -132,13 +133,14 @@ class Pipeline:
         agents: Agents = Agents(AGENTS),  # noqa: B008  (never changed)
         shelf: Shelf | None = None,
         sensitive: SensitiveFiles = SensitiveFiles(SENSITIVE),  # noqa: B008  (never changed)
+        embed: Embed | None = None,
     ) -> None:
         """Enrichers run in their order; their names appear in `failures`.
 
-        `shelf` has the identities of earlier runs.
+        `shelf` has the identities of earlier runs, `embed` says what system prompts mean.
         """
         clean = partial(options.scanner.redact, key=origin.seed, cut=False)
-        self.identities = IdentityTracker(agents.recognise, agents.names, shelf, clean)
+        self.identities = IdentityTracker(agents.recognise, agents.names, shelf, clean, embed=embed)
         self._origin, self._enrichers, self._outside = origin, enrichers, outside
         self._options = msgspec.structs.replace(options, credential_key=origin.seed)
         self._connections = Connections() if connections is None else connections

@@ -65,6 +65,7 @@ WEIGHTS = {
     "mcp_client": Weight(2.0, -3.0),
     "system_prompt": Weight(4.0, -12.0),
     "system_prompt_opening": Weight(1.0, 0.0),
+    "system_prompt_meaning": Weight(1.0, 0.0),
     "tools": Weight(2.0, -5.0),
     "signature": Weight(1.0, -0.5),
     "sdk": Weight(0.5, -1.5),
@@ -138,6 +139,8 @@ def evidence(signals: Signals, profile: Profile, here: bool = False) -> tuple[Ev
 
 def _prompt(prompt: PromptPrint, known: PromptPrint) -> tuple[str, bool, float]:
     if prompt.opening != known.opening:
+        if min(prompt.words, known.words) >= OWN_WORDS and prompt.is_reworded(known):
+            return "system_prompt_meaning", True, 1.0
         return "system_prompt", False, 1.0
     if prompt.likeness(known) >= SAME_PROMPT:
         return "system_prompt", True, min(1.0, min(prompt.words, known.words) / OWN_WORDS)

@@ -34,7 +34,7 @@ from busted.identity.narrative import narrative
 from busted.identity.profile import MAX_KEPT, Evidence, Finding, Profile, Signals, added
 from busted.identity.programs import UNKNOWN, Program, program_of
 from busted.identity.resolver import MAX_IDENTITIES, Resolved, Resolver, Shelf
-from busted.identity.similarity import prompt_print
+from busted.identity.similarity import MAX_CHARS, PromptPrint, prompt_print
 from busted.identity.timeline import MAX_WHAT_CHARS, Entry, Timelines, summary
 
 # Processes with AI traffic of their own, or started by agents; the rest never come here.
@@ -44,6 +44,8 @@ MAX_INSTANCES = 2048
 MAX_EXCHANGES = 2048
 # Different requests that one process sends again and again, and whose they were.
 MAX_REMEMBERED = 16
+# System prompts whose meaning is remembered: a fingerprint and 36 bytes each.
+MAX_MEANINGS = 4096
 # What a process does before it says who it is: some connections and MCP's handshake.
 MAX_WAITING = 32
 # How many identities one process shows: the agents of a framework.
@@ -168,15 +170,18 @@ class IdentityTracker:
         clean: Callable[[str], str] = str,
         max_identities: int = MAX_IDENTITIES,
         max_instances: int = MAX_INSTANCES,
+        embed: Callable[[str], bytes] | None = None,
     ) -> None:
         """`recognise` knows agents by their executables, `agents` are all names that it gives.
 
         With a `shelf` what changes is collected for `changes()`. `clean` takes secrets out of the
         names that programs give: they may be typed into a command line or be a model's name.
+        `embed` gives what a system prompt means, see `similarity`.
         """
         self._recognise, self._max_instances = recognise, max_instances
         self._resolver = Resolver(shelf, max_identities)
         self._clean = functools.lru_cache(MAX_CLEANED)(clean)
+        self._embed, self._meanings = embed, OrderedDict[PromptPrint, bytes]()
         self._stores = shelf is not None
         self._timelines = Timelines()
         self.graph = Graph()
@@ -370,7 +375,7 @@ class IdentityTracker:
     def _asked(
         self, instance: Instance, event: Event, prompt: events.Prompt, now_ns: int
     ) -> Resolved:
-        printed = prompt_print(prompt.system_prompt)
+        printed = self._printed(prompt.system_prompt)
         destination = prompt.provider or (event.connection.sni if event.connection else None)
         sdk, agent, clean = prompt.sdk, prompt.agent, self._clean
         key = (
@@ -412,6 +417,18 @@ class IdentityTracker:
             replace(resolved, level=level) if resolved.level == "new" else resolved
         )
         return resolved
+
+    def _printed(self, text: str | None) -> PromptPrint | None:
+        """Return the fingerprint of a system prompt; one that is new but for dates is embedded."""
+        printed = prompt_print(text)
+        if printed is None or text is None or self._embed is None:
+            return printed
+        meaning = self._meanings.get(printed)
+        if meaning is None:
+            meaning = self._meanings[printed] = self._embed(text[:MAX_CHARS])
+            if len(self._meanings) > MAX_MEANINGS:
+                self._meanings.popitem(last=False)
+        return replace(printed, meaning=meaning)
 
     def _agent(self, instance: Instance, claimed: str) -> tuple[str, bool]:
         """Return the agent that a request is from, if any, and whether its executable shows it."""
