@@ -58,7 +58,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     agent_session: str | None = None
     credential: str | None = None
     ppid: int = 1
-    container: dict[str, str] = {}
+    container: dict[str, Any] = {}
     connects: bool = True
     after: float = 0.0
     """Seconds from the process's start until it says this."""
