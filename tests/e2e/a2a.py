@@ -19,10 +19,10 @@ MODES = {
 EXCHANGES = 3
 
 
-def a2a_server(bed: Bed, directory: Path) -> dict[str, str]:
+def a2a_server(bed: Bed, directory: Path, *options: str) -> dict[str, str]:
     """Start the agent in the sandbox; return the environment in which clients trust it."""
     command = [sys.executable, "-m", "tests.e2e.a2a_server", "--cert-dir", str(directory)]
-    start_until_ready(bed.sandbox, command)
+    start_until_ready(bed.sandbox, [*command, *options])
     return {"SSL_CERT_FILE": str(directory / "ca.pem")}
 
 

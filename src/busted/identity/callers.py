@@ -49,8 +49,12 @@ class Callers:
         elif action.operation == "connect" and not action.error and identity:
             self._between(mine).caller = identity
         elif action.operation == "accept":
-            self._between(theirs).instance = instance
-            self._of.setdefault(instance, {})[theirs] = None
+            self._accepted(theirs, instance)
+
+    def accepted(self, at: Connection, instance: str) -> None:
+        """Take that a process holds the other end of a connection."""
+        if at.src_ip and at.dst_ip:
+            self._accepted((at.src_ip, at.src_port, at.dst_ip, at.dst_port), instance)
 
     def asked(self, at: Connection | None, identity: str) -> None:
         """Take that an identity asked something over its connection."""
@@ -73,6 +77,14 @@ class Callers:
                 found[between.caller] = max(sure, found.get(between.caller, 0.0))
         return found
 
+    def _accepted(self, ends: Ends, instance: str) -> None:
+        between = self._between(ends)
+        # One process accepts, and another one that it forks goes on.
+        if between.instance != instance:
+            self._left(between.instance, ends)
+        between.instance = instance
+        self._of.setdefault(instance, {})[ends] = None
+
     def _between(self, ends: Ends) -> _Between:
         known = self._open.get(ends)
         if known is None:
@@ -83,7 +95,11 @@ class Callers:
 
     def _close(self, ends: Ends) -> None:
         between = self._open.pop(ends, None)
-        if between is not None and between.instance in self._of:
-            self._of[between.instance].pop(ends, None)
-            if not self._of[between.instance]:
-                del self._of[between.instance]
+        if between is not None:
+            self._left(between.instance, ends)
+
+    def _left(self, instance: str, ends: Ends) -> None:
+        if instance in self._of:
+            self._of[instance].pop(ends, None)
+            if not self._of[instance]:
+                del self._of[instance]

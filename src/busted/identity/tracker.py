@@ -237,6 +237,10 @@ class IdentityTracker:
             self._timelines,
         )
 
+    def accepted(self, at: events.Connection, instance: str) -> None:
+        """Take that a process, by its session's id, holds the other end of a connection."""
+        self._callers.accepted(at, instance)
+
     def identity(self, id: str) -> Profile | None:
         """Return what is known of an identity, None where there is no such one."""
         return self._resolver.get(id)
@@ -634,12 +638,12 @@ class IdentityTracker:
             case events.Prompt():
                 for caller, sure in self._callers.of(instance.id).items():
                     graph.link("calls", caller, id, now_ns, sure)
-            case events.A2aRequest():
+            case events.A2aRequest() if action.method != "GetAgentCard":
                 self._callers.asked(event.connection, id)
                 place = event.connection.sni if event.connection else None
                 asked = action.agent.name if action.agent else f"at {place or 'an unknown place'}"
                 graph.link("calls", id, f"A2A agent {self._clean(asked)}", now_ns)
-            case events.A2aResponse():
+            case events.A2aResponse() if action.method != "GetAgentCard":
                 self._callers.answered(event.connection)
 
     def _new_run(self, profile: Profile, instance: Instance, now_ns: int) -> None:

@@ -16,13 +16,14 @@ from a2a.types.a2a_pb2 import GetTaskRequest, Role, SendMessageRequest
 parser = argparse.ArgumentParser()
 parser.add_argument("binding", choices=("rpc", "rest", "old"))
 parser.add_argument("--stream", action="store_true")
+parser.add_argument("--port", type=int, default=8444)
 parser.add_argument("questions", nargs="+")
 options = parser.parse_args()
 
 
 async def main() -> None:
     async with httpx.AsyncClient() as http:
-        card = await A2ACardResolver(http, "https://localhost:8444").get_agent_card()
+        card = await A2ACardResolver(http, f"https://localhost:{options.port}").get_agent_card()
         chosen = [one for one in card.supported_interfaces if one.url.endswith(options.binding)]
         del card.supported_interfaces[:]
         card.supported_interfaces.extend(chosen)

@@ -74,3 +74,25 @@ def test_a_request_whose_connection_is_not_known_on_the_wire_calls_nobody() -> N
     callers.take(IN, network("accept"), "2", "")
 
     assert callers.of("2") == {}
+
+
+def test_who_is_known_to_hold_the_other_end_is_called_without_its_accept() -> None:
+    callers = Callers()
+    callers.asked(OUT, "a")
+    callers.accepted(OUT, "2")
+    callers.accepted(Connection(id="c"), "3")
+
+    assert callers.of("2") == {"a": WHILE_ASKED}
+    assert callers.of("3") == {}
+
+
+def test_a_connection_that_another_process_goes_on_with_is_no_longer_the_first_ones() -> None:
+    callers = Callers()
+    callers.take(OUT, network("connect"), "1", "a")
+    callers.take(IN, network("accept"), "2", "")
+    callers.accepted(OUT, "3")
+
+    assert callers.of("2") == {}
+    assert callers.of("3") == {"a": WHILE_CONNECTED}
+    callers.take(OUT, network("close"), "1", "a")
+    assert callers.of("3") == callers.of("2") == {}
