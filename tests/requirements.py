@@ -71,6 +71,19 @@ def _cgroups() -> str | None:
     return None
 
 
+def _writable_cgroups() -> str | None:
+    try:
+        root = open_root()
+        try:
+            os.mkdir("busted-probe", dir_fd=root)
+            os.rmdir("busted-probe", dir_fd=root)
+        finally:
+            os.close(root)
+    except OSError as error:
+        return f"needs to make control groups: {error.strerror}"
+    return None
+
+
 def bpftool() -> str | None:
     """Path of a bpftool that runs, None when there is none.
 
@@ -159,6 +172,12 @@ def _regorus() -> str | None:
     return "needs regorus: pip install 'busted[policy]'"
 
 
+def _lightkube() -> str | None:
+    if importlib.util.find_spec("lightkube"):
+        return None
+    return "needs lightkube: pip install 'busted[k8s]'"
+
+
 def _x86_64() -> str | None:
     return None if platform.machine() == "x86_64" else "needs x86-64: perf buffers are read there"
 
@@ -209,6 +228,16 @@ def _opa() -> str | None:
     return "needs OPA: python -m tests.opa.oracle installs it, with Go from the module proxy"
 
 
+# What tests.kubernetes.api_server builds, and its version.
+KUBERNETES = ROOT / ".cache" / "kubernetes-v1.34.4"
+
+
+def _kube_apiserver() -> str | None:
+    if all((KUBERNETES / name).exists() for name in ("kube-apiserver", "etcd")):
+        return None
+    return "needs kube-apiserver: python -m tests.kubernetes.api_server builds it, with Go"
+
+
 PROBES: Mapping[str, tuple[Probe, ...]] = {
     "root": (_root,),
     "gcc": (_program("gcc", "gcc libc6-dev"),),
@@ -230,6 +259,7 @@ PROBES: Mapping[str, tuple[Probe, ...]] = {
     "rsyslog": (_program("rsyslogd", "rsyslog"), _rsyslog_tls),
     "git": (_program("git", "git"), _git),
     "regorus": (_regorus,),
+    "lightkube": (_lightkube,),
     "unshare": (
         _program("unshare", "util-linux"),
         _program("nsenter", "util-linux"),
@@ -243,6 +273,7 @@ PROBES: Mapping[str, tuple[Probe, ...]] = {
     "ring buffer": (_kernel_feature("ring buffer"),),
     "perf buffer": (_x86_64,),
     "cgroups": (_cgroups,),
+    "writable cgroups": (_writable_cgroups,),
     "netns cookie": (_netns_cookie,),
     "attach cookie": (_kernel_feature("attach cookie"),),
     "bpf_loop": (_kernel_feature("bpf_loop"),),
@@ -250,6 +281,7 @@ PROBES: Mapping[str, tuple[Probe, ...]] = {
     "session uprobe": (_kernel_feature("session uprobe"),),
     **{kind: (_root, _btf, _libbpf, _objects, _program_kind(kind)) for kind in _PROGRAM_KINDS},
     "opa": (_opa,),
+    "kube-apiserver": (_kube_apiserver,),
 }
 # Features that are made of others.
 GROUPS: Mapping[str, tuple[str, ...]] = {"e2e": ("kernel", "unshare", "curl")}

@@ -30,6 +30,7 @@ from busted.classifier.prices import Price
 from busted.classifier.providers import Provider
 from busted.enrich.agents import Agent, Agents
 from busted.enrich.agents_table import AGENTS
+from busted.enrich.pod_watch import KubernetesSettings
 from busted.enrich.sensitive import Sensitive, SensitiveFiles
 from busted.enrich.sensitive_table import SENSITIVE
 from busted.events import Decision
@@ -60,6 +61,7 @@ class Tables(msgspec.Struct, frozen=True):
     agents: Agents = Agents(AGENTS)
     sensitive: SensitiveFiles = SensitiveFiles(SENSITIVE)
     outputs: tuple[Choice, ...] = ()
+    kubernetes: KubernetesSettings = KubernetesSettings()
     # What system prompts mean; None: they are compared by their words alone.
     embed: Embed | None = None
 
@@ -130,7 +132,10 @@ class PiiSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     packs: tuple[Pack, ...] = ()
 
 
-_NAMES = ("providers", "prices", "agents", "sensitive", "pii", "canaries", "outputs", "embed")
+_NAMES = (
+    *("providers", "prices", "agents", "sensitive", "pii", "canaries", "outputs"),
+    *("kubernetes", "embed"),
+)
 
 
 def read_tables(path: Path) -> Tables:
@@ -151,8 +156,14 @@ def read_tables(path: Path) -> Tables:
             raise ConfigError(
                 f"{path}: row {number} of sensitive: a path without a name to look for"
             )
-    sensitive = SensitiveFiles((*rows, *SENSITIVE))
-    return Tables(options, agents, sensitive, _outputs(path, given), _embed(path, given))
+    return Tables(
+        options,
+        agents,
+        SensitiveFiles((*rows, *SENSITIVE)),
+        _outputs(path, given),
+        _kubernetes(path, given),
+        _embed(path, given),
+    )
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -213,6 +224,13 @@ def _outputs(path: Path, given: dict[str, Any]) -> tuple[Choice, ...]:
         except WrongOutput as error:
             raise ConfigError(f"{path}: row {number} of outputs: {error}") from error
     return tuple(chosen)
+
+
+def _kubernetes(path: Path, given: dict[str, Any]) -> KubernetesSettings:
+    try:
+        return msgspec.convert(given.get("kubernetes", {}), KubernetesSettings)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{path}: kubernetes: {error}") from error
 
 
 def _embed(path: Path, given: dict[str, Any]) -> Embed | None:
