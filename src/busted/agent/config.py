@@ -14,6 +14,7 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
+from busted.agent.embedding import Embed, EmbedError, EmbedSettings, load
 from busted.agent.enforcement import VERDICT_SECONDS, OnDeny
 from busted.agent.file_access import Mode
 from busted.agent.flows import Network
@@ -61,6 +62,8 @@ class Tables(msgspec.Struct, frozen=True):
     sensitive: SensitiveFiles = SensitiveFiles(SENSITIVE)
     outputs: tuple[Choice, ...] = ()
     kubernetes: KubernetesSettings = KubernetesSettings()
+    # What system prompts mean; None: they are compared by their words alone.
+    embed: Embed | None = None
 
 
 DEFAULT_TABLES = Tables()
@@ -131,7 +134,10 @@ class PiiSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     packs: tuple[Pack, ...] = ()
 
 
-_NAMES = ("providers", "prices", "agents", "sensitive", "pii", "canaries", "outputs", "kubernetes")
+_NAMES = (
+    *("providers", "prices", "agents", "sensitive", "pii", "canaries", "outputs"),
+    *("kubernetes", "embed"),
+)
 
 
 def read_tables(path: Path) -> Tables:
@@ -158,6 +164,7 @@ def read_tables(path: Path) -> Tables:
         SensitiveFiles((*rows, *SENSITIVE)),
         _outputs(path, given),
         _kubernetes(path, given),
+        _embed(path, given),
     )
 
 
@@ -226,6 +233,15 @@ def _kubernetes(path: Path, given: dict[str, Any]) -> KubernetesSettings:
         return msgspec.convert(given.get("kubernetes", {}), KubernetesSettings)
     except msgspec.ValidationError as error:
         raise ConfigError(f"{path}: kubernetes: {error}") from error
+
+
+def _embed(path: Path, given: dict[str, Any]) -> Embed | None:
+    if "embed" not in given:
+        return None
+    try:
+        return load(msgspec.convert(given["embed"], EmbedSettings))
+    except (EmbedError, msgspec.ValidationError) as error:
+        raise ConfigError(f"{path}: embed: {error}") from error
 
 
 def _rows(path: Path, given: dict[str, Any], name: str, type: type[Row]) -> list[Row]:
