@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from busted.agent.config import ConfigError, read_tables
+from busted.agent.config import ConfigError
+from busted.agent.config_file import read
 from tests.unit.kernel.elf_bytes import opened
 
 SEEDS = [
@@ -17,6 +18,6 @@ def one_input(data: bytes) -> None:
     with opened(data) as fd:
         path = Path(f"/proc/self/fd/{fd}")
         try:
-            read_tables(path)
+            read(path)
         except ConfigError as error:
             assert str(path) in str(error)
