@@ -32,6 +32,9 @@ const volatile struct settings settings = { .max_call_bytes = 1 << 20,
 /* SSL_CTRL_SET_TLSEXT_HOSTNAME of openssl/tls1.h: how SSL_set_tlsext_host_name() calls SSL_ctrl(). */
 #define SET_HOST_NAME 55
 
+/* GNUTLS_NAME_DNS of gnutls/gnutls.h. */
+#define SERVER_NAME_DNS 1
+
 /* Pieces of 16 KiB that one call can report at most, whatever max_call_bytes says: 4 MiB where the
  * verifier walks through all of them, 64 MiB where it need not (Linux 5.17). */
 #define MAX_PIECES 256
@@ -749,6 +752,24 @@ static __noinline bool is_held_name(const char *name, __u32 length)
 	return is_held_end(0, end);
 }
 
+static __always_inline void end_connection(void *ctx, const struct connection_id *id,
+					   struct connection *connection)
+{
+	struct tls_close *record;
+
+	if (!muted(id, connection))
+		settle(id, connection, true);
+	record = reserve_record(sizeof(*record));
+	if (record) {
+		fill_tls(&record->tls, RECORD_TLS_CLOSE, id, connection);
+		submit_record(ctx, record);
+	} else {
+		count_lost(LOST_RECORDS, 1);
+	}
+	bpf_map_delete_elem(&connections, id);
+	bpf_map_delete_elem(&verdicts, id);
+}
+
 static __always_inline int send_name(struct pt_regs *ctx, __u64 name)
 {
 	struct connection_id id = { .connection = PT_REGS_PARM1(ctx),
@@ -760,6 +781,12 @@ static __always_inline int send_name(struct pt_regs *ctx, __u64 name)
 	if (id.pid == settings.monitor_pid || !name)
 		return 0;
 	connection = find_connection(ctx, &id);
+	/* A host is named before the handshake. If bytes were moved, another connection was here, whose
+	 * end nobody saw: not every stack has a function for it that can be found. */
+	if (connection && connection->position[DIRECTION_WRITE]) {
+		end_connection(ctx, &id, connection);
+		connection = find_connection(ctx, &id);
+	}
 	if (!connection)
 		return 0;
 	record = reserve_record(sizeof(*record));
@@ -791,35 +818,34 @@ int tls_control(struct pt_regs *ctx)
 	return send_name(ctx, PT_REGS_PARM4(ctx));
 }
 
-/* int SSL_set_tlsext_host_name(SSL *, const char *): BoringSSL's, a function of its own */
+/* int SSL_set_tlsext_host_name(SSL *, const char *): BoringSSL's, a function of its own;
+ * SECStatus SSL_SetURL(PRFileDesc *, const char *): NSS's */
 SEC("?uprobe")
 int tls_host_name(struct pt_regs *ctx)
 {
 	return send_name(ctx, PT_REGS_PARM2(ctx));
 }
 
-/* void SSL_free(SSL *) */
+/* int gnutls_server_name_set(gnutls_session_t, type, const void *name, size_t): it gives no NUL, but
+ * what programs have there are strings. */
+SEC("?uprobe")
+int tls_server_name(struct pt_regs *ctx)
+{
+	if ((__s32)PT_REGS_PARM2(ctx) != SERVER_NAME_DNS)
+		return 0;
+	return send_name(ctx, PT_REGS_PARM3(ctx));
+}
+
+/* void SSL_free(SSL *), void gnutls_deinit(gnutls_session_t), PRStatus PR_Close(PRFileDesc *) */
 SEC("?uprobe")
 int tls_free(struct pt_regs *ctx)
 {
 	struct connection_id id = { .connection = PT_REGS_PARM1(ctx),
 				    .pid = bpf_get_current_pid_tgid() >> 32 };
 	struct connection *connection = bpf_map_lookup_elem(&connections, &id);
-	struct tls_close *record;
 
-	if (!connection)
-		return 0;
-	if (!muted(&id, connection))
-		settle(&id, connection, true);
-	record = reserve_record(sizeof(*record));
-	if (record) {
-		fill_tls(&record->tls, RECORD_TLS_CLOSE, &id, connection);
-		submit_record(ctx, record);
-	} else {
-		count_lost(LOST_RECORDS, 1);
-	}
-	bpf_map_delete_elem(&connections, &id);
-	bpf_map_delete_elem(&verdicts, &id);
+	if (connection)
+		end_connection(ctx, &id, connection);
 	return 0;
 }
 

@@ -29,6 +29,7 @@ from busted.kernel.names import open_root
 
 ROOT = Path(__file__).parents[1]
 
+BUN = ROOT / ".cache/node/node_modules/@oven/bun-linux-x64/bin/bun"
 SO_NETNS_COOKIE = 71  # asm-generic/socket.h
 
 Probe = Callable[[], str | None]
@@ -91,6 +92,16 @@ def _node_packages() -> str | None:
     wanted = json.loads((ROOT / "tests/e2e/clients/package.json").read_text())["dependencies"]
     away = [n for n in wanted if not (ROOT / ".cache/node/node_modules" / n).is_dir()]
     return f"needs the npm packages {', '.join(away)}: make setup" if away else None
+
+
+def _bun() -> str | None:
+    return None if BUN.exists() else f"needs {BUN.relative_to(ROOT)}: make setup, on x86-64"
+
+
+def _nss() -> str | None:
+    if ctypes.util.find_library("curl-nss"):
+        return None
+    return "needs libcurl on NSS, which Debian had up to 12: apt-get install libcurl3-nss"
 
 
 def _openssl() -> str | None:
@@ -204,6 +215,9 @@ PROBES: Mapping[str, tuple[Probe, ...]] = {
     "nghttpx": (_program("nghttpx", "nghttp2-proxy"),),
     "node": (_program("node", "nodejs"), _program("npm", "npm")),
     "node packages": (_node_packages,),
+    "bun": (_bun,),
+    "wget": (_program("wget", "wget"),),
+    "nss": (_nss,),
     "promtool": (_tool("promtool"),),
     "go": (_program("go", "golang-go"),),
     "nats": (_program("nats-server", "nats-server"),),
