@@ -40,8 +40,13 @@ class ConfigFile(msgspec.Struct, frozen=True):
     path: Path | None = None
     values: dict[str, Value] = {}
     tables: Tables = DEFAULT_TABLES
-    rows: dict[str, int] = {}
-    """How many rows each table has that is there."""
+    rows: dict[str, Any] = {}
+    """The tables as they stand in the file, by name."""
+
+    def count(self, table: str) -> int:
+        """Return how many rows a table has; `pii` is one."""
+        rows = self.rows.get(table, ())
+        return len(rows) if isinstance(rows, list) else 1
 
 
 def find(environment: Mapping[str, str] = os.environ) -> Path | None:
@@ -75,12 +80,8 @@ def read(path: Path) -> ConfigFile:
                 f"begin it with [{section}]"
             )
         values |= _values(path, text, section, table)
-    counts = {
-        name: len(rows)
-        for name in TABLES
-        if isinstance(rows := given.get(name), list | dict) and rows
-    }
-    return ConfigFile(path, values, tables_of(path, given), counts)
+    rows = {name: given[name] for name in TABLES if name in given}
+    return ConfigFile(path, values, tables_of(path, given), rows)
 
 
 def _values(path: Path, text: str, section: str, table: Mapping[str, Any]) -> dict[str, Value]:

@@ -29,7 +29,7 @@ import msgspec
 
 from busted.agent.audit_log import AuditLog
 from busted.agent.clock import read_clock
-from busted.agent.config import Settings
+from busted.agent.config import Settings, Tables
 from busted.agent.decisions import Decisions, Judge, judged_all
 from busted.agent.enforcement import Enforcement, Known
 from busted.agent.flows import Asks
@@ -128,6 +128,10 @@ class Monitor:
         """What was lost after `emit` took an event, by place."""
         self.refused = 0
         """How many connections the kernel refused; after `run()`."""
+        self.config_refused: str | None = None
+        """Why a changed configuration was not taken on."""
+        self.alive: Callable[[], object] = lambda: None
+        """Called once a second, when the ring was read."""
         _allow_many_files()
         with contextlib.ExitStack() as opened:
             self._features = features.probe()
@@ -411,6 +415,25 @@ class Monitor:
         if self._decisions:
             self._decisions.reload()
 
+    # Configuration
+
+    def learn(self, tables: Tables) -> None:
+        """Know from now on what these tables say, in the kernel too; nothing is looked for less.
+
+        The key of findings stays that of the scanner which the settings have.
+        """
+        self._pipeline.learn(tables.options, tables.agents, tables.sensitive)
+        try:
+            if self._followed:
+                self._followed.look_for(tables.agents.words)
+            if self._file_programs:
+                self._file_programs.look_for(tables.sensitive.words)
+            if self._hold_programs:
+                self._hold_programs.hold_names(tables.options.providers.hosts)
+        except BpfError as error:
+            self._count_and_log("reload", error)
+        self._find_agents()
+
     # What the pipeline asks for
 
     def _mute(self, key: ConnectionKey) -> None:
@@ -681,6 +704,7 @@ class Monitor:
         self._tell_coverage()
         if self._recording:
             self._recording.flush()
+        self.alive()
         loop.call_later(TICK_SECONDS, self._tick, loop)
 
     def lost(self) -> dict[str, int]:
@@ -705,6 +729,8 @@ class Monitor:
         left_out = dict(self._left_out)
         if self._decisions and self._decisions.refused:
             left_out["policy"] = self._decisions.refused
+        if self.config_refused:
+            left_out["config"] = self.config_refused
         coverage = Coverage(
             libraries=tuple(hooked.library for hooked in self._hooked.values()),
             unreadable=dict(self._targets.unreadable),

@@ -49,7 +49,8 @@ def show(format: str, options: tuple[str, ...]) -> None:
     click.echo("")
     for output in outputs:
         click.echo(f"# output {output.name}: {_place(output)}")
-    for table, count in found.file.rows.items():
+    for table in found.file.rows:
+        count = found.file.count(table)
         click.echo(f"# {table}: {count} {'row' if count == 1 else 'rows'} of {found.file.path}")
 
 
@@ -65,7 +66,8 @@ def check(ctx: click.Context, file: Path | None) -> None:
     found = chosen(monitor.make_context("busted monitor", ["--config", str(path)]), {})
     settings_of(found)
     outputs_of(found)
-    click.echo(f"{path}: {len(found.file.values)} settings, {sum(found.file.rows.values())} rows")
+    rows = sum(map(found.file.count, found.file.rows))
+    click.echo(f"{path}: {len(found.file.values)} settings, {rows} rows")
 
 
 def _line(key: str, value: Value) -> str:
@@ -110,5 +112,5 @@ def _as_object(found: Chosen, outputs: tuple[Choice, ...]) -> dict[str, Any]:
             {"name": output.name, "kind": output.kind, "target": _place(output)}
             for output in outputs
         ],
-        "rows": found.file.rows,
+        "rows": {table: found.file.count(table) for table in found.file.rows},
     }

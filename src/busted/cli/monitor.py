@@ -14,7 +14,10 @@ import msgspec
 
 from busted.agent import host_key, private_log
 from busted.agent.config import Settings
+from busted.agent.config_file import ConfigFile
 from busted.agent.monitor import Monitor
+from busted.agent.reload import Reload
+from busted.agent.service import Service
 from busted.cli.configuration import keyed
 from busted.cli.metrics import Counts, serving
 from busted.cli.output import Output, content_filter
@@ -27,6 +30,8 @@ Counting = AbstractContextManager[Callable[[Event], None]]
 INTERRUPTED = 130
 # Says of each place what is counted there, what it means, and what to do.
 LOSS_PAGE = "docs/events.md, What is lost"
+# What `systemctl status` shows.
+WATCHING = "watching"
 
 
 @click.command()
@@ -64,12 +69,14 @@ def monitor(ctx: click.Context, **_: Any) -> None:
     def serve(lost: Counts, waiting: Counts) -> Counting:
         return serving(metrics, token, lost, waiting)
 
-    if asyncio.run(_watch(settings, open_output, serve, lockdown=options["monitor.lockdown"])):
+    lockdown = options["monitor.lockdown"]
+    if asyncio.run(_watch(settings, options.file, open_output, serve, lockdown=lockdown)):
         sys.exit(INTERRUPTED)
 
 
 async def _watch(
     settings: Settings,
+    file: ConfigFile,
     open_output: Callable[[], Output],
     serve: Callable[[Counts, Counts], Counting],
     *,
@@ -86,17 +93,41 @@ async def _watch(
         monitor.lock_down()
     # After that: their threads have the privileges that are left.
     output = open_output()
-    if settings.policy:  # else it ends the monitor, as it ends most programs
-        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, monitor.reload_policy)
+    service = Service()
+    if settings.policy or file.path:  # else it ends the monitor, as it ends most programs
+        _obey_hang_up(monitor, file, service)
     try:
         with serve(monitor.lost, output.waiting) as count:
-            return await _run(monitor, output)
+            return await _run(monitor, output, service)
     finally:
         output.close()
+        service.close()
 
 
-async def _run(monitor: Monitor, output: Output) -> bool:
+def _obey_hang_up(monitor: Monitor, file: ConfigFile, service: Service) -> None:
+    def refused(why: str | None) -> None:
+        monitor.config_refused = why
+
+    reload = Reload(file, monitor.learn, refused)
+
+    def hang_up() -> None:
+        service.reloading()
+        monitor.reload_policy()
+        reload.ask(lambda: service.ready(WATCHING))
+
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hang_up)
+
+
+async def _run(monitor: Monitor, output: Output, service: Service) -> bool:
     monitor.lost_after = output.lost
+
+    def watches() -> None:
+        service.ready(WATCHING)
+        service.alive()
+        monitor.alive = service.alive
+
+    # The first time that the ring was read.
+    monitor.alive = watches
     interrupted = False
 
     def interrupt() -> None:
@@ -108,7 +139,10 @@ async def _run(monitor: Monitor, output: Output) -> bool:
     loop.add_signal_handler(signal.SIGINT, interrupt)
     loop.add_signal_handler(signal.SIGTERM, monitor.stop)
     output.when_closed(lambda: loop.call_soon_threadsafe(monitor.stop))
-    await monitor.run()
+    try:
+        await monitor.run()
+    finally:
+        service.stopping()
     if monitor.refused:
         click.echo(f"busted: connections refused: {monitor.refused:,}", err=True)
     if lost := monitor.lost():
