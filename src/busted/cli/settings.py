@@ -89,7 +89,8 @@ def setting_options(command: Callable[..., Any]) -> Callable[..., Any]:
         command = _option(setting)(command)
     return click.option(
         "--config",
-        type=click.Path(path_type=Path),
+        # access(2), which click asks, knows nothing of capabilities.
+        type=click.Path(path_type=Path, readable=False),
         metavar="FILE",
         help="Read this configuration file (TOML).  [default: /etc/busted/config.toml, if there]",
     )(command)
