@@ -27,7 +27,7 @@ class Value(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
 
 class Process(Value, frozen=True, kw_only=True):
-    """Who did it."""
+    """Who did it, and in which container and pod; `container_id` is that of the innermost one."""
 
     pid: int
     name: str
@@ -41,6 +41,16 @@ class Process(Value, frozen=True, kw_only=True):
     start_time: str | None = None
     cgroup_id: str | None = None
     agent: str | None = None
+    user: str | None = None
+    container_id: str | None = None
+    container_runtime: str | None = None
+    container_name: str | None = None
+    image: str | None = None
+    pod: str | None = None
+    namespace: str | None = None
+    service_account: str | None = None
+    owner: str | None = None
+    labels: dict[str, str] = {}
 
 
 class Connection(Value, frozen=True, kw_only=True):

@@ -29,6 +29,7 @@ from busted.classifier.prices import Price
 from busted.classifier.providers import Provider
 from busted.enrich.agents import Agent, Agents
 from busted.enrich.agents_table import AGENTS
+from busted.enrich.pod_watch import KubernetesSettings
 from busted.enrich.sensitive import Sensitive, SensitiveFiles
 from busted.enrich.sensitive_table import SENSITIVE
 from busted.events import Decision
@@ -59,6 +60,7 @@ class Tables(msgspec.Struct, frozen=True):
     agents: Agents = Agents(AGENTS)
     sensitive: SensitiveFiles = SensitiveFiles(SENSITIVE)
     outputs: tuple[Choice, ...] = ()
+    kubernetes: KubernetesSettings = KubernetesSettings()
 
 
 DEFAULT_TABLES = Tables()
@@ -129,7 +131,7 @@ class PiiSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     packs: tuple[Pack, ...] = ()
 
 
-TABLES = ("providers", "prices", "agents", "sensitive", "pii", "canaries", "outputs")
+TABLES = ("providers", "prices", "agents", "sensitive", "pii", "canaries", "outputs", "kubernetes")
 """The tables of the file that hold rows, and `pii`."""
 
 
@@ -147,7 +149,13 @@ def tables_of(path: Path, given: Mapping[str, Any]) -> Tables:
             raise ConfigError(
                 f"{path}: row {number} of sensitive: a path without a name to look for"
             )
-    return Tables(options, agents, SensitiveFiles((*rows, *SENSITIVE)), _outputs(path, given))
+    return Tables(
+        options,
+        agents,
+        SensitiveFiles((*rows, *SENSITIVE)),
+        _outputs(path, given),
+        _kubernetes(path, given),
+    )
 
 
 def _scanner(path: Path, given: Mapping[str, Any]) -> Scanner:
@@ -194,6 +202,13 @@ def _outputs(path: Path, given: Mapping[str, Any]) -> tuple[Choice, ...]:
         except WrongOutput as error:
             raise ConfigError(f"{path}: row {number} of outputs: {error}") from error
     return tuple(chosen)
+
+
+def _kubernetes(path: Path, given: Mapping[str, Any]) -> KubernetesSettings:
+    try:
+        return msgspec.convert(given.get("kubernetes", {}), KubernetesSettings)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{path}: kubernetes: {error}") from error
 
 
 def _rows(path: Path, given: Mapping[str, Any], name: str, type: type[Row]) -> list[Row]:

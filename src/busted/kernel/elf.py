@@ -20,6 +20,7 @@ from array import array
 from collections.abc import Container, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 _HEADER = struct.Struct("<16sHHIQQQIHHHHHH")
 _SECTION = struct.Struct("<IIQQQQIIQQ")
@@ -35,8 +36,17 @@ _FUNCTION_TYPES = (2, 10)  # STT_FUNC, STT_GNU_IFUNC
 _MAX_TABLE = 24 << 20
 # Names that end alike share their bytes, so one is found inside others; few end in SSL_read.
 _MAX_OCCURRENCES = 16
+_MAX_SECTION_NAMES = 64 << 10
 # All notes of a section; a build id takes 36 bytes.
 _MAX_NOTES = 64 << 10
+
+
+class Section(NamedTuple):
+    """Where a section is in memory and in the file."""
+
+    address: int
+    offset: int
+    size: int
 
 
 class ElfFile:
@@ -46,7 +56,7 @@ class ElfFile:
         """Read the headers of the file behind `fd`, which stays the caller's. Raises ValueError."""
         self._fd = fd
         try:
-            ident, *_, phoff, shoff, _, _, _, phnum, _, shnum, _ = _HEADER.unpack(
+            ident, *_, phoff, shoff, _, _, _, phnum, _, shnum, names = _HEADER.unpack(
                 self.read(0, _HEADER.size)
             )
             self._segments = list(_SEGMENT.iter_unpack(self.read(phoff, phnum * _SEGMENT.size)))
@@ -55,6 +65,7 @@ class ElfFile:
             raise ValueError(f"not a 64-bit ELF file: {error}") from error
         if ident[:6] != b"\x7fELF\x02\x01":
             raise ValueError("not a 64-bit little-endian ELF file")
+        self._names_section = names
 
     def functions(self, names: Iterable[str]) -> dict[str, int]:
         """Return the file offsets of those functions that the file defines.
@@ -83,6 +94,17 @@ class ElfFile:
             if section_number and info & 15 in _FUNCTION_TYPES and offset is not None:
                 found[wanted[index]] = offset
         return found
+
+    def section(self, name: str) -> Section | None:
+        """Return the section of this name, or None."""
+        number = self._names_section
+        if number >= len(self._sections):
+            return None
+        names = self._content(self._sections[number], _MAX_SECTION_NAMES)
+        for index, _, _, address, offset, size, *_ in self._sections:
+            if names[index:].startswith(name.encode() + b"\0"):
+                return Section(address, offset, size)
+        return None
 
     def code(self) -> list[tuple[int, int]]:
         """Return where in the file its code is: offsets and sizes, as the file claims them."""

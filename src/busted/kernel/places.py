@@ -76,9 +76,11 @@ _KNOWN = (
 )
 _NAMES = frozenset(name for known in _KNOWN for name in known.functions)
 
+# Those for Go, see kernel.go; its returns are places of their own.
+_GO_PROGRAMS = ("tls_go_write", "tls_go_read", "tls_go_return", "tls_go_close")
 PROGRAMS = {
     program: at_return for known in _KNOWN for program, at_return in known.functions.values()
-}
+} | dict.fromkeys(_GO_PROGRAMS, False)
 """The programs that places name, and whether a return belongs to each."""
 
 # The internal functions take the count's address in the fourth argument, as the _ex ones do.
