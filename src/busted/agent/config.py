@@ -60,7 +60,6 @@ class Tables(msgspec.Struct, frozen=True):
     agents: Agents = Agents(AGENTS)
     sensitive: SensitiveFiles = SensitiveFiles(SENSITIVE)
     outputs: tuple[Choice, ...] = ()
-    kubernetes: KubernetesSettings = KubernetesSettings()
 
 
 DEFAULT_TABLES = Tables()
@@ -83,6 +82,7 @@ class Settings(msgspec.Struct, frozen=True):
     # Where identities are kept over restarts; None: nowhere.
     identity_store: Path | None = None
     tables: Tables = DEFAULT_TABLES
+    kubernetes: KubernetesSettings = KubernetesSettings()
     # Which flows become events; "none" does not even load the programs.
     network: Network = "ai"
     # A directory or file of Rego; None: events carry no decisions.
@@ -131,7 +131,7 @@ class PiiSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     packs: tuple[Pack, ...] = ()
 
 
-TABLES = ("providers", "prices", "agents", "sensitive", "pii", "canaries", "outputs", "kubernetes")
+TABLES = ("providers", "prices", "agents", "sensitive", "pii", "canaries", "outputs")
 """The tables of the file that hold rows, and `pii`."""
 
 
@@ -149,13 +149,7 @@ def tables_of(path: Path, given: Mapping[str, Any]) -> Tables:
             raise ConfigError(
                 f"{path}: row {number} of sensitive: a path without a name to look for"
             )
-    return Tables(
-        options,
-        agents,
-        SensitiveFiles((*rows, *SENSITIVE)),
-        _outputs(path, given),
-        _kubernetes(path, given),
-    )
+    return Tables(options, agents, SensitiveFiles((*rows, *SENSITIVE)), _outputs(path, given))
 
 
 def _scanner(path: Path, given: Mapping[str, Any]) -> Scanner:
@@ -202,13 +196,6 @@ def _outputs(path: Path, given: Mapping[str, Any]) -> tuple[Choice, ...]:
         except WrongOutput as error:
             raise ConfigError(f"{path}: row {number} of outputs: {error}") from error
     return tuple(chosen)
-
-
-def _kubernetes(path: Path, given: Mapping[str, Any]) -> KubernetesSettings:
-    try:
-        return msgspec.convert(given.get("kubernetes", {}), KubernetesSettings)
-    except msgspec.ValidationError as error:
-        raise ConfigError(f"{path}: kubernetes: {error}") from error
 
 
 def _rows(path: Path, given: Mapping[str, Any], name: str, type: type[Row]) -> list[Row]:

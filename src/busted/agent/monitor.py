@@ -498,7 +498,7 @@ class Monitor:
                 self._recording.add(facts)
 
     def _watch_pods(self, opened: contextlib.ExitStack) -> PodWatch | None:
-        settings = self._settings.tables.kubernetes
+        settings = self._settings.kubernetes
         if not settings.is_wanted:
             return None
         if not is_installed():

@@ -36,6 +36,7 @@ SECTIONS = {
     "network": "Connections.",
     "files": "Files that agents use.",
     "identity": "Which agent is which (docs/identities.md).",
+    "kubernetes": "The pods of this node (docs/enrichment.md).",
     "policy": "What judges events (docs/policies.md).",
     "enforce": "What is done about what policy denies (docs/enforcement.md).",
     "hold": "Requests that wait for their decision; where something is enforced (docs/hold.md).",
@@ -163,6 +164,38 @@ SETTINGS = (
         None,
         "Keep the identities of agents in this file, for the next run and `busted identities`. It "
         "holds no content; only its owner can read it.",
+    ),
+    Setting(
+        "kubernetes.enabled",
+        "--kubernetes",
+        OneOf(words=("auto", "on", "off")),
+        _D.kubernetes.enabled,
+        "Ask the API server for the pods of this node; `auto`: where a service account is mounted, "
+        "or a kubeconfig is given.",
+    ),
+    Setting(
+        "kubernetes.node",
+        "--kubernetes-node",
+        Text(metavar="NAME"),
+        None,
+        "The name of this node.",
+        unset="what NODE_NAME says, else the host's name",
+    ),
+    Setting(
+        "kubernetes.labels",
+        "--kubernetes-label",
+        Text(metavar="NAME"),
+        (),
+        "Tell this label of pods, whatever it holds; repeatable.",
+        many=True,
+    ),
+    Setting(
+        "kubernetes.kubeconfig",
+        "--kubeconfig",
+        FilePath(),
+        None,
+        "How to reach the API server.",
+        unset="the service account of the pod that it runs in",
     ),
     Setting(
         "policy.directory",

@@ -125,6 +125,13 @@ def settings_of(chosen: Chosen) -> Settings:
         selection=Selection(frozenset(chosen["monitor.pid"]), frozenset(chosen["monitor.comm"])),
         record=chosen["monitor.record"],
         identity_store=chosen["identity.store"],
+        kubernetes=msgspec.structs.replace(
+            Settings().kubernetes,
+            enabled=chosen["kubernetes.enabled"],
+            node=chosen["kubernetes.node"] or "",
+            labels=chosen["kubernetes.labels"],
+            kubeconfig=str(chosen["kubernetes.kubeconfig"] or ""),
+        ),
         network=chosen["network.connections"],
         files=None if files == "none" else files,
         max_file_bytes=chosen["files.max_bytes"],

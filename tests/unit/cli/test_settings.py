@@ -7,6 +7,7 @@ from busted.agent.config import Settings
 from busted.agent.hold import Terms
 from busted.cli.monitor import monitor
 from busted.cli.settings import chosen, settings_of
+from busted.enrich.pod_watch import KubernetesSettings
 
 
 def settings(*options: str) -> Settings:
@@ -24,6 +25,8 @@ def test_every_option_arrives_where_it_is_obeyed() -> None:
         *("--identity-store", "i", "--network", "all", "--file-monitor", "--max-file-bytes", "9"),
         *("--policy", "p", "--audit-log", "a", "--enforce", "--on-deny", "kill"),
         *("--verdict-seconds", "5", "--deny-link-local", "--hold-seconds", "3"),
+        *("--kubernetes", "on", "--kubernetes-node", "node-1", "--kubernetes-label", "app"),
+        *("--kubernetes-label", "tier", "--kubeconfig", "/k"),
         *("--hold-bytes", "20000", "--hold-timeout-action", "open"),
     )
 
@@ -35,6 +38,7 @@ def test_every_option_arrives_where_it_is_obeyed() -> None:
     assert (found.files, found.max_file_bytes) == ("all", 9)
     assert (found.enforcement, found.on_error, found.on_deny) == ("on", "deny", "kill")
     assert (found.verdict_seconds, found.deny_link_local) == (5.0, True)
+    assert found.kubernetes == KubernetesSettings("on", "node-1", ("app", "tier"), "/k")
     assert found.hold == Terms(seconds=3.0, bytes=20000, fails_open=True)
 
 
