@@ -58,7 +58,13 @@ def find(environment: Mapping[str, str] = os.environ) -> Path | None:
         return Path(given)
     directory = environment.get("CONFIGURATION_DIRECTORY", "/etc/busted").partition(":")[0]
     path = Path(directory, FILE_NAME)
-    return path if path.exists() else None
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError:
+        pass  # there may be one: reading it says why that cannot be known
+    return path
 
 
 def read(path: Path) -> ConfigFile:

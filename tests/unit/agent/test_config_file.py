@@ -155,6 +155,17 @@ def test_the_hosts_file_is_found_where_there_is_one(tmp_path: Path) -> None:
     assert find(directory | {"BUSTED_CONFIG": "/nowhere.toml"}) == Path("/nowhere.toml")
 
 
+def test_a_file_that_may_be_there_is_not_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "stat", refuse)
+
+    assert find({"CONFIGURATION_DIRECTORY": str(tmp_path)}) == tmp_path / "config.toml"
+
+
 @given(content=st.binary(max_size=100) | st.text("[]{}=.,\"' \nproviders1", max_size=100))
 def test_any_file_is_read_or_refused(
     tmp_path_factory: pytest.TempPathFactory, content: bytes | str
