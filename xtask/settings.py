@@ -116,12 +116,15 @@ def shipped() -> str:
         lines = [f"# {about}", f"[{section}]"]
         for setting in SETTINGS:
             if setting.section == section:
-                lines += [*textwrap.wrap(setting.help, WIDTH - 3, **_COMMENT), _line(setting), ""]
+                lines += [
+                    *textwrap.wrap(
+                        setting.help, WIDTH - 3, initial_indent="# ", subsequent_indent="# "
+                    ),
+                    _line(setting),
+                    "",
+                ]
         parts.append("\n".join(lines))
     return "\n".join(parts) + _ROWS.removeprefix("\n")
-
-
-_COMMENT = {"initial_indent": "# ", "subsequent_indent": "# "}
 
 
 def _line(setting: Setting) -> str:

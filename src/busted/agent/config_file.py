@@ -77,7 +77,7 @@ def read(path: Path) -> ConfigFile:
     for name in given:
         if name not in SECTIONS and name not in TABLES:
             raise ConfigError(f"{_place(path, text, '', name)}: {_unknown('', name)}")
-    values = {}
+    values: dict[str, Value] = {}
     for section in SECTIONS:
         table = given.get(section, {})
         if not isinstance(table, dict):

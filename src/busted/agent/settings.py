@@ -304,7 +304,7 @@ Values = Mapping[str, Value]
 
 def resolve(
     settings: Iterable[Setting],
-    in_file: Mapping[str, Value],
+    in_file: Values,
     environment: Mapping[str, str],
     options: Mapping[str, Any],
 ) -> dict[str, Value]:

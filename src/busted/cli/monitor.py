@@ -37,7 +37,7 @@ WATCHING = "watching"
 @click.command()
 @setting_options
 @click.pass_context
-def monitor(ctx: click.Context, **_: Any) -> None:
+def monitor(ctx: click.Context, /, **_: Any) -> None:
     """Watch this host and print what AI agents say and do, until Ctrl-C.
 
     Needs root, or the capabilities in docs/privileges.md. Exits with 3 where the kernel or the

@@ -46,7 +46,7 @@ class Chosen(msgspec.Struct, frozen=True):
         return self.values[key].value
 
 
-class _Type(click.ParamType):
+class _Type(click.ParamType[Any]):
     """A kind of settings, for click."""
 
     def __init__(self, kind: Kind) -> None:
@@ -61,7 +61,8 @@ class _Type(click.ParamType):
 
 
 def _option(setting: Setting) -> Decorator:
-    kind, names, more = setting.kind, setting.flag, {}
+    kind, names = setting.kind, setting.flag
+    more: dict[str, Any] = {}
     if isinstance(kind, Flag):
         names = f"{setting.flag}/--no-{setting.flag.removeprefix('--')}"
         more["type"] = None

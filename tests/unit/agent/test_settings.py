@@ -1,5 +1,7 @@
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -15,6 +17,7 @@ from busted.agent.settings import (
     Setting,
     Text,
     Value,
+    Values,
     Whole,
     WrongValue,
     literal,
@@ -31,18 +34,12 @@ def test_of_several_places_the_later_one_wins() -> None:
     variable = {"BUSTED_HOLD_SECONDS": "3"}
     option = {"hold_seconds": 4.0}
 
-    def holds(*places: dict[str, str]) -> Value:
-        found = resolve(
-            [SECONDS],
-            in_file if in_file in places else {},
-            variable if variable in places else {},
-            option if option in places else {},
-        )
-        return found["hold.seconds"]
+    def holds(in_file: Values, variable: Mapping[str, str], option: Mapping[str, Any]) -> Value:
+        return resolve([SECONDS], in_file, variable, option)["hold.seconds"]
 
-    assert holds() == Value(5.0, "default", "")
-    assert holds(in_file) == Value(2.0, "file", "f, line 1")
-    assert holds(in_file, variable) == Value(3.0, "environment", "BUSTED_HOLD_SECONDS")
+    assert holds({}, {}, {}) == Value(5.0, "default", "")
+    assert holds(in_file, {}, {}) == Value(2.0, "file", "f, line 1")
+    assert holds(in_file, variable, {}) == Value(3.0, "environment", "BUSTED_HOLD_SECONDS")
     assert holds(in_file, variable, option) == Value(4.0, "option", "--hold-seconds")
 
 
