@@ -349,7 +349,8 @@ def shown(value: Any) -> str:
 
 def told(value: Any) -> str:
     """Return a value for a message, cut where it is no value that anybody means."""
-    if isinstance(value, int) and value.bit_length() > 64:
-        return "a number that large"  # Python refuses to write the largest
-    text = f"{value:g}" if isinstance(value, float) else repr(value)
+    try:
+        text = f"{value:g}" if isinstance(value, float) else repr(value)
+    except ValueError:  # Python writes no number of more than 4300 digits
+        return "a number that large"
     return text if len(text) <= 60 else f"{text[:57]}..."

@@ -85,7 +85,7 @@ def test_a_setting_may_stand_under_a_dotted_or_inline_name(tmp_path: Path) -> No
         ("[monitor]\npid = 1", ", line 2: monitor.pid: 1 is no list: put it between brackets"),
         ("[monitor]\npid = [0]", ", line 2: monitor.pid: 0 is not a whole number from 1 to"),
         (
-            "[hold]\nbytes = 0x" + "f" * 10_000,
+            "[hold]\nbytes = [0x" + "f" * 10_000 + "]",
             ", line 2: hold.bytes: a number that large is not a whole number",
         ),
         ("[policy]\ndirectory = 1", ", line 2: policy.directory: 1 is not a path"),
