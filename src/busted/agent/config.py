@@ -14,6 +14,7 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
+from busted.agent.embedding import Embed, EmbedError, EmbedSettings, load
 from busted.agent.enforcement import VERDICT_SECONDS, OnDeny
 from busted.agent.file_access import Mode
 from busted.agent.flows import Network
@@ -60,6 +61,8 @@ class Tables(msgspec.Struct, frozen=True):
     agents: Agents = Agents(AGENTS)
     sensitive: SensitiveFiles = SensitiveFiles(SENSITIVE)
     outputs: tuple[Choice, ...] = ()
+    # What system prompts mean; None: they are compared by their words alone.
+    embed: Embed | None = None
 
 
 DEFAULT_TABLES = Tables()
@@ -131,8 +134,8 @@ class PiiSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     packs: tuple[Pack, ...] = ()
 
 
-TABLES = ("providers", "prices", "agents", "sensitive", "pii", "canaries", "outputs")
-"""The tables of the file that hold rows, and `pii`."""
+TABLES = ("providers", "prices", "agents", "sensitive", "pii", "canaries", "outputs", "embed")
+"""The tables of the file that hold no settings: rows, `pii`, and the model of `embed`."""
 
 
 def tables_of(path: Path, given: Mapping[str, Any]) -> Tables:
@@ -149,7 +152,13 @@ def tables_of(path: Path, given: Mapping[str, Any]) -> Tables:
             raise ConfigError(
                 f"{path}: row {number} of sensitive: a path without a name to look for"
             )
-    return Tables(options, agents, SensitiveFiles((*rows, *SENSITIVE)), _outputs(path, given))
+    return Tables(
+        options,
+        agents,
+        SensitiveFiles((*rows, *SENSITIVE)),
+        _outputs(path, given),
+        _embed(path, given),
+    )
 
 
 def _scanner(path: Path, given: Mapping[str, Any]) -> Scanner:
@@ -196,6 +205,15 @@ def _outputs(path: Path, given: Mapping[str, Any]) -> tuple[Choice, ...]:
         except WrongOutput as error:
             raise ConfigError(f"{path}: row {number} of outputs: {error}") from error
     return tuple(chosen)
+
+
+def _embed(path: Path, given: Mapping[str, Any]) -> Embed | None:
+    if "embed" not in given:
+        return None
+    try:
+        return load(msgspec.convert(given["embed"], EmbedSettings))
+    except (EmbedError, msgspec.ValidationError) as error:
+        raise ConfigError(f"{path}: embed: {error}") from error
 
 
 def _rows(path: Path, given: Mapping[str, Any], name: str, type: type[Row]) -> list[Row]:

@@ -223,6 +223,7 @@ class Monitor:
                 agents=settings.tables.agents,
                 shelf=self._identities,
                 sensitive=settings.tables.sensitive,
+                embed=settings.tables.embed,
             )
             self._find_agents()
             self._targets = Targets(platform.machine())

@@ -22,8 +22,8 @@ from busted.agent.config_file import ConfigFile
 
 log = logging.getLogger(__name__)
 
-# What is opened once, of the tables of rows.
-_OPENED_ONCE = frozenset({"outputs"})
+# What is opened once, of the tables that hold no settings.
+_OPENED_ONCE = frozenset({"outputs", "embed"})
 
 
 class Reload:
