@@ -89,10 +89,10 @@ def test_the_configuration_file_names_it(model: Path, tmp_path: Path) -> None:
 
     file.write_text(file.read_text().replace(told["sha256"], "0" * 64))
     with pytest.raises(ConfigError, match=r"embed: the model in .* is not the one"):
-        read(file).tables
+        read(file)
     file.write_text("[embed]\nmodel = 1\n")
     with pytest.raises(ConfigError, match="embed"):
-        read(file).tables
+        read(file)
 
 
 def test_loading_and_embedding_ask_nobody_on_the_network(model: Path) -> None:
