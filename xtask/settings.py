@@ -17,7 +17,10 @@ SHIPPED_FILE = ROOT / "deploy/config.toml"
 WIDTH = 100
 
 # What a service has beyond the defaults: it keeps what it learns, and prints nothing.
-SHIPPED = {"identity.store": "/var/lib/busted/identities.db"}
+SHIPPED = {
+    "identity.store": "/var/lib/busted/identities.db",
+    "api.socket": "/run/busted/busted.sock",
+}
 # One of each place whose default says nothing of how it is written.
 EXAMPLES = {
     "monitor.output": ("otlp:http://127.0.0.1:4318",),

@@ -104,6 +104,8 @@ class Settings(msgspec.Struct, frozen=True):
     # Which files of agents become events; None does not even load the programs, which cost every
     # system call of the host something.
     files: Mode | None = None
+    # Whether the kernel counts how often our programs run, and how long: some 20 ns a run.
+    bpf_stats: bool = False
     # The content of one open file that is read, at most. Most sources and settings are smaller.
     max_file_bytes: int = 64 * KIB
 

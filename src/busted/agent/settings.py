@@ -13,7 +13,6 @@ Left out: the tables of the file (`[[providers]]`, ...), which are rows and not 
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import shlex
 from collections.abc import Iterable, Mapping
@@ -21,6 +20,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
+
+from busted.agent.endpoint import parse
 
 PREFIX = "BUSTED_"
 
@@ -89,22 +90,6 @@ class FilePath(Text, frozen=True):
         return Path(text) if text else None
 
 
-class Endpoint(msgspec.Struct, frozen=True):
-    """Where to listen."""
-
-    host: str
-    port: int
-
-    @property
-    def is_loopback(self) -> bool:
-        """Whether only this host can reach it."""
-        return ipaddress.ip_address(self.host).is_loopback
-
-    def __str__(self) -> str:
-        """Return it as it is given."""
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
-
-
 class Address(Text, frozen=True):
     """An IP address with a port."""
 
@@ -120,14 +105,10 @@ class Address(Text, frozen=True):
         text = Text.of_value(self, value)
         if text is None:
             return None
-        host, colon, port = text.rpartition(":")
         try:
-            address = ipaddress.ip_address(host.strip("[]"))
-            if not colon or not 0 < int(port) < 1 << 16:
-                raise self.wrong(value)
+            return parse(text)
         except ValueError as error:
             raise self.wrong(value) from error
-        return Endpoint(str(address), int(port))
 
 
 class Flag(Kind, frozen=True):

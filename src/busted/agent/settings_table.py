@@ -40,6 +40,7 @@ SECTIONS = {
     "policy": "What judges events (docs/policies.md).",
     "enforce": "What is done about what policy denies (docs/enforcement.md).",
     "hold": "Requests that wait for their decision; where something is enforced (docs/hold.md).",
+    "api": "Asking the monitor, over its socket (docs/api.md).",
     "metrics": "Figures for Prometheus (docs/metrics.md).",
 }
 
@@ -289,6 +290,14 @@ SETTINGS = (
         "sent undecided, or its connection is ended.",
     ),
     Setting(
+        "api.socket",
+        "--socket",
+        Text(metavar="PATH[?uids=...&gids=...]"),
+        None,
+        "Listen there for `busted tail`, `status`, `identities`, `serve` and others, by root, by "
+        "the user that this runs as, and by those named.",
+    ),
+    Setting(
         "metrics.listen",
         "--metrics",
         Address(),
@@ -301,5 +310,13 @@ SETTINGS = (
         FilePath(),
         None,
         "Whoever asks for the figures must send what this file holds, as a bearer token.",
+    ),
+    Setting(
+        "metrics.bpf_stats",
+        "--bpf-stats",
+        Flag(),
+        _D.bpf_stats,
+        "Have the kernel count how often eBPF programs run and how long, for --metrics and "
+        "`busted status`; it costs every run of a program some 20 ns.",
     ),
 )

@@ -5,23 +5,22 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 
+from busted.agent.endpoint import Endpoint
 from busted.agent.policies import MissingExtra
-from busted.agent.settings import Endpoint
 from busted.events import Event
 from busted.sinks.channel import WrongOutput
-
-Counts = Callable[[], dict[str, int]]
+from busted.sinks.metric_sources import Sources
 
 
 @contextlib.contextmanager
 def serving(
-    endpoint: Endpoint | None, token: str | None, lost: Counts, queued: Counts
+    chosen: Endpoint | None, token: str | None, sources: Sources
 ) -> Iterator[Callable[[Event], None]]:
     """Serve within the context; gives what counts an event.
 
     Raises MissingExtra, and WrongOutput where the address cannot be had.
     """
-    if endpoint is None:
+    if chosen is None:
         yield lambda event: None
         return
     try:
@@ -30,12 +29,12 @@ def serving(
         raise MissingExtra(
             "--metrics needs the extra `metrics`: pip install 'busted[metrics]'"
         ) from error
-    metrics = Metrics(lost, queued)
+    metrics = Metrics(sources)
     try:
-        server = MetricsServer(metrics, endpoint.host, endpoint.port, token)
+        server = MetricsServer(metrics, chosen.host, chosen.port, token)
     except OSError as error:
         raise WrongOutput(
-            f"cannot serve metrics on {endpoint.host}:{endpoint.port}: {error.strerror}"
+            f"cannot serve metrics on {chosen.host}:{chosen.port}: {error.strerror}"
         ) from error
     with contextlib.closing(server):
         yield metrics.write

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import Any, cast
 
 import click
 import msgspec
@@ -15,14 +16,19 @@ import msgspec
 from busted.agent import host_key, private_log
 from busted.agent.config import Settings
 from busted.agent.config_file import ConfigFile
+from busted.agent.content import Level
+from busted.agent.local_socket import history_of, parse
 from busted.agent.monitor import Monitor
 from busted.agent.reload import Reload
 from busted.agent.service import Service
 from busted.cli.configuration import keyed
-from busted.cli.metrics import Counts, serving
+from busted.cli.metrics import serving
 from busted.cli.output import Output, content_filter
 from busted.cli.settings import chosen, outputs_of, setting_options, settings_of
+from busted.cli.socket import listening
 from busted.events import Event
+from busted.sinks.metric_sources import Sources
+from busted.sinks.recent import Recent
 from busted.sinks.settings import secret
 
 Counting = AbstractContextManager[Callable[[Event], None]]
@@ -50,6 +56,7 @@ def monitor(ctx: click.Context, /, **_: Any) -> None:
         options[key] for key in ("metrics.listen", "monitor.format", "monitor.content")
     )
     token = secret("metrics-token", options["metrics.token_file"], None) if metrics else None
+    socket = parse(options["api.socket"]) if options["api.socket"] else None
     found = host_key.load(host_key.state_directory(), create=True)
     if found.temporary:
         click.echo(
@@ -63,11 +70,20 @@ def monitor(ctx: click.Context, /, **_: Any) -> None:
     if settings.record:
         click.echo(f"busted: {settings.record} will hold prompts and keys in plain text", err=True)
 
-    def open_output() -> Output:
-        return Output(format, content, outputs, scanner)
+    recent = Recent() if socket else None
 
-    def serve(lost: Counts, waiting: Counts) -> Counting:
-        return serving(metrics, token, lost, waiting)
+    def open_output() -> Output:
+        return Output(format, content, outputs, scanner, recent)
+
+    @contextlib.contextmanager
+    def serve(monitor: Monitor, output: Output) -> Iterator[Callable[[Event], None]]:
+        sources = Sources(monitor.lost, output.figures, monitor.kernel_figures)
+        history = history_of(outputs)
+        with (
+            serving(metrics, token, sources) as count,
+            listening(socket, monitor, output, recent, cast(Level, content), history),
+        ):
+            yield count
 
     lockdown = options["monitor.lockdown"]
     if asyncio.run(_watch(settings, options.file, open_output, serve, lockdown=lockdown)):
@@ -78,7 +94,7 @@ async def _watch(
     settings: Settings,
     file: ConfigFile,
     open_output: Callable[[], Output],
-    serve: Callable[[Counts, Counts], Counting],
+    serve: Callable[[Monitor, Output], Counting],
     *,
     lockdown: bool,
 ) -> bool:
@@ -97,7 +113,7 @@ async def _watch(
     if settings.policy or file.path:  # else it ends the monitor, as it ends most programs
         _obey_hang_up(monitor, file, service)
     try:
-        with serve(monitor.lost, output.waiting) as count:
+        with serve(monitor, output) as count:
             return await _run(monitor, output, service)
     finally:
         output.close()

@@ -143,6 +143,7 @@ def settings_of(chosen: Chosen) -> Settings:
         on_deny=chosen["enforce.on_deny"],
         verdict_seconds=chosen["enforce.verdict_seconds"],
         deny_link_local=chosen["enforce.deny_link_local"],
+        bpf_stats=chosen["metrics.bpf_stats"],
         hold=Terms(
             seconds=chosen["hold.seconds"],
             bytes=chosen["hold.bytes"],

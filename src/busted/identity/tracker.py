@@ -251,6 +251,10 @@ class IdentityTracker:
         """Return what is known of an identity, None where there is no such one."""
         return self._resolver.get(id)
 
+    def identities(self) -> list[Profile]:
+        """Return the identities in memory, the last seen first."""
+        return self._resolver.all()
+
     def timeline(self, id: str) -> tuple[Entry, ...]:
         """Return what an identity did, in the order of its times, as far as that is in memory."""
         return self._timelines.of(id)

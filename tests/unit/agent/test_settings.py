@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from busted.agent.endpoint import Endpoint
 from busted.agent.settings import (
     Address,
-    Endpoint,
     FilePath,
     Flag,
     OneOf,

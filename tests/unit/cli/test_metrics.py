@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from busted.agent.settings import Endpoint
+from busted.agent.endpoint import Endpoint
 from busted.cli.main import main
 from busted.cli.metrics import serving
 from busted.sinks.channel import WrongOutput
+from busted.sinks.metric_sources import Sources
 
 
 def complaint(*arguments: str) -> str:
@@ -42,5 +43,5 @@ def test_an_address_that_is_taken_is_told() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         endpoint = Endpoint("127.0.0.1", taken.getsockname()[1])
         cannot = pytest.raises(WrongOutput, match="cannot serve metrics")
-        with cannot, serving(endpoint, None, dict, dict):
+        with cannot, serving(endpoint, None, Sources()):
             pass
