@@ -238,6 +238,12 @@ def _kube_apiserver() -> str | None:
     return "needs kube-apiserver: python -m tests.kubernetes.api_server builds it, with Go"
 
 
+def _otelcol() -> str | None:
+    if any((ROOT / ".cache").glob("otelcol-*/otelcol")):
+        return None
+    return "needs a collector: python -m tests.outputs.collector builds it, with Go"
+
+
 # What tests.helm.renderer builds, and its version.
 HELM = ROOT / ".cache/helm-v3.22.0/helm"
 
@@ -266,6 +272,7 @@ PROBES: Mapping[str, tuple[Probe, ...]] = {
     "nats": (_program("nats-server", "nats-server"),),
     "rsyslog": (_program("rsyslogd", "rsyslog"), _rsyslog_tls),
     "git": (_program("git", "git"), _git),
+    "systemd": (_program("systemd-analyze", "systemd"),),
     "regorus": (_regorus,),
     "lightkube": (_lightkube,),
     "unshare": (
@@ -289,6 +296,7 @@ PROBES: Mapping[str, tuple[Probe, ...]] = {
     "session uprobe": (_kernel_feature("session uprobe"),),
     **{kind: (_root, _btf, _libbpf, _objects, _program_kind(kind)) for kind in _PROGRAM_KINDS},
     "opa": (_opa,),
+    "otelcol": (_otelcol,),
     "kube-apiserver": (_kube_apiserver,),
     "helm": (_helm,),
 }

@@ -62,3 +62,7 @@ def _default(value: Any) -> str:
     if value in ("", None):
         return "none"
     return f"`{value if isinstance(value, str) else json.dumps(value)}`"
+
+
+if __name__ == "__main__":
+    (CHART / "README.md").write_text(readme())
