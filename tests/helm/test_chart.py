@@ -13,14 +13,18 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from busted.agent.config import read_tables
+from busted.agent import config_file
+from busted.agent.socket_messages import DEFAULT_DIRECTORY, SOCKET_NAME
+from busted.cli.history import DEFAULT_HISTORY
 from busted.cli.monitor import monitor
+from busted.cli.serve import serve
 from busted.kernel.privileges import PRIVILEGES
 from tests.helm.renderer import CHART, Object, Refused, render
 from tests.requirements import ROOT, require
 
 Values = dict[str, Any]
 
+SOCKET = DEFAULT_DIRECTORY / SOCKET_NAME
 POLICY: Values = {"files": {"ours.rego": "package busted\n", "data.json": "{}"}}
 EVERYTHING: Values = {
     "image": {"repository": "registry.example/busted", "digest": f"sha256:{'0' * 64}"},
@@ -87,6 +91,7 @@ TABLE: dict[str, Values] = {
         "policy": {"existingConfigMap": "ours"},
     },
     "a token of one's own": {"metrics": {"existingSecret": "ours"}},
+    "a dashboard": {"features": {"ui": True}},
     "no probes": {"startupProbe": None, "livenessProbe": None, "readinessProbe": None},
 }
 # Those of operators; Kubernetes' own schemas do not know them.
@@ -119,7 +124,7 @@ def pod(objects: list[Object]) -> Object:
 
 
 def container(objects: list[Object]) -> Object:
-    (found,) = pod(objects)["spec"]["containers"]
+    (found,) = (each for each in pod(objects)["spec"]["containers"] if each["name"] == "busted")
     assert isinstance(found, dict)
     return found
 
@@ -158,7 +163,7 @@ def test_kubernetes_takes_every_object(values: Values, kubernetes: str) -> None:
 def test_the_monitor_takes_arguments_and_configuration(values: Values, tmp_path: Path) -> None:
     objects = render(values)
     check_arguments(objects, tmp_path)
-    read_tables(tmp_path / "config.toml")
+    config_file.read(tmp_path / "config.toml")
 
 
 @every_row
@@ -357,6 +362,29 @@ def test_the_network_lets_in_only_who_fetches_figures() -> None:
     assert open_["egress"] == EVERYTHING["networkPolicy"]["egress"]
 
 
+def test_probes_ask_the_monitor_itself() -> None:
+    asked = container(render())
+    assert [asked[f"{name}Probe"]["exec"]["command"] for name in ("startup", "liveness")] == [
+        ["busted", "status"],
+        ["busted", "status"],
+    ]
+    assert asked["args"][asked["args"].index("--socket") + 1] == str(SOCKET)
+    assert "startupProbe" not in container(render({"startupProbe": None}))
+
+
+def test_the_dashboard_has_no_privileges_and_reads_what_the_monitor_writes() -> None:
+    monitoring, dashboard = pod(render({"features": {"ui": True}}))["spec"]["containers"]
+    context = dashboard["securityContext"]
+    assert context["capabilities"] == {"drop": ["ALL"]}
+    assert (context["runAsUser"], monitoring["securityContext"]["runAsUser"]) == (0, 0)
+    name, *arguments = dashboard["args"]
+    command: click.Command = serve
+    # Its defaults: the loopback, and the files of the monitor.
+    command.make_context(name, arguments)
+    mounted = [m for m in dashboard["volumeMounts"] if m in monitoring["volumeMounts"]]
+    assert {str(SOCKET.parent), str(DEFAULT_HISTORY.parent)} <= {m["mountPath"] for m in mounted}
+
+
 def test_a_digest_counts_in_place_of_the_tag() -> None:
     chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
     assert container(render())["image"] == f"busted:{chart['appVersion']}"
@@ -373,6 +401,7 @@ def test_a_digest_counts_in_place_of_the_tag() -> None:
             {"features": {"policy": True}, "policy": {**POLICY, "shipped": "default"}},
             "needs one of policy.shipped",
         ),
+        ({"features": {"ui": True}, "hostNetwork": True}, "needs hostNetwork=false"),
         ({"feature": {}}, "feature"),
         ({"features": {"tsl": True}}, "tsl"),
         ({"features": {"content": "all"}}, "content"),

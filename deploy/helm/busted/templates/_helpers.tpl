@@ -86,7 +86,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- if $f.identity -}}
 {{- $arguments = concat $arguments (list "--identity-store" "/var/lib/busted/identities.db") -}}
 {{- end -}}
-{{- $arguments = concat $arguments (list "--config" "/etc/busted/config/config.toml") -}}
+{{- $arguments = concat $arguments (list "--config" "/etc/busted/config/config.toml" "--socket" "/run/busted/busted.sock") -}}
 {{- if $f.stdout -}}
 {{- $arguments = concat $arguments (list "--output" "stdout") -}}
 {{- end -}}
@@ -134,6 +134,9 @@ enabled = {{ ternary "auto" "off" .Values.features.kubernetes | quote }}
 {{- $p := .Values.policy -}}
 {{- if and (ne $f.enforce "off") (not $f.policy) -}}
 {{- fail "features.enforce needs features.policy: nothing is denied without a policy" -}}
+{{- end -}}
+{{- if and $f.ui .Values.hostNetwork -}}
+{{- fail "features.ui needs hostNetwork=false: on the loopback of a node all its users could read what agents say" -}}
 {{- end -}}
 {{- $given := 0 -}}
 {{- range list $p.shipped $p.files $p.existingConfigMap -}}{{- if . -}}{{- $given = add1 $given -}}{{- end -}}{{- end -}}
