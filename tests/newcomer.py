@@ -18,7 +18,7 @@ from tests.image import step
 from tests.requirements import ROOT
 from tests.roots import Root, bare_root
 
-CHECKOUT = "/root/busted"
+CHECKOUT = "/srv/busted"
 # A machine with slow disks and a slow network is there in twenty.
 PATIENCE_SECONDS = 30 * 60.0
 WATCHES = "watching"

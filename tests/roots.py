@@ -1,8 +1,9 @@
 """Bare Debian roots to install things in: what a machine that has nothing is.
 
 debootstrap makes one for each list of packages and keeps it in .cache as an archive; each test
-unpacks its own. Commands run in a mount namespace of their own, so that what is mounted there ends with
-them, with the kernel, the processes and the network of this machine: a root, not a container.
+unpacks its own. Commands run in a mount namespace of their own, so that what is mounted there ends
+with them, and with the kernel, the processes and the network of this machine: a root, not a
+container.
 
 Left out: another release than the one below, and services; nothing boots here.
 """
