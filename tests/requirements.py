@@ -238,6 +238,12 @@ def _kube_apiserver() -> str | None:
     return "needs kube-apiserver: python -m tests.kubernetes.api_server builds it, with Go"
 
 
+def _otelcol() -> str | None:
+    if any((ROOT / ".cache").glob("otelcol-*/otelcol")):
+        return None
+    return "needs a collector: python -m tests.outputs.collector builds it, with Go"
+
+
 PROBES: Mapping[str, tuple[Probe, ...]] = {
     "root": (_root,),
     "gcc": (_program("gcc", "gcc libc6-dev"),),
@@ -281,6 +287,7 @@ PROBES: Mapping[str, tuple[Probe, ...]] = {
     "session uprobe": (_kernel_feature("session uprobe"),),
     **{kind: (_root, _btf, _libbpf, _objects, _program_kind(kind)) for kind in _PROGRAM_KINDS},
     "opa": (_opa,),
+    "otelcol": (_otelcol,),
     "kube-apiserver": (_kube_apiserver,),
 }
 # Features that are made of others.

@@ -147,7 +147,7 @@ class Dashboard:
     def health(self) -> dict[str, Any]:
         """Return how the server itself is: its stream, what it missed."""
         feed = self._feed
-        stream = {"connected": feed.connected, "gaps": feed.gaps}
+        stream: dict[str, Any] = {"connected": feed.connected, "gaps": feed.gaps}
         if not feed.connected:
             stream["why"] = feed.why
         try:

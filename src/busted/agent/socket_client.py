@@ -55,7 +55,7 @@ def status(path: Path) -> bytes:
 
 def identities(path: Path, request: IdentitiesRequest) -> list[bytes]:
     """Return identities as lines of JSON. Raises SocketError."""
-    found = []
+    found: list[bytes] = []
     with _asked(path, Request(identities=request)) as lines:
         for line in lines:
             if (control := _check(line)) and control.control == "end":

@@ -180,7 +180,7 @@ class SocketServer:
         task = asyncio.current_task()
         assert task is not None
         self._clients.add(task)
-        writer.transport.set_write_buffer_limits(high=self._limits.chunk_bytes)  # type: ignore[attr-defined]
+        writer.transport.set_write_buffer_limits(high=self._limits.chunk_bytes)
         try:
             await self._talk(reader, writer)
         except (OSError, TimeoutError, asyncio.CancelledError):

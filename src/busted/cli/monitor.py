@@ -38,8 +38,8 @@ from busted.agent.hold import (
 from busted.agent.local_socket import SocketChoice, history_of
 from busted.agent.monitor import Monitor
 from busted.cli.configuration import config_option, keyed
+from busted.cli.endpoint import Endpoint
 from busted.cli.metrics import (
-    Endpoint,
     bpf_stats_option,
     check_metrics,
     metrics_option,

@@ -47,6 +47,7 @@ _EVENT = msgspec.json.Decoder(Event)
 @click.pass_context
 def tail(
     context: click.Context,
+    /,
     words: tuple[str, ...],
     history: Path,
     socket: Path,

@@ -158,7 +158,10 @@ class HistoryReader:
             f"GROUP BY {column} ORDER BY newest DESC LIMIT ?",
             (*values, limit),
         )
-        return [Group(*row[:4], self._event(row[4])) for row in rows]
+        return [
+            Group(value, events, first_ns, last_ns, self._event(json))
+            for value, events, first_ns, last_ns, json in rows
+        ]
 
     def arrived(self, filter: Filter, after: int, until: int) -> list[Event]:
         """Return the events that agree of those that arrived with numbers in (after, until]."""

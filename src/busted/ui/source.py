@@ -65,7 +65,9 @@ class Page(msgspec.Struct, frozen=True):
 class Source(Protocol):
     """Answers in any thread; may raise NotThere and Unavailable, and ValueError for nonsense."""
 
-    live: Live
+    @property
+    def live(self) -> Live:
+        """The stream that all who look share."""
 
     def agrees(self, event: bytes, chosen: Chosen) -> bool:
         """Tell whether a live event is one of those wanted."""

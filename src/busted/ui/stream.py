@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 import msgspec
 
@@ -51,7 +51,7 @@ def gap(count: int | None, why: str) -> bytes:
     return b"event: gap\ndata: " + msgspec.json.encode({"count": count, "why": why}) + b"\n\n"
 
 
-def _lines(source: Source, entries: list[Entry], chosen: Chosen) -> bytes:
+def _lines(source: Source, entries: Sequence[Entry], chosen: Chosen) -> bytes:
     return b"".join(
         _line(entry) for entry in entries if not entry.id or source.agrees(entry.event, chosen)
     )

@@ -7,8 +7,9 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from busted.cli.endpoint import Endpoint
 from busted.cli.main import main
-from busted.cli.metrics import Endpoint, check_metrics, serving
+from busted.cli.metrics import check_metrics, serving
 from busted.sinks.channel import WrongOutput
 from busted.sinks.metric_sources import Sources
 

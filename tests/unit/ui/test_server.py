@@ -13,7 +13,7 @@ import msgspec
 import pytest
 from openapi_spec_validator import validate
 
-from busted.events import Event, to_json
+from busted.events import Action, Event, to_json
 from busted.sinks.history import History
 from busted.ui.routes import ROUTES
 from busted.ui.server import Access, is_named
@@ -23,9 +23,10 @@ from tests.unit.sinks.samples import PROMPT, RESPONSE, TOOL_CALL
 from tests.unit.sinks.test_history import at
 from tests.unit.ui.serving import Api, api
 
+SAID: tuple[Action, ...] = (PROMPT, TOOL_CALL, RESPONSE) * 4
 EVENTS = [
     at(n, action, n, exchange_id=f"e{n // 3}", session_id=f"s{n // 6}")
-    for n, action in enumerate((PROMPT, TOOL_CALL, RESPONSE) * 4)
+    for n, action in enumerate(SAID)
 ]
 
 
