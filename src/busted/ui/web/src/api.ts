@@ -94,57 +94,102 @@ export interface Heard {
   state(connected: boolean, why?: Error): void;
 }
 
-/** Listens until told to stop, and connects again by itself behind the last event. */
+type Said =
+  | { kind: "event"; event: Event }
+  | { kind: "gap"; count: number | null; why: string }
+  | { kind: "state"; connected: boolean; why?: string; refused?: boolean }
+  | { kind: "who" };
+
+/**
+ * Listens until told to stop, and connects again by itself behind the last event.
+ *
+ * A browser opens six connections to a server at most, and a stream holds one for good: so tabs that
+ * ask for the same share one. The tab that has the lock reads and tells the others; when it goes, the
+ * next one goes on. Where there are no locks (pages that came neither by TLS nor from this machine),
+ * each tab reads for itself.
+ */
 export function listen(query: Query, heard: Heard): () => void {
   const stop = new AbortController();
+  const name = `busted ${address("/stream", query)}`;
+  const channel = new BroadcastChannel(name);
   let last = "";
-  const again = async (): Promise<void> => {
+  let leads = false;
+  let state: Said = { kind: "state", connected: false };
+  const take = (said: Said): void => {
+    if (said.kind === "event") {
+      last = said.event.id;
+      heard.event(said.event);
+    } else if (said.kind === "gap") {
+      heard.gap(said.count, said.why);
+    } else if (said.kind === "state") {
+      const problem = said.refused ? Refused : Error;
+      heard.state(said.connected, said.why === undefined ? undefined : new problem(said.why));
+    }
+  };
+  const tell = (said: Said): void => {
+    if (said.kind === "state") state = said;
+    channel.postMessage(said);
+    take(said);
+  };
+  channel.onmessage = (message: MessageEvent<Said>): void => {
+    if (message.data.kind !== "who") take(message.data);
+    else if (leads) channel.postMessage(state);
+  };
+  channel.postMessage({ kind: "who" } satisfies Said);
+  const lead = async (): Promise<void> => {
+    leads = true;
     while (!stop.signal.aborted) {
       try {
-        await once();
-        heard.state(false);
+        await read(query, last, stop.signal, tell);
+        tell({ kind: "state", connected: false });
       } catch (error) {
         if (stop.signal.aborted) return;
-        heard.state(false, error as Error);
-        if (error instanceof Refused) return;
+        const refused = error instanceof Refused;
+        tell({ kind: "state", connected: false, why: (error as Error).message, refused });
+        if (refused) return;
       }
       await new Promise((done) => setTimeout(done, RECONNECT_MS));
     }
   };
-  const once = async (): Promise<void> => {
-    const more: HeadersInit = last ? { "Last-Event-ID": last } : {};
-    const answer = await fetch(address("/stream", query), {
-      headers: { ...headers(), ...more },
-      signal: stop.signal,
-    });
-    if (!answer.ok || !answer.body) throw await problem(answer);
-    heard.state(true);
-    const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
-    let rest = "";
-    for (;;) {
-      const { done, value } = await reader.read();
-      if (done) return;
-      const parts = (rest + value).split("\n\n");
-      rest = parts.pop() ?? "";
-      for (const part of parts) take(part);
-    }
+  if (navigator.locks) {
+    navigator.locks.request(name, { signal: stop.signal }, lead).catch(() => undefined);
+  } else {
+    void lead();
+  }
+  return () => {
+    stop.abort();
+    channel.close();
   };
-  const take = (part: string): void => {
-    const fields = new Map<string, string>();
-    for (const line of part.split("\n")) {
-      const colon = line.indexOf(":");
-      if (colon > 0) fields.set(line.slice(0, colon), line.slice(colon + 1).trimStart());
+}
+
+async function read(query: Query, last: string, signal: AbortSignal, tell: (said: Said) => void): Promise<void> {
+  const more: HeadersInit = last ? { "Last-Event-ID": last } : {};
+  const answer = await fetch(address("/stream", query), { headers: { ...headers(), ...more }, signal });
+  if (!answer.ok || !answer.body) throw await problem(answer);
+  tell({ kind: "state", connected: true });
+  const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+  let rest = "";
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) return;
+    const parts = (rest + value).split("\n\n");
+    rest = parts.pop() ?? "";
+    for (const part of parts) {
+      const said = parsed(part);
+      if (said) tell(said);
     }
-    const data = fields.get("data");
-    if (data === undefined) return;
-    if (fields.get("event") === "gap") {
-      const gap = JSON.parse(data) as { count: number | null; why: string };
-      heard.gap(gap.count, gap.why);
-    } else {
-      last = fields.get("id") ?? last;
-      heard.event(JSON.parse(data) as Event);
-    }
-  };
-  void again();
-  return () => stop.abort();
+  }
+}
+
+// An event of the stream is lines of `name: value`; those that begin with a colon are comments.
+function parsed(part: string): Said | null {
+  const fields = new Map<string, string>();
+  for (const line of part.split("\n")) {
+    const colon = line.indexOf(":");
+    if (colon > 0) fields.set(line.slice(0, colon), line.slice(colon + 1).trimStart());
+  }
+  const data = fields.get("data");
+  if (data === undefined) return null;
+  if (fields.get("event") !== "gap") return { kind: "event", event: JSON.parse(data) as Event };
+  return { kind: "gap", ...(JSON.parse(data) as { count: number | null; why: string }) };
 }

@@ -51,12 +51,13 @@ export function Shown<T>(props: {
   );
 }
 
+/** `head` names the columns; those of numbers begin with #. */
 export function Table(props: { head: string[]; children: ComponentChildren; label: string }): JSX.Element {
   return (
     <div class="scroll" tabIndex={0} role="region" aria-label={props.label}>
       <table>
         <thead>
-          <tr>{props.head.map((name) => <th scope="col" key={name}>{name}</th>)}</tr>
+          <tr>{props.head.map((name) => <th scope="col" key={name} class={name[0] === "#" ? "number" : ""}>{name.replace("#", "")}</th>)}</tr>
         </thead>
         <tbody>{props.children}</tbody>
       </table>
@@ -83,9 +84,11 @@ export interface Bar {
 
 const COLOURS = 6;
 
-export function Bars(props: { bars: Bar[]; label: string; unit?: (value: number) => string }): JSX.Element {
+/** The parts of a bar stand on one another, or `beside` each other where their sum means nothing. */
+export function Bars(props: { bars: Bar[]; label: string; beside?: boolean; unit?: (value: number) => string }): JSX.Element {
+  const { beside = false } = props;
   const names = [...new Set(props.bars.flatMap((bar) => bar.parts.map((part) => part.name)))];
-  const sum = (bar: Bar): number => bar.parts.reduce((all, part) => all + part.value, 0);
+  const sum = (bar: Bar): number => bar.parts.reduce((all, part) => (beside ? Math.max(all, part.value) : all + part.value), 0);
   const most = Math.max(1e-9, ...props.bars.map(sum));
   const unit = props.unit ?? ((value: number) => value.toLocaleString("en"));
   return (
@@ -94,11 +97,12 @@ export function Bars(props: { bars: Bar[]; label: string; unit?: (value: number)
       <svg viewBox={`0 0 ${Math.max(1, props.bars.length) * 10} 100`} preserveAspectRatio="none" role="img" aria-label={props.label}>
         {props.bars.map((bar, at) => {
           let top = 100;
-          return bar.parts.map((part) => {
+          const width = beside ? 8 / bar.parts.length : 8;
+          return bar.parts.map((part, place) => {
             const size = (part.value / most) * 100;
-            top -= size;
+            top = (beside ? 100 : top) - size;
             return (
-              <rect key={bar.label + part.name} x={at * 10 + 1} y={top} width={8} height={size} class={`colour${names.indexOf(part.name) % COLOURS}`}>
+              <rect key={bar.label + part.name} x={at * 10 + 1 + (beside ? place * width : 0)} y={top} width={width} height={size} class={`colour${names.indexOf(part.name) % COLOURS}`}>
                 <title>{`${bar.label} ${safe(part.name)}: ${unit(part.value)}`}</title>
               </rect>
             );

@@ -44,7 +44,7 @@ function All(): JSX.Element {
       <h2>Agents</h2>
       <Shown asked={asked} empty={(data) => data.agents.length === 0} none="No agent has been seen yet.">
         {(data) => (
-          <Table head={["Name", "Last seen", "Run by", "Models", "Tools", "Runs", "Events", "Does not fit"]} label="Agents">
+          <Table head={["Name", "Last seen", "Run by", "Models", "#Tools", "#Runs", "#Events", "Does not fit"]} label="Agents">
             {data.agents.map((one) => (
               <tr key={one.id}>
                 <td><a href={to("agents", one.id)}>{safe(one.name)}</a></td>

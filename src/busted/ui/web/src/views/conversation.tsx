@@ -28,7 +28,7 @@ function Sessions(): JSX.Element {
       <h2>Sessions</h2>
       <Shown asked={asked} empty={(data) => data.sessions.length === 0} none="No session is in the history.">
         {(data) => (
-          <Table head={["Last seen", "Agent", "Process", "Events", "Newest"]} label="Sessions">
+          <Table head={["Last seen", "Agent", "Process", "#Events", "Newest"]} label="Sessions">
             {data.sessions.map((one) => (
               <tr key={one.session}>
                 <td><a href={to("conversation", `session/${one.session}`)}>{moment(one.last_seen)}</a></td>

@@ -187,7 +187,12 @@ function Filters(props: { place: Place; search: { current: HTMLInputElement | nu
     </select>
   );
   return (
-    <form class="filters" role="search" onSubmit={(event) => event.preventDefault()}>
+    <form
+      class="filters"
+      role="search"
+      onSubmit={(event) => event.preventDefault()}
+      onKeyDown={(event) => event.key === "Enter" && (event.target as HTMLElement).blur()}
+    >
       <input ref={props.search} type="search" aria-label="Words" placeholder="Words ( / )" value={query.text ?? ""} onChange={set("text")} />
       {select("type", "Type", TYPES)}
       {select("decision", "Decision", ["allow", "audit", "deny"])}

@@ -23,7 +23,7 @@ export function ProcessesView(): JSX.Element {
       <h2>Processes</h2>
       <Shown asked={asked} empty={(data) => data.processes.length === 0} none="No process is in the history.">
         {(data) => (
-          <Table head={["Process", "Agent", "User", "Where", "Events", "First seen", "Last seen", "Newest"]} label="Processes">
+          <Table head={["Process", "Agent", "User", "Where", "#Events", "First seen", "Last seen", "Newest"]} label="Processes">
             {data.processes.map((one) => {
               const process = one.newest.process;
               return (
@@ -60,7 +60,7 @@ export function McpView(): JSX.Element {
       <h2>MCP servers and tools</h2>
       <Shown asked={used} empty={(data) => data.tools.length === 0} none="No MCP message is in the history.">
         {(data) => (
-          <Table head={["Tool or method", "Agent", "Server", "Times", "Last used"]} label="Tools and methods">
+          <Table head={["Tool or method", "Agent", "Server", "#Times", "Last used"]} label="Tools and methods">
             {data.tools.map((one) => (
               <tr key={one.subject}>
                 <td><a href={to("live", "", { type: "McpRequest", text: String(one.subject) })}>{safe(one.subject)}</a></td>
@@ -132,7 +132,7 @@ export function PolicyView(): JSX.Element {
       <Shown asked={denied} empty={(data) => data.events.length === 0} none="Nothing was denied in this time.">
         {(data) => (
           <>
-            <Table head={["Rule", "File", "Times"]} label="Rules that denied">
+            <Table head={["Rule", "File", "#Times"]} label="Rules that denied">
               {hits(data.events).map(([rule, file, count]) => (
                 <tr key={rule + file}><td>{safe(rule)}</td><td>{safe(file)}</td><td class="number">{count}</td></tr>
               ))}
@@ -193,7 +193,7 @@ export function CoverageView(): JSX.Element {
         {(data) => (
           <>
             <h3>TLS libraries that are read</h3>
-            <Table head={["File", "Kind", "Processes, when it was found"]} label="TLS libraries that are read">
+            <Table head={["File", "Kind", "#Processes, when it was found"]} label="TLS libraries that are read">
               {data.libraries.map((one) => (
                 <tr key={one.path}><td>{safe(one.path)}</td><td>{safe(one.kind)}</td><td class="number">{one.processes}</td></tr>
               ))}
@@ -267,7 +267,7 @@ function MonitorHealth(props: { of: Monitor }): JSX.Element {
       />
       <Pairs title="Lost, by place" of={lost} none="Nothing was lost." />
       <h3>Outputs</h3>
-      <Table head={["Output", "Produced", "Delivered", "Waiting", "On disk", "Lag", "Lost"]} label="Outputs">
+      <Table head={["Output", "#Produced", "#Delivered", "#Waiting", "#On disk", "#Lag", "#Lost"]} label="Outputs">
         {Object.entries(outputs).map(([name, one]) => (
           <tr key={name}>
             <td>{safe(name)}</td>
@@ -283,7 +283,7 @@ function MonitorHealth(props: { of: Monitor }): JSX.Element {
       <h3>Kernel</h3>
       <Facts of={{ release: kernel.release, probes: kernel.way, buffer: kernel.buffer, "buffer full": kernel.fill === null ? undefined : `${(kernel.fill * 100).toFixed(1)} %`, ...kernel.features }} />
       {programs.length > 0 && (
-        <Table head={["Program", "Runs", "Time"]} label="eBPF programs">
+        <Table head={["Program", "#Runs", "#Time"]} label="eBPF programs">
           {programs.map((one) => (
             <tr key={one.name}><td>{safe(one.name)}</td><td class="number">{number(one.runs)}</td><td class="number">{one.run_seconds.toFixed(3)} s</td></tr>
           ))}

@@ -63,7 +63,7 @@ export function ProvidersView(): JSX.Element {
             <Bars bars={over(data.totals, "provider", (total) => total.events)} label="Events" />
             <Bars bars={over(data.totals, "provider", (total) => total.input + total.output)} label="Tokens" />
             <Bars bars={over(data.totals, "provider", (total) => total.cost)} label="Cost" unit={(value) => dollars(value) || "$0"} />
-            <Bars bars={over(data.totals, "provider", (total) => total.latency ?? 0)} label="Latency" unit={(value) => seconds(value)} />
+            <Bars bars={over(data.totals, "provider", (total) => total.latency ?? 0)} label="Latency, mean" beside unit={(value) => seconds(value)} />
           </div>
         )}
       </Shown>
@@ -84,7 +84,7 @@ function Sums(props: { name: string; rows: Total[] }): JSX.Element {
   return (
     <>
       <h3>{label}</h3>
-      <Table head={[label.slice(0, -1), "Events", "Tokens in", "Tokens out", "Cost", "Errors", "Latency"]} label={label}>
+      <Table head={[label.slice(0, -1), "#Events", "#Tokens in", "#Tokens out", "#Cost", "#Errors", "#Latency"]} label={label}>
         {props.rows.map((row) => {
           const value = String(row[props.name] ?? "");
           return (
