@@ -23,7 +23,6 @@ MAX_GROWTH = 20 << 20
 
 @pytest.mark.needs("regorus")
 def test_no_event_is_unaccounted_for_while_a_collector_is_away_and_memory_is_bounded() -> None:
-    pytest.importorskip("aiohttp", reason="needs aiohttp: pip install 'busted[otlp]'")
     command = [sys.executable, "-m", "benchmarks.whole", "--soak", str(SECONDS), "--rate", "100"]
     done = subprocess.run(
         command,

@@ -42,7 +42,7 @@ def install() -> None:
         (place / "recipe.yaml").write_text(json.dumps(recipe))
         builder = f"{_MODULES}/cmd/builder@{VERSION}"
         subprocess.run(["go", "install", builder], check=True, env=variables)
-        command = [place / "go/bin/builder", "--config", place / "recipe.yaml"]
+        command = [str(place / "go/bin/builder"), "--config", str(place / "recipe.yaml")]
         subprocess.run(command, check=True, env=variables)
         COLLECTOR.parent.mkdir(parents=True, exist_ok=True)
         COLLECTOR.write_bytes((place / "out" / COLLECTOR.name).read_bytes())

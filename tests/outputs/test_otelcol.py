@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from busted.events import Event, to_json
+from busted.events import Action, Event, to_json
 from busted.sinks.delivery import Delivery
 from busted.sinks.otlp import OtlpChannel, OtlpSettings
 from busted.sinks.spool import Spool
@@ -22,7 +22,8 @@ pytestmark = pytest.mark.needs("otelcol")
 
 
 def made() -> list[Event]:
-    said = [PROMPT, RESPONSE, TOOL_CALL] * 40 + list(ACTIONS)
+    turn: list[Action] = [PROMPT, RESPONSE, TOOL_CALL]
+    said = turn * 40 + list(ACTIONS)
     return [
         msgspec.structs.replace(event(action), id=f"{number:026}", exchange_id=f"e{number // 3}")
         for number, action in enumerate(said)

@@ -12,6 +12,7 @@ import click
 import msgspec
 
 from busted.agent import socket_client
+from busted.agent.embedding import model_hash
 from busted.agent.identities import Told, called, tell
 from busted.agent.socket_messages import IdentitiesRequest
 from busted.cli.socket import socket_option
@@ -35,6 +36,13 @@ Ask = Callable[[str | None, bool], list[Told]]
 @click.option("--graph", is_flag=True, help="Whom it started, uses and calls; what came of calls.")
 @click.option("--forget", is_flag=True, help="Delete all that is known of it; needs --store.")
 @click.option(
+    "--model-hash",
+    "model",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Print the hash of a model's directory, for `[embed]` in the configuration file.",
+)
+@click.option(
     "--format",
     type=click.Choice(["text", "json", "mermaid"]),
     default="text",
@@ -48,9 +56,13 @@ def identities(
     timeline: bool,
     graph: bool,
     forget: bool,
+    model: Path | None,
     format: str,
 ) -> None:
     """List the agents that were seen, or show one: IDENTITY is its name or how its id begins."""
+    if model is not None:
+        click.echo(model_hash(model))
+        return
     if identity is None and (timeline or forget):
         raise click.UsageError("Say which one: an identity's name, or how its id begins.")
     if forget and store is None:
@@ -145,6 +157,8 @@ def _lines(told: Told, names: dict[str, str]) -> Iterator[str]:
         ("sdks", told.sdks),
         ("tools", told.tools),
         ("build ids", told.build_ids),
+        ("images", told.images),
+        ("runs as", told.workloads),
     ):
         if values:
             yield f"    {what}: {', '.join(values)}"

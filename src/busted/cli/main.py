@@ -23,6 +23,7 @@ FAILED, USAGE, CANNOT_RUN, INTERRUPTED = 1, 2, 3, 130
 COMMANDS = {
     "audit": "busted.cli.audit",
     "classify": "busted.cli.classify",
+    "config": "busted.cli.config",
     "doctor": "busted.cli.doctor",
     "export": "busted.cli.export",
     "identities": "busted.cli.identities",
@@ -42,6 +43,7 @@ COMMANDS = {
 EXIT_CODES = {
     "busted.agent.audit_log.AuditError": FAILED,
     "busted.agent.config.ConfigError": USAGE,
+    "busted.agent.embedding.EmbedError": USAGE,
     "busted.agent.event_files.EventFileError": FAILED,
     "busted.agent.policies.MissingExtra": CANNOT_RUN,
     "busted.agent.recording.RecordingError": FAILED,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -142,6 +143,13 @@ def test_serving_for_strangers_is_a_mistake_in_use(
     done = CliRunner().invoke(main, ["serve", *arguments], prog_name="busted")
     assert done.exit_code == 2
     assert complaint in done.stderr
+
+
+def test_without_its_extra_serve_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    done = CliRunner().invoke(main, ["serve"], prog_name="busted")
+    assert done.exit_code == 3
+    assert "pip install 'busted[ui]'" in done.stderr
 
 
 def test_serve_ends_when_it_is_told_to(served: Served) -> None:
