@@ -91,6 +91,8 @@ have nats-server || install_stopped nats-server "no nats-server" nats-server
 PATH=$PATH:/usr/sbin have rsyslogd && compgen -G '/usr/lib/*/rsyslog/lmnsd_ossl.so' >/dev/null ||
     install_stopped rsyslog "no rsyslog with TLS" rsyslog rsyslog-openssl
 have git || install "no git" git
+# Its tools check the unit; installed beside another init it starts nothing.
+have systemd-analyze || install "no systemd-analyze" systemd
 [ -e /etc/ssl/certs/ca-certificates.crt ] || install "no CA certificates" ca-certificates
 if ! have node; then
     install "no node" nodejs npm

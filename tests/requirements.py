@@ -264,6 +264,7 @@ PROBES: Mapping[str, tuple[Probe, ...]] = {
     "nats": (_program("nats-server", "nats-server"),),
     "rsyslog": (_program("rsyslogd", "rsyslog"), _rsyslog_tls),
     "git": (_program("git", "git"), _git),
+    "systemd": (_program("systemd-analyze", "systemd"),),
     "regorus": (_regorus,),
     "lightkube": (_lightkube,),
     "unshare": (

@@ -9,9 +9,10 @@ import click
 import msgspec
 
 from busted.agent.dashboard import Dashboard
+from busted.agent.endpoint import Endpoint
 from busted.agent.live_feed import LiveFeed
 from busted.agent.policies import MissingExtra
-from busted.cli.endpoint import Endpoint, endpoint
+from busted.cli.endpoint import endpoint
 from busted.cli.history import history_option
 from busted.cli.socket import socket_option
 from busted.sinks.settings import secret
