@@ -35,6 +35,7 @@ COMMANDS = {
     "status": "busted.cli.status",
     "tail": "busted.cli.tail",
     "top": "busted.cli.top",
+    "ui": "busted.cli.ui",
     "version": "busted.cli.version",
 }
 
