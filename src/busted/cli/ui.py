@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from busted.agent.demo import Demo
-from busted.cli.endpoint import Endpoint
+from busted.agent.endpoint import Endpoint
 from busted.cli.serve import run_server, serve_options
 
 
