@@ -27,6 +27,9 @@ char LICENSE[] SEC("license") = "GPL";
 const volatile struct file_settings settings = { .max_file_bytes = 64 << 10 };
 
 #define MAX_PARTS 32
+/* What never changes a number of bytes of parts. */
+#define PARTS_MASK 2047
+_Static_assert(MAX_PARTS_BYTES + MAX_PART <= PARTS_MASK, "parts are masked");
 /* Longer names of directories are told. */
 #define MAX_QUIET_NAME 32
 /* Descriptors that are looked at when a process ends, runs another program or closes a range. */
@@ -173,6 +176,10 @@ static __always_inline bool put_parts(struct file_access *record, struct path *p
 	long length;
 
 	for (int i = 0; i < MAX_PARTS; i++) {
+		/* One range for all that the parts before may have used: else an old verifier
+		 * follows the rest of the loop for each of them. */
+		used &= PARTS_MASK;
+		barrier_var(used);
 		if (above(entry, mount, IS_END)) {
 			record->complete = above(entry, mount, IS_MOUNT_ROOT);
 			break;
@@ -185,7 +192,7 @@ static __always_inline bool put_parts(struct file_access *record, struct path *p
 		if (length <= 0)
 			break;
 		/* The root of a mount has a name that is part of no path. */
-		used += length * !above(entry, mount, IS_MOUNT_ROOT);
+		used += length & (above(entry, mount, IS_MOUNT_ROOT) - 1);
 		next = above(entry, mount, ABOVE_ENTRY);
 		mount = above(entry, mount, ABOVE_MOUNT);
 		entry = next;
