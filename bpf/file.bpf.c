@@ -18,6 +18,7 @@
  * copy_file_range, which is counted.
  */
 #include "common.h"
+#include "descriptors.h"
 #include "syscalls.h"
 #include "words.h"
 
@@ -116,17 +117,6 @@ __noinline int is_sensitive(__u64 name, bool in_kernel)
 	else
 		length = bpf_probe_read_user_str(text, sizeof(text), (void *)name);
 	return length > 0 && has_word(&file_words, text, length, true);
-}
-
-static __always_inline struct file *file_of(struct task_struct *task, __u32 descriptor)
-{
-	struct fdtable *table = BPF_CORE_READ(task, files, fdt);
-	struct file **files = BPF_CORE_READ(table, fd), *file = 0;
-
-	if (descriptor >= BPF_CORE_READ(table, max_fds))
-		return 0;
-	bpf_probe_read_kernel(&file, sizeof(file), files + descriptor);
-	return file;
 }
 
 /* Whether a directory is quiet, by itself or by its name. */

@@ -57,6 +57,7 @@ from busted.records import (
     TlsOpen,
     TlsRandom,
     TlsRecord,
+    TlsSocket,
 )
 from busted.streams import MAX_EARLY_NS, Connection, Connections
 
@@ -222,6 +223,9 @@ class Pipeline:
         elif isinstance(record, TlsRandom):
             connection.random = record.random
             self._name_from_wire(connection, record.random)
+        elif isinstance(record, TlsSocket):
+            if connection.random is not None:
+                self._flows.learn_random(record.cookie, connection.random)
         elif not isinstance(record, TlsHold) and record.key not in self._muted:
             reader = self._reader(record.key)
             if isinstance(record, TlsName):
