@@ -36,11 +36,23 @@ from busted.agent.flows import Asks
 from busted.agent.hold import Holds, Terms
 from busted.agent.means import OpenedMeans
 from busted.agent.pipeline import Origin, Outside, Pipeline
-from busted.agent.policies import open_policy
+from busted.agent.policies import MissingExtra, open_policy
 from busted.agent.process_tree import text
-from busted.agent.recording import AgentProcess, Header, LibraryFacts, RecordingWriter, Tick
+from busted.agent.recording import (
+    AgentProcess,
+    Facts,
+    Header,
+    LibraryFacts,
+    RecordingWriter,
+    Tick,
+)
+from busted.enrich.containers import Containers
+from busted.enrich.pod_watch import PodWatch, is_installed
+from busted.enrich.pods import Pods
 from busted.enrich.processes import Processes, ProcessFacts
+from busted.enrich.runtime_files import RuntimeFiles
 from busted.enrich.sensitive import QUIET_DIRECTORIES
+from busted.enrich.users import Users
 from busted.events import Coverage, Event, Library, Process
 from busted.identity.store import IdentityStore, StoreError
 from busted.kernel import elf, features, filtered, lockdown
@@ -49,7 +61,7 @@ from busted.kernel.held_sockets import HeldSockets
 from busted.kernel.hold import HoldPrograms
 from busted.kernel.libbpf import BpfError, give_back_memory
 from busted.kernel.mappings import MappingWatch
-from busted.kernel.names import NamePrograms
+from busted.kernel.names import NamePrograms, open_root
 from busted.kernel.network import FlowPrograms
 from busted.kernel.processes import ProcessPrograms
 from busted.kernel.programs import TlsPrograms, best_buffer, best_way, left_out
@@ -163,6 +175,14 @@ class Monitor:
                 )
             self._identities = self._open_identities(opened)
             self._processes = Processes(elf.build_id)
+            self._users = Users(found=self._found)
+            self._pod_watch = self._watch_pods(opened)
+            self._containers = Containers(
+                RuntimeFiles(home=self._users.home),
+                Pods(expected=self._pod_watch is not None),
+                cgroups=self._cgroups(opened),
+                found=self._found,
+            )
             outside = Outside(
                 self._mute,
                 settings.selection,
@@ -189,12 +209,17 @@ class Monitor:
                 self._enforce(opened)
             self._pipeline = Pipeline(
                 self._origin,
-                {"processes": self._processes},
+                {
+                    "processes": self._processes,
+                    "users": self._users,
+                    "containers": self._containers,
+                },
                 outside,
                 options=settings.tables.options,
                 agents=settings.tables.agents,
                 shelf=self._identities,
                 sensitive=settings.tables.sensitive,
+                embed=settings.tables.embed,
             )
             self._find_agents()
             self._targets = Targets(platform.machine())
@@ -218,6 +243,9 @@ class Monitor:
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(self._failed)
         try:
+            # Not before the lock-down: its thread has the privileges that are left.
+            if self._pod_watch:
+                self._pod_watch.start()
             self._tick(loop)
             give_back_memory()
             loop.call_later(UNUSED_SECONDS, self._let_unused_go, loop)
@@ -303,6 +331,7 @@ class Monitor:
 
     def _take(self, batch: list[bytes]) -> int:
         """Feed the pipeline, and return how many bytes the records had."""
+        self._take_pods()
         for raw in batch:
             record: Record | None = None
             try:
@@ -432,8 +461,44 @@ class Monitor:
 
     def _started(self, process: ProcessKey, start_time: str) -> None:
         facts = self._processes.look(process.pid, process.start_ns, start_time)
-        if facts and self._recording:
-            self._recording.add(facts)
+        if facts:
+            self._found(facts)
+            self._containers.look(process.pid, start_time)
+
+    def _found(self, facts: Facts) -> None:
+        if self._recording:
+            self._recording.found(facts)
+
+    def _take_pods(self) -> None:
+        """Take what Kubernetes said meanwhile; events go on with what was there before."""
+        for facts in self._pod_watch.take() if self._pod_watch else ():
+            self._containers.pods.learn(facts)
+            if self._recording:
+                self._recording.add(facts)
+
+    def _watch_pods(self, opened: contextlib.ExitStack) -> PodWatch | None:
+        settings = self._settings.tables.kubernetes
+        if not settings.is_wanted:
+            return None
+        if not is_installed():
+            if settings.enabled == "on":
+                raise MissingExtra(
+                    "pods need the extra `k8s`, which is not installed: pip install 'busted[k8s]'"
+                )
+            self._left_out["kubernetes"] = "the extra `k8s` is not installed"
+            return None
+        watch = PodWatch(settings)
+        opened.callback(watch.close)
+        return watch
+
+    def _cgroups(self, opened: contextlib.ExitStack) -> Path | None:
+        """Return a way to the root of the control groups of version 2 that mounts cannot hide."""
+        try:
+            root = open_root()
+        except OSError:
+            return None
+        opened.callback(os.close, root)
+        return Path(f"/proc/self/fd/{root}")
 
     def _executed(self, record: ProcessExec) -> None:
         clock = self._origin.clock
@@ -447,6 +512,7 @@ class Monitor:
         facts = self._processes.executed(told, record.inode)
         if self._recording:
             self._recording.add(facts)
+        self._containers.look(told.pid, told.start_time)
 
     def _agent(self, process: ProcessKey) -> None:
         self._tell_kernel(process, process.pid)
@@ -560,6 +626,7 @@ class Monitor:
         if self._recording:
             self._recording.add(facts)
             self._recording.add(seen)
+        self._containers.look(facts.pid, start_time)
 
     def _tell_kernel(self, process: ProcessKey, agent_pid: int) -> None:
         try:
@@ -667,6 +734,7 @@ class Monitor:
         now_ns = time.monotonic_ns()
         if self._recording:
             self._recording.add(Tick(now_ns))
+        self._users.changed()
         self._report(self._pipeline.expire(now_ns))
         self._keep_identities()
         self.reload_policy()
@@ -700,12 +768,16 @@ class Monitor:
             lost["audit_log"] = self._audit_log.lost
         if self._holds:
             lost |= self._holds.lost
+        if self._containers.pods.late:
+            lost["enrichment_late"] = self._containers.pods.late
         return lost | self._counts | self._pipeline.lost | self.lost_after()
 
     def _tell_coverage(self, always: bool = False) -> None:
         left_out = dict(self._left_out)
         if self._decisions and self._decisions.refused:
             left_out["policy"] = self._decisions.refused
+        if self._pod_watch and self._pod_watch.trouble:
+            left_out["kubernetes"] = self._pod_watch.trouble
         coverage = Coverage(
             libraries=tuple(hooked.library for hooked in self._hooked.values()),
             unreadable=dict(self._targets.unreadable),

@@ -10,6 +10,7 @@ import click
 import msgspec
 
 from busted.agent.clock import Clock
+from busted.agent.embedding import model_hash
 from busted.identity import timeline as timelines
 from busted.identity.graph import Behaviour, Call, Link, mermaid
 from busted.identity.narrative import narrative
@@ -37,6 +38,8 @@ class Told(msgspec.Struct, omit_defaults=True):
     sdks: tuple[str, ...] = ()
     tools: tuple[str, ...] = ()
     build_ids: tuple[str, ...] = ()
+    images: tuple[str, ...] = ()
+    workloads: tuple[str, ...] = ()
     events: int = 0
     instances: int = 0
     findings: tuple[dict[str, str], ...] = ()
@@ -53,13 +56,19 @@ class Told(msgspec.Struct, omit_defaults=True):
 @click.option(
     "--store",
     type=click.Path(dir_okay=False, path_type=Path),
-    required=True,
     metavar="FILE",
     help="What `busted monitor --identity-store FILE` keeps.",
 )
 @click.option("--timeline", is_flag=True, help="What it did, and when.")
 @click.option("--graph", is_flag=True, help="Whom it started, uses and calls; what came of calls.")
 @click.option("--forget", is_flag=True, help="Delete all that is known of it.")
+@click.option(
+    "--model-hash",
+    "model",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Print the hash of a model's directory, for `[embed]` in the configuration file.",
+)
 @click.option(
     "--format",
     type=click.Choice(["text", "json", "mermaid"]),
@@ -68,9 +77,20 @@ class Told(msgspec.Struct, omit_defaults=True):
     help="Lines for people, one JSON object a line, or the graph as a flowchart.",
 )
 def identities(
-    identity: str | None, store: Path, timeline: bool, graph: bool, forget: bool, format: str
+    identity: str | None,
+    store: Path | None,
+    timeline: bool,
+    graph: bool,
+    forget: bool,
+    model: Path | None,
+    format: str,
 ) -> None:
     """List the agents that were seen, or show one: IDENTITY is its name or how its id begins."""
+    if model is not None:
+        click.echo(model_hash(model))
+        return
+    if store is None:
+        raise click.UsageError("Say which store: --store FILE.")
     if identity is None and (timeline or forget):
         raise click.UsageError("Say which one: an identity's name, or how its id begins.")
     if not store.exists():
@@ -128,6 +148,8 @@ def _told(store: IdentityStore, profile: Profile, timeline: bool, graph: bool) -
         sdks=profile.sdks,
         tools=profile.tools,
         build_ids=tuple(build.build_id for build in profile.builds),
+        images=profile.images,
+        workloads=profile.workloads,
         events=profile.events,
         instances=profile.instances,
         findings=tuple({"kind": one.kind, "detail": one.detail} for one in profile.findings),
@@ -166,6 +188,8 @@ def _lines(told: Told, store: IdentityStore) -> Iterator[str]:
         ("sdks", told.sdks),
         ("tools", told.tools),
         ("build ids", told.build_ids),
+        ("images", told.images),
+        ("runs as", told.workloads),
     ):
         if values:
             yield f"    {what}: {', '.join(values)}"

@@ -39,6 +39,7 @@ COMMANDS = {
 EXIT_CODES = {
     "busted.agent.audit_log.AuditError": FAILED,
     "busted.agent.config.ConfigError": USAGE,
+    "busted.agent.embedding.EmbedError": USAGE,
     "busted.agent.event_files.EventFileError": FAILED,
     "busted.agent.policies.MissingExtra": CANNOT_RUN,
     "busted.agent.recording.RecordingError": FAILED,

@@ -56,6 +56,8 @@ INDEXED: dict[type[Value], tuple[str, ...]] = {
     events.ToolResult: ("name", "content"),
     events.McpRequest: ("method", "tool", "params"),
     events.McpResponse: ("method", "result", "error"),
+    events.A2aRequest: ("method", "text"),
+    events.A2aResponse: ("method", "text", "error"),
     events.PiiDetected: ("kinds",),
     events.Network: ("name",),
     events.ProcessExec: ("exe", "argv"),
