@@ -100,7 +100,7 @@ class Bed:
 
     async def client(self, *arguments: str, **environment: str) -> Client:
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, CLIENT, str(self.port), self.authority, NAME, *arguments),
+            *(sys.executable, str(CLIENT), str(self.port), str(self.authority), NAME, *arguments),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             env=os.environ | environment,
