@@ -21,12 +21,24 @@ ALLOWED: dict[str, set[str]] = {
     "identity": {"records", "events", "protocols"},
     "policy": {"events"},
     "sinks": {"events"},
+    "ui": {"events"},
     "agent": {
         *("records", "events", "protocols", "kernel", "streams", "classifier", "enrich", "policy"),
         *("identity", "sinks"),
+        # Of the dashboard's room only what it asks for.
+        "ui.source",
     },
     # Of the kernel room only the error that says why this host will not do.
-    "cli": {"agent", "events", "classifier", "identity", "policy", "sinks", "kernel.features"},
+    "cli": {
+        "agent",
+        "events",
+        "classifier",
+        "identity",
+        "policy",
+        "sinks",
+        "ui",
+        "kernel.features",
+    },
 }
 
 # These do no I/O, start nothing and know no clock: time is an argument.

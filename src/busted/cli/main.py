@@ -23,6 +23,7 @@ FAILED, USAGE, CANNOT_RUN, INTERRUPTED = 1, 2, 3, 130
 COMMANDS = {
     "audit": "busted.cli.audit",
     "classify": "busted.cli.classify",
+    "config": "busted.cli.config",
     "doctor": "busted.cli.doctor",
     "export": "busted.cli.export",
     "identities": "busted.cli.identities",
@@ -30,8 +31,11 @@ COMMANDS = {
     "policy": "busted.cli.policy",
     "query": "busted.cli.query",
     "replay": "busted.cli.replay",
+    "serve": "busted.cli.serve",
+    "status": "busted.cli.status",
     "tail": "busted.cli.tail",
     "top": "busted.cli.top",
+    "ui": "busted.cli.ui",
     "version": "busted.cli.version",
 }
 
@@ -43,6 +47,9 @@ EXIT_CODES = {
     "busted.agent.event_files.EventFileError": FAILED,
     "busted.agent.policies.MissingExtra": CANNOT_RUN,
     "busted.agent.recording.RecordingError": FAILED,
+    "busted.agent.socket_client.NoMonitor": CANNOT_RUN,
+    "busted.agent.socket_client.NotFound": FAILED,
+    "busted.agent.socket_client.SocketError": FAILED,
     "busted.cli.classify.ClassifyError": FAILED,
     "busted.cli.output.OutputError": FAILED,
     "busted.identity.store.StoreError": FAILED,

@@ -156,6 +156,10 @@ class Resolver:
         self._profiles.move_to_end(profile.id)
         return known
 
+    def all(self) -> list[Profile]:
+        """Return those in memory, the last seen first."""
+        return list(reversed(self._profiles.values()))
+
     def __len__(self) -> int:
         """Count the identities in memory."""
         return len(self._profiles)

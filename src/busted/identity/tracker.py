@@ -196,6 +196,12 @@ class IdentityTracker:
         if shelf is not None:
             self.graph.changed, self.graph.stored = self._linked, shelf.link
 
+    def learn(self, recognise: Recognise, agents: Collection[str]) -> None:
+        """Know agents by this from now on, and what is secret by what `clean` knows now."""
+        self._recognise = recognise
+        self._mismatches.learn(frozenset(agents))
+        self._clean.cache_clear()
+
     def observe(self, event: Event) -> IdentityMatch | None:
         """Return whose an event is; None while that is unknown, and for what nobody did."""
         action = event.action
@@ -244,6 +250,10 @@ class IdentityTracker:
     def identity(self, id: str) -> Profile | None:
         """Return what is known of an identity, None where there is no such one."""
         return self._resolver.get(id)
+
+    def identities(self) -> list[Profile]:
+        """Return the identities in memory, the last seen first."""
+        return self._resolver.all()
 
     def timeline(self, id: str) -> tuple[Entry, ...]:
         """Return what an identity did, in the order of its times, as far as that is in memory."""
