@@ -64,8 +64,8 @@ def _headline(event: Event) -> str:
             return f"MCP {plain(f'{method} {tool or str()}')}"
         case McpResponse(method=method):
             return f"MCP answer to {plain(method or 'an unknown request')}"
-        case PiiDetected(kinds=kinds, where=where):
-            return f"Found in {where}: {plain(', '.join(kinds))}"
+        case PiiDetected(kinds=kinds, where=where, actions=actions):
+            return f"Found in {', '.join(actions or (where,))}: {plain(', '.join(kinds))}"
         case ProcessExec(exe=exe):
             return f"Runs {plain(exe)}"
         case action:
