@@ -12,6 +12,7 @@ from typing import Literal, get_args
 
 import click
 
+from busted import state
 from busted.agent import host_key, private_log
 from busted.agent.config import (
     MAX_CALL_BYTES,
@@ -269,7 +270,7 @@ def monitor(
             "--hold-seconds, --hold-bytes and --hold-timeout-action need --enforce, without "
             "--shadow and --no-hold."
         )
-    found = host_key.load(host_key.state_directory(), create=True)
+    found = host_key.load(state.directory(), create=True)
     if found.temporary:
         click.echo(
             f"busted: hashes of findings hold for this run only: {found.temporary}", err=True
