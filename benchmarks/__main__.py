@@ -20,6 +20,7 @@ import msgspec
 from benchmarks import (
     classifier,
     connect_cost,
+    enrichment,
     files_cost,
     hold_latency,
     idle_monitor,
@@ -85,6 +86,7 @@ def _measure(plan: Plan) -> Iterator[Table]:
     yield hold_latency.table(plan)
     yield classifier.table(plan)
     yield pii.table(plan)
+    yield enrichment.table(plan)
     yield policy.table(plan)
     yield idle_monitor.table(plan)
 

@@ -39,7 +39,7 @@ from benchmarks.table import Cell, Table, median
 from busted.kernel.elf import ElfFile
 from busted.kernel.features import probe
 from busted.kernel.libbpf import TRACE_UPROBE_MULTI, TRACE_UPROBE_SESSION, BpfObject
-from busted.kernel.places import places
+from busted.kernel.places import find_stack
 from busted.kernel.programs import best_way
 from xtask import ebpf
 
@@ -187,10 +187,12 @@ def _empty_probes(library: Path, empty: Path) -> Iterator[None]:
         bpf.attach_type(name, kind)
     bpf.load()
     with library.open("rb") as file:
-        found = places(ElfFile(file.fileno()), platform.machine())
+        stack = find_stack(ElfFile(file.fileno()), platform.machine())
+    if stack is None:
+        raise BenchmarkError(f"{library} is not what it was taken for")
     with contextlib.ExitStack() as opened:
         opened.callback(bpf.close)
-        for place, name in itertools.product((p for p in found if p.at_return), names):
+        for place, name in itertools.product((p for p in stack.places if p.at_return), names):
             link = bpf.attach_uprobe_multi(
                 name,
                 str(library),

@@ -32,6 +32,9 @@ const volatile struct settings settings = { .max_call_bytes = 1 << 20,
 /* SSL_CTRL_SET_TLSEXT_HOSTNAME of openssl/tls1.h: how SSL_set_tlsext_host_name() calls SSL_ctrl(). */
 #define SET_HOST_NAME 55
 
+/* GNUTLS_NAME_DNS of gnutls/gnutls.h. */
+#define SERVER_NAME_DNS 1
+
 /* Pieces of 16 KiB that one call can report at most, whatever max_call_bytes says: 4 MiB where the
  * verifier walks through all of them, 64 MiB where it need not (Linux 5.17). */
 #define MAX_PIECES 256
@@ -586,12 +589,34 @@ static __always_inline int enter(struct pt_regs *ctx, enum direction direction, 
 	return 0;
 }
 
+/* A call that moved so many bytes is over. */
+static __always_inline int finish(struct pt_regs *ctx, const struct call *call, __u64 bytes,
+				  const bool holds)
+{
+	__u64 thread = bpf_get_current_pid_tgid();
+	struct connection_id id = { .connection = call->connection, .pid = thread >> 32 };
+	struct connection *connection;
+
+	connection = bpf_map_lookup_elem(&connections, &id);
+	if (!connection) {
+		if (bytes)
+			count_lost(LOST_CONNECTION_TABLE, 1);
+		return 0;
+	}
+	if (bytes) {
+		send_random(ctx, &id, connection);
+		send_call(ctx, &id, connection, call, bytes, holds);
+	}
+	/* Not before its bytes are told: reads that are told from now on come behind them. */
+	if (connection->writing == thread)
+		connection->writing = 0;
+	return 0;
+}
+
 static __always_inline int leave(struct pt_regs *ctx, const bool holds)
 {
 	__u64 thread = bpf_get_current_pid_tgid();
-	struct connection_id id = { .pid = thread >> 32 };
 	struct call *known = bpf_map_lookup_elem(&calls, &thread), call;
-	struct connection *connection;
 	__s32 result = PT_REGS_RC(ctx);
 	__u64 bytes = result;
 
@@ -605,21 +630,7 @@ static __always_inline int leave(struct pt_regs *ctx, const bool holds)
 		count_lost(LOST_UNREADABLE, 1);
 		bytes = 0;
 	}
-	id.connection = call.connection;
-	connection = bpf_map_lookup_elem(&connections, &id);
-	if (!connection) {
-		if (bytes)
-			count_lost(LOST_CONNECTION_TABLE, 1);
-		return 0;
-	}
-	if (bytes) {
-		send_random(ctx, &id, connection);
-		send_call(ctx, &id, connection, &call, bytes, holds);
-	}
-	/* Not before its bytes are told: reads that are told from now on come behind them. */
-	if (connection->writing == thread)
-		connection->writing = 0;
-	return 0;
+	return finish(ctx, &call, bytes, holds);
 }
 
 /* The length that SSL_write() was given, an int. */
@@ -749,6 +760,24 @@ static __noinline bool is_held_name(const char *name, __u32 length)
 	return is_held_end(0, end);
 }
 
+static __always_inline void end_connection(void *ctx, const struct connection_id *id,
+					   struct connection *connection)
+{
+	struct tls_close *record;
+
+	if (!muted(id, connection))
+		settle(id, connection, true);
+	record = reserve_record(sizeof(*record));
+	if (record) {
+		fill_tls(&record->tls, RECORD_TLS_CLOSE, id, connection);
+		submit_record(ctx, record);
+	} else {
+		count_lost(LOST_RECORDS, 1);
+	}
+	bpf_map_delete_elem(&connections, id);
+	bpf_map_delete_elem(&verdicts, id);
+}
+
 static __always_inline int send_name(struct pt_regs *ctx, __u64 name)
 {
 	struct connection_id id = { .connection = PT_REGS_PARM1(ctx),
@@ -760,6 +789,12 @@ static __always_inline int send_name(struct pt_regs *ctx, __u64 name)
 	if (id.pid == settings.monitor_pid || !name)
 		return 0;
 	connection = find_connection(ctx, &id);
+	/* A host is named before the handshake. If bytes were moved, another connection was here, whose
+	 * end nobody saw: not every stack has a function for it that can be found. */
+	if (connection && connection->position[DIRECTION_WRITE]) {
+		end_connection(ctx, &id, connection);
+		connection = find_connection(ctx, &id);
+	}
 	if (!connection)
 		return 0;
 	record = reserve_record(sizeof(*record));
@@ -791,36 +826,122 @@ int tls_control(struct pt_regs *ctx)
 	return send_name(ctx, PT_REGS_PARM4(ctx));
 }
 
-/* int SSL_set_tlsext_host_name(SSL *, const char *): BoringSSL's, a function of its own */
+/* int SSL_set_tlsext_host_name(SSL *, const char *): BoringSSL's, a function of its own;
+ * SECStatus SSL_SetURL(PRFileDesc *, const char *): NSS's */
 SEC("?uprobe")
 int tls_host_name(struct pt_regs *ctx)
 {
 	return send_name(ctx, PT_REGS_PARM2(ctx));
 }
 
-/* void SSL_free(SSL *) */
+/* int gnutls_server_name_set(gnutls_session_t, type, const void *name, size_t): it gives no NUL, but
+ * what programs have there are strings. */
+SEC("?uprobe")
+int tls_server_name(struct pt_regs *ctx)
+{
+	if ((__s32)PT_REGS_PARM2(ctx) != SERVER_NAME_DNS)
+		return 0;
+	return send_name(ctx, PT_REGS_PARM3(ctx));
+}
+
+static __always_inline int close_connection(void *ctx, __u64 address)
+{
+	struct connection_id id = { .connection = address, .pid = bpf_get_current_pid_tgid() >> 32 };
+	struct connection *connection = bpf_map_lookup_elem(&connections, &id);
+
+	if (connection)
+		end_connection(ctx, &id, connection);
+	return 0;
+}
+
+/* void SSL_free(SSL *), void gnutls_deinit(gnutls_session_t), PRStatus PR_Close(PRFileDesc *) */
 SEC("?uprobe")
 int tls_free(struct pt_regs *ctx)
 {
-	struct connection_id id = { .connection = PT_REGS_PARM1(ctx),
-				    .pid = bpf_get_current_pid_tgid() >> 32 };
-	struct connection *connection = bpf_map_lookup_elem(&connections, &id);
-	struct tls_close *record;
+	return close_connection(ctx, PT_REGS_PARM1(ctx));
+}
 
-	if (!connection)
+/* Go passes arguments in registers of its own choice, and g, its goroutine
+ * (src/cmd/compile/abi-internal.md). */
+#if defined(__TARGET_ARCH_x86)
+#define GO_PARM1(ctx) ((ctx)->ax)
+#define GO_PARM2(ctx) ((ctx)->bx)
+#define GO_GOROUTINE(ctx) ((ctx)->r14)
+#else
+#define GO_PARM1(ctx) (((struct user_pt_regs *)(ctx))->regs[0])
+#define GO_PARM2(ctx) (((struct user_pt_regs *)(ctx))->regs[1])
+#define GO_GOROUTINE(ctx) (((struct user_pt_regs *)(ctx))->regs[28])
+#endif
+
+/* Calls of Go under way, by goroutine. Nothing tells the end of one that is killed in a call, so the
+ * least recent make room. */
+struct goroutine {
+	__u64 g;
+	__u32 pid;
+	__u32 pad;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 16384);
+	__type(key, struct goroutine);
+	__type(value, struct call);
+} go_calls SEC(".maps");
+
+static __always_inline int go_enter(struct pt_regs *ctx, enum direction direction)
+{
+	struct goroutine goroutine = { .g = GO_GOROUTINE(ctx),
+				       .pid = bpf_get_current_pid_tgid() >> 32 };
+	struct connection_id id = { .connection = GO_PARM1(ctx), .pid = goroutine.pid };
+	struct call call = { .connection = id.connection, .buffer = GO_PARM2(ctx),
+			     .direction = direction };
+	struct connection *connection;
+
+	if (id.pid == settings.monitor_pid)
 		return 0;
-	if (!muted(&id, connection))
-		settle(&id, connection, true);
-	record = reserve_record(sizeof(*record));
-	if (record) {
-		fill_tls(&record->tls, RECORD_TLS_CLOSE, &id, connection);
-		submit_record(ctx, record);
-	} else {
-		count_lost(LOST_RECORDS, 1);
-	}
-	bpf_map_delete_elem(&connections, &id);
-	bpf_map_delete_elem(&verdicts, &id);
+	connection = find_connection(ctx, &id);
+	if (!connection || muted(&id, connection))
+		return 0;
+	if (bpf_map_update_elem(&go_calls, &goroutine, &call, BPF_ANY))
+		count_lost(LOST_CALL_TABLE, 1);
 	return 0;
+}
+
+/* func (c *Conn) Write(b []byte) (int, error), of crypto/tls */
+SEC("?uprobe")
+int tls_go_write(struct pt_regs *ctx)
+{
+	return go_enter(ctx, DIRECTION_WRITE);
+}
+
+/* func (c *Conn) Read(b []byte) (int, error) */
+SEC("?uprobe")
+int tls_go_read(struct pt_regs *ctx)
+{
+	return go_enter(ctx, DIRECTION_READ);
+}
+
+/* Each return of both */
+SEC("?uprobe")
+int tls_go_return(struct pt_regs *ctx)
+{
+	struct goroutine goroutine = { .g = GO_GOROUTINE(ctx),
+				       .pid = bpf_get_current_pid_tgid() >> 32 };
+	struct call *known = bpf_map_lookup_elem(&go_calls, &goroutine), call;
+	__s64 result = GO_PARM1(ctx);
+
+	if (!known)
+		return 0;
+	call = *known;
+	bpf_map_delete_elem(&go_calls, &goroutine);
+	return finish(ctx, &call, result > 0 ? result : 0, false);
+}
+
+/* func (c *Conn) Close() error */
+SEC("?uprobe")
+int tls_go_close(struct pt_regs *ctx)
+{
+	return close_connection(ctx, GO_PARM1(ctx));
 }
 
 /* A thread that was killed in a call does not return from it. A raw tracepoint: the other kind

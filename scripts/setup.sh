@@ -82,6 +82,9 @@ have llvm-strip || install "no llvm-strip" llvm
 have_library libbpf.so.1 || install "no libbpf.so.1" libbpf1
 have curl || install "no curl" curl
 have nghttpx || install "no nghttpx" nghttp2-proxy
+[ -x /usr/local/go/bin/go ] || have go || install "no Go" golang-go
+have wget || install "no wget, which brings GnuTLS" wget
+have_library libcurl-nss.so.4 || ! available libcurl3-nss || install "no libcurl on NSS" libcurl3-nss
 have ip || install "no ip" iproute2
 have unshare && have nsenter && have flock || install "no unshare, nsenter or flock" util-linux
 have nats-server || install_stopped nats-server "no nats-server" nats-server

@@ -29,6 +29,9 @@ from busted.kernel.names import open_root
 
 ROOT = Path(__file__).parents[1]
 
+# Debian's, or one that was unpacked as go.dev says.
+GO_COMMAND = shutil.which("go", path=f"{os.environ['PATH']}:/usr/local/go/bin") or "go"
+BUN = ROOT / ".cache/node/node_modules/@oven/bun-linux-x64/bin/bun"
 SO_NETNS_COOKIE = 71  # asm-generic/socket.h
 
 Probe = Callable[[], str | None]
@@ -68,6 +71,19 @@ def _cgroups() -> str | None:
     return None
 
 
+def _writable_cgroups() -> str | None:
+    try:
+        root = open_root()
+        try:
+            os.mkdir("busted-probe", dir_fd=root)
+            os.rmdir("busted-probe", dir_fd=root)
+        finally:
+            os.close(root)
+    except OSError as error:
+        return f"needs to make control groups: {error.strerror}"
+    return None
+
+
 def bpftool() -> str | None:
     """Path of a bpftool that runs, None when there is none.
 
@@ -91,6 +107,20 @@ def _node_packages() -> str | None:
     wanted = json.loads((ROOT / "tests/e2e/clients/package.json").read_text())["dependencies"]
     away = [n for n in wanted if not (ROOT / ".cache/node/node_modules" / n).is_dir()]
     return f"needs the npm packages {', '.join(away)}: make setup" if away else None
+
+
+def _go() -> str | None:
+    return None if Path(GO_COMMAND).exists() else "needs Go: apt-get install golang-go"
+
+
+def _bun() -> str | None:
+    return None if BUN.exists() else f"needs {BUN.relative_to(ROOT)}: make setup, on x86-64"
+
+
+def _nss() -> str | None:
+    if ctypes.util.find_library("curl-nss"):
+        return None
+    return "needs libcurl on NSS, which Debian had up to 12: apt-get install libcurl3-nss"
 
 
 def _openssl() -> str | None:
@@ -140,6 +170,12 @@ def _regorus() -> str | None:
     if importlib.util.find_spec("regorus"):
         return None
     return "needs regorus: pip install 'busted[policy]'"
+
+
+def _lightkube() -> str | None:
+    if importlib.util.find_spec("lightkube"):
+        return None
+    return "needs lightkube: pip install 'busted[k8s]'"
 
 
 def _x86_64() -> str | None:
@@ -192,6 +228,22 @@ def _opa() -> str | None:
     return "needs OPA: python -m tests.opa.oracle installs it, with Go from the module proxy"
 
 
+# What tests.kubernetes.api_server builds, and its version.
+KUBERNETES = ROOT / ".cache" / "kubernetes-v1.34.4"
+
+
+def _kube_apiserver() -> str | None:
+    if all((KUBERNETES / name).exists() for name in ("kube-apiserver", "etcd")):
+        return None
+    return "needs kube-apiserver: python -m tests.kubernetes.api_server builds it, with Go"
+
+
+def _otelcol() -> str | None:
+    if any((ROOT / ".cache").glob("otelcol-*/otelcol")):
+        return None
+    return "needs a collector: python -m tests.outputs.collector builds it, with Go"
+
+
 PROBES: Mapping[str, tuple[Probe, ...]] = {
     "root": (_root,),
     "gcc": (_program("gcc", "gcc libc6-dev"),),
@@ -204,12 +256,16 @@ PROBES: Mapping[str, tuple[Probe, ...]] = {
     "nghttpx": (_program("nghttpx", "nghttp2-proxy"),),
     "node": (_program("node", "nodejs"), _program("npm", "npm")),
     "node packages": (_node_packages,),
+    "bun": (_bun,),
+    "wget": (_program("wget", "wget"),),
+    "nss": (_nss,),
     "promtool": (_tool("promtool"),),
-    "go": (_program("go", "golang-go"),),
+    "go": (_go,),
     "nats": (_program("nats-server", "nats-server"),),
     "rsyslog": (_program("rsyslogd", "rsyslog"), _rsyslog_tls),
     "git": (_program("git", "git"), _git),
     "regorus": (_regorus,),
+    "lightkube": (_lightkube,),
     "unshare": (
         _program("unshare", "util-linux"),
         _program("nsenter", "util-linux"),
@@ -223,6 +279,7 @@ PROBES: Mapping[str, tuple[Probe, ...]] = {
     "ring buffer": (_kernel_feature("ring buffer"),),
     "perf buffer": (_x86_64,),
     "cgroups": (_cgroups,),
+    "writable cgroups": (_writable_cgroups,),
     "netns cookie": (_netns_cookie,),
     "attach cookie": (_kernel_feature("attach cookie"),),
     "bpf_loop": (_kernel_feature("bpf_loop"),),
@@ -230,6 +287,8 @@ PROBES: Mapping[str, tuple[Probe, ...]] = {
     "session uprobe": (_kernel_feature("session uprobe"),),
     **{kind: (_root, _btf, _libbpf, _objects, _program_kind(kind)) for kind in _PROGRAM_KINDS},
     "opa": (_opa,),
+    "otelcol": (_otelcol,),
+    "kube-apiserver": (_kube_apiserver,),
 }
 # Features that are made of others.
 GROUPS: Mapping[str, tuple[str, ...]] = {"e2e": ("kernel", "unshare", "curl")}

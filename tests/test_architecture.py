@@ -22,13 +22,16 @@ ALLOWED: dict[str, set[str]] = {
     "identity": {"records", "events", "protocols"},
     "policy": {"events"},
     "sinks": {"events", "state"},
+    "ui": {"events"},
     "agent": {
         *("records", "events", "protocols", "kernel", "streams", "classifier", "enrich", "policy"),
         *("identity", "sinks"),
+        # Of the dashboard's room only what it asks for.
+        "ui.source",
     },
     # Of the kernel room only the error that says why this host will not do.
     "cli": {
-        *("agent", "events", "classifier", "identity", "policy", "sinks", "state"),
+        *("agent", "events", "classifier", "identity", "policy", "sinks", "state", "ui"),
         "kernel.features",
     },
 }

@@ -121,6 +121,10 @@ class Monitor:
 
         self._wait(there, f"{count} lines with {part!r}")
 
+    def wait_until(self, true: Callable[[], bool], what: str) -> None:
+        """Wait until it is so, which `what` says of it, while it runs."""
+        self._wait(true, what)
+
     def stop(self) -> int:
         """Interrupt it as Ctrl-C does and return its exit code, when all its output is read."""
         self.process.send_signal(signal.SIGINT)

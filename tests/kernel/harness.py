@@ -18,7 +18,7 @@ from busted.kernel.client_random import RandomPath, random_path
 from busted.kernel.elf import ElfFile
 from busted.kernel.features import probe
 from busted.kernel.hold import HoldPrograms
-from busted.kernel.places import places
+from busted.kernel.places import find_stack
 from busted.kernel.processes import ProcessPrograms
 from busted.kernel.programs import UNDECIDED_BYTES, TlsPrograms, Way, best_way
 from busted.kernel.shared import Buffer, SharedMaps
@@ -81,7 +81,9 @@ def open_target(path: Path) -> Target:
     """The target that Targets would find."""
     fd = os.open(path, os.O_RDONLY)
     elf, machine = ElfFile(fd), platform.machine()
-    return Target(fd, str(path), "openssl", places(elf, machine), random_path(elf, machine))
+    stack = find_stack(elf, machine)
+    assert stack is not None
+    return Target(fd, str(path), stack.kind, stack.places, random_path(elf, machine))
 
 
 class Steps(NamedTuple):

@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from benchmarks.connect_cost import VARIANTS
+from benchmarks.enrichment import CGROUPS
 from benchmarks.files_cost import CALLS
 from benchmarks.hold_latency import PROMPTS
 from benchmarks.hold_latency import VARIANTS as HELD_VARIANTS
@@ -51,7 +52,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Report]:
 
 def test_every_question_is_answered_for_every_variant(run: tuple[str, Report]) -> None:
     capacity, live, probes, files, packets, loads, connects, held, *others = run[1].tables
-    kinds, searched, judged, monitor = others
+    kinds, searched, enriched, judged, monitor = others
     assert [row[0] for row in capacity.rows] == list(SIZES)
     assert [row[0] for row in live.rows] == list(SIZES)
     assert {row[1:3] for row in probes.rows} == {
@@ -67,6 +68,7 @@ def test_every_question_is_answered_for_every_variant(run: tuple[str, Report]) -
         "an exchange, as the monitor reads it",
     ]
     assert [row[0] for row in searched.rows][:-1] == list(texts())
+    assert [row[0] for row in enriched.rows] == list(CGROUPS)
     assert len(judged.rows) == 2 * (len(RULES) + 1)
     assert len(monitor.rows) == 1
     for table in run[1].tables:

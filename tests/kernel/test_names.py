@@ -26,7 +26,7 @@ from busted.kernel.shared import SharedMaps
 from busted.protocols.client_hello import ClientHelloReader
 from busted.records import ClientHello, Direction, DnsMessage, decode
 from tests.kernel.harness import DEADLINE_SECONDS
-from tests.requirements import ROOT, bpftool, require
+from tests.requirements import GO_COMMAND, ROOT, bpftool, require
 
 pytestmark = pytest.mark.needs("kernel", "cgroups")
 
@@ -354,7 +354,7 @@ def test_gos_own_tls_is_named_too(watch: Watch, server: Server, tmp_path: Path) 
     require("go")
     (tmp_path / "client.go").write_text(GO)
     program = tmp_path / "client"
-    subprocess.run(["go", "build", "-o", program, tmp_path / "client.go"], check=True)
+    subprocess.run([GO_COMMAND, "build", "-o", program, tmp_path / "client.go"], check=True)
     hello = hello_of(watch.hellos(run([program, str(server.port)])))
     assert (hello.sni, hello.random) == (HOST, server.wait()[11:43])
 

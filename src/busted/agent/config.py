@@ -14,6 +14,7 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
+from busted.agent.embedding import Embed, EmbedError, EmbedSettings, load
 from busted.agent.enforcement import VERDICT_SECONDS, OnDeny
 from busted.agent.file_access import Mode
 from busted.agent.flows import Network
@@ -29,6 +30,7 @@ from busted.classifier.prices import Price
 from busted.classifier.providers import Provider
 from busted.enrich.agents import Agent, Agents
 from busted.enrich.agents_table import AGENTS
+from busted.enrich.pod_watch import KubernetesSettings
 from busted.enrich.sensitive import Sensitive, SensitiveFiles
 from busted.enrich.sensitive_table import SENSITIVE
 from busted.events import Decision
@@ -59,6 +61,9 @@ class Tables(msgspec.Struct, frozen=True):
     agents: Agents = Agents(AGENTS)
     sensitive: SensitiveFiles = SensitiveFiles(SENSITIVE)
     outputs: tuple[Choice, ...] = ()
+    kubernetes: KubernetesSettings = KubernetesSettings()
+    # What system prompts mean; None: they are compared by their words alone.
+    embed: Embed | None = None
 
 
 DEFAULT_TABLES = Tables()
@@ -99,6 +104,8 @@ class Settings(msgspec.Struct, frozen=True):
     # Which files of agents become events; None does not even load the programs, which cost every
     # system call of the host something.
     files: Mode | None = None
+    # Whether the kernel counts how often our programs run, and how long: some 20 ns a run.
+    bpf_stats: bool = False
     # The content of one open file that is read, at most. Most sources and settings are smaller.
     max_file_bytes: int = 64 * KIB
 
@@ -127,7 +134,10 @@ class PiiSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     packs: tuple[Pack, ...] = ()
 
 
-_NAMES = ("providers", "prices", "agents", "sensitive", "pii", "canaries", "outputs")
+_NAMES = (
+    *("providers", "prices", "agents", "sensitive", "pii", "canaries", "outputs"),
+    *("kubernetes", "embed"),
+)
 
 
 def read_tables(path: Path) -> Tables:
@@ -148,7 +158,14 @@ def read_tables(path: Path) -> Tables:
             raise ConfigError(
                 f"{path}: row {number} of sensitive: a path without a name to look for"
             )
-    return Tables(options, agents, SensitiveFiles((*rows, *SENSITIVE)), _outputs(path, given))
+    return Tables(
+        options,
+        agents,
+        SensitiveFiles((*rows, *SENSITIVE)),
+        _outputs(path, given),
+        _kubernetes(path, given),
+        _embed(path, given),
+    )
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -209,6 +226,22 @@ def _outputs(path: Path, given: dict[str, Any]) -> tuple[Choice, ...]:
         except WrongOutput as error:
             raise ConfigError(f"{path}: row {number} of outputs: {error}") from error
     return tuple(chosen)
+
+
+def _kubernetes(path: Path, given: dict[str, Any]) -> KubernetesSettings:
+    try:
+        return msgspec.convert(given.get("kubernetes", {}), KubernetesSettings)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{path}: kubernetes: {error}") from error
+
+
+def _embed(path: Path, given: dict[str, Any]) -> Embed | None:
+    if "embed" not in given:
+        return None
+    try:
+        return load(msgspec.convert(given["embed"], EmbedSettings))
+    except (EmbedError, msgspec.ValidationError) as error:
+        raise ConfigError(f"{path}: embed: {error}") from error
 
 
 def _rows(path: Path, given: dict[str, Any], name: str, type: type[Row]) -> list[Row]:

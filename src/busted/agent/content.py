@@ -44,7 +44,7 @@ T = TypeVar("T", bound=msgspec.Struct)
 OURS: dict[type[Value], tuple[str, ...]] = {
     Event: ("id", "time", "host", "exchange_id"),
     Identity: ("id", "instance"),
-    Process: ("build_id", "start_time", "cgroup_id"),
+    Process: ("build_id", "start_time", "cgroup_id", "container_id", "container_runtime"),
     Connection: ("id", "socket", "src_ip", "dst_ip"),
     Credential: ("hash",),
     Finding: ("sample", "hash"),

@@ -122,9 +122,9 @@ _SETTINGS = {
 _FILE_SYSTEMS = {"bpf": "bpffs", "tracefs": "tracefs", "cgroup2": "cgroup v2"}
 # name of the mapped file: (its kind, why it cannot be hooked when no place for probes is in it)
 _LIBRARIES = (
-    (r"libssl3\.so$|libnspr4\.so", "nss", "NSS is not hooked yet"),
+    (r"libssl3\.so$|libnspr4\.so", "nss", "PR_Read and PR_Write are not among its symbols"),
     (r"libssl[.-]", "openssl", "SSL_read and SSL_write are not among its symbols"),
-    (r"libgnutls\.so", "gnutls", "GnuTLS is not hooked yet"),
+    (r"libgnutls\.so", "gnutls", "gnutls_record_send is not among its symbols"),
     (r"libmbedtls\.so|libwolfssl\.so|libs2n\.so", "other", "this library is not hooked yet"),
     (r"/libjvm\.so$", "java", "Java's own TLS is not hooked yet"),
 )

@@ -19,7 +19,7 @@ import resource
 import secrets
 import socket
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -27,6 +27,7 @@ from typing import Any
 
 import msgspec
 
+from busted import __version__
 from busted.agent.audit_log import AuditLog
 from busted.agent.clock import read_clock
 from busted.agent.config import Settings
@@ -34,22 +35,38 @@ from busted.agent.decisions import Decisions, Judge, judged_all
 from busted.agent.enforcement import Enforcement, Known
 from busted.agent.flows import Asks
 from busted.agent.hold import Holds, Terms
+from busted.agent.identities import Told, called, tell
 from busted.agent.means import OpenedMeans
 from busted.agent.pipeline import Origin, Outside, Pipeline
-from busted.agent.policies import open_policy
+from busted.agent.policies import MissingExtra, open_policy
 from busted.agent.process_tree import text
-from busted.agent.recording import AgentProcess, Header, LibraryFacts, RecordingWriter, Tick
+from busted.agent.recording import (
+    AgentProcess,
+    Facts,
+    Header,
+    LibraryFacts,
+    RecordingWriter,
+    Tick,
+)
+from busted.agent.socket_messages import IdentitiesRequest
+from busted.agent.status import KernelStatus, PolicyStatus, Status
+from busted.enrich.containers import Containers
+from busted.enrich.pod_watch import PodWatch, is_installed
+from busted.enrich.pods import Pods
 from busted.enrich.processes import Processes, ProcessFacts
+from busted.enrich.runtime_files import RuntimeFiles
 from busted.enrich.sensitive import QUIET_DIRECTORIES
+from busted.enrich.users import Users
 from busted.events import Coverage, Event, Library, Process
+from busted.identity.graph import Behaviour, Link
 from busted.identity.store import IdentityStore, StoreError
-from busted.kernel import elf, features, filtered, lockdown
+from busted.kernel import elf, features, filtered, inventory, lockdown
 from busted.kernel.files import FilePrograms, FileSettings
 from busted.kernel.held_sockets import HeldSockets
 from busted.kernel.hold import HoldPrograms
 from busted.kernel.libbpf import BpfError
 from busted.kernel.mappings import MappingWatch
-from busted.kernel.names import NamePrograms
+from busted.kernel.names import NamePrograms, open_root
 from busted.kernel.network import FlowPrograms
 from busted.kernel.processes import ProcessPrograms
 from busted.kernel.programs import TlsPrograms, best_buffer, best_way, left_out
@@ -74,6 +91,7 @@ from busted.records import (
     TlsData,
     decode,
 )
+from busted.sinks.metric_sources import KernelFigures, ProgramRuns
 
 log = logging.getLogger(__name__)
 
@@ -115,6 +133,7 @@ class Monitor:
         self._settings, self._emit = settings, emit
         self._origin = Origin(socket.gethostname(), read_clock(), secrets.token_bytes(16))
         self._own = Process(pid=os.getpid(), name="busted")
+        self._started_at = self._origin.clock.time(time.monotonic_ns())
         self._hooked: dict[int, _Hooked] = {}
         self._cookie = 0
         self._unused: set[int] = set()
@@ -136,6 +155,7 @@ class Monitor:
                 contextlib.closing(_share(settings, self._features))
             )
             self._left_out = left_out(self._features)
+            self._count_runs(opened)
             self._holds: Holds | None = None
             self._hold_programs = self._hold(opened)
             self._programs = opened.enter_context(
@@ -163,6 +183,14 @@ class Monitor:
                 )
             self._identities = self._open_identities(opened)
             self._processes = Processes(elf.build_id)
+            self._users = Users(found=self._found)
+            self._pod_watch = self._watch_pods(opened)
+            self._containers = Containers(
+                RuntimeFiles(home=self._users.home),
+                Pods(expected=self._pod_watch is not None),
+                cgroups=self._cgroups(opened),
+                found=self._found,
+            )
             outside = Outside(
                 self._mute,
                 settings.selection,
@@ -182,6 +210,7 @@ class Monitor:
             self._audit_log: AuditLog | None = None
             self._means: OpenedMeans | None = None
             self._reloads: Callable[[], int] = lambda: 0
+            self._policy_counts: Callable[[], dict[str, int]] = dict
             self._seen_reloads = 0
             self._enforcement: Enforcement | None = None
             if settings.policy:
@@ -189,12 +218,17 @@ class Monitor:
                 self._enforce(opened)
             self._pipeline = Pipeline(
                 self._origin,
-                {"processes": self._processes},
+                {
+                    "processes": self._processes,
+                    "users": self._users,
+                    "containers": self._containers,
+                },
                 outside,
                 options=settings.tables.options,
                 agents=settings.tables.agents,
                 shelf=self._identities,
                 sensitive=settings.tables.sensitive,
+                embed=settings.tables.embed,
             )
             self._find_agents()
             self._targets = Targets(platform.machine())
@@ -218,6 +252,9 @@ class Monitor:
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(self._failed)
         try:
+            # Not before the lock-down: its thread has the privileges that are left.
+            if self._pod_watch:
+                self._pod_watch.start()
             self._tick(loop)
             loop.call_later(UNUSED_SECONDS, self._let_unused_go, loop)
             for fd in self._watch.fds:
@@ -283,6 +320,85 @@ class Monitor:
             return None
         return programs
 
+    def _count_runs(self, opened: contextlib.ExitStack) -> None:
+        """Have the kernel count what our programs take; before the lock-down, which forbids it."""
+        if not self._settings.bpf_stats:
+            return
+        try:
+            opened.callback(os.close, inventory.count_runs())
+        except BpfError as error:
+            self._left_out["bpf_stats"] = error.strerror or str(error)
+
+    # Who asks
+
+    def status(self) -> Status:
+        """Return how it is; by its own thread."""
+        policy = self._settings.policy
+        return Status(
+            version=__version__,
+            host=self._origin.host,
+            started=self._started_at,
+            libraries=tuple(hooked.library for hooked in self._hooked.values()),
+            unreadable=dict(self._targets.unreadable),
+            left_out=self._all_left_out(),
+            lost=self.lost(),
+            kernel=KernelStatus(
+                release=platform.release(),
+                way=best_way(self._features),
+                buffer=self._settings.buffer or best_buffer(self._features),
+                fill=self._fill(),
+                features={name: told.answer for name, told in self._features.answers.items()},
+            ),
+            programs=_programs(),
+            identities=len(self._pipeline.identities),
+            policy=PolicyStatus(
+                path=str(policy),
+                on_error=self._settings.on_error,
+                enforcement=self._settings.enforcement,
+                counts=self._policy_counts(),
+                refused=self._decisions.refused if self._decisions else None,
+            )
+            if policy
+            else None,
+            held=self._holds.told if self._holds else None,
+        )
+
+    def kernel_figures(self) -> KernelFigures:
+        """Return what metrics tell of the kernel's side."""
+        held = self._holds.told if self._holds else None
+        waited = held.median_milliseconds if held else None
+        return KernelFigures(
+            fill=self._fill(),
+            programs=_programs(),
+            held={"allowed": held.allowed, "denied": held.denied} if held else {},
+            hold_seconds=None if waited is None else waited / 1e3,
+        )
+
+    def _fill(self) -> float | None:
+        # At the end it is emptied, and closed.
+        return None if self._stopped.is_set() else self._shared.ring.fill
+
+    def tell_identities(self, request: IdentitiesRequest) -> list[Told]:
+        """Return the identities in memory that are asked for; by its own thread. ValueError."""
+        known = self._pipeline.identities
+        profiles = known.identities()
+        if request.identity is not None:
+            profiles = [called(profiles, request.identity, "memory")]
+        links: defaultdict[str, list[Link]] = defaultdict(list)
+        for link in known.graph.links() if request.graph else ():
+            for end in {link.source, link.target}:
+                links[end].append(link)
+        return [
+            tell(
+                profile,
+                known.timeline(profile.id),
+                known.behaviour(profile.id) if request.graph else Behaviour(),
+                tuple(links[profile.id]),
+                timeline=request.timeline,
+            )
+            for profile in profiles[: request.limit]
+        ]
+
     # Records
 
     def _read_ring(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -302,6 +418,7 @@ class Monitor:
 
     def _take(self, batch: list[bytes]) -> int:
         """Feed the pipeline, and return how many bytes the records had."""
+        self._take_pods()
         for raw in batch:
             record: Record | None = None
             try:
@@ -344,6 +461,7 @@ class Monitor:
         engine = open_policy(policy, self._settings.on_error)
         opened.callback(engine.close)
         self._reloads = lambda: engine.counts.get("reloads", 0)
+        self._policy_counts = lambda: dict(engine.counts)
         if self._settings.audit_log:
             self._audit_log = AuditLog(
                 self._settings.audit_log,
@@ -432,8 +550,44 @@ class Monitor:
 
     def _started(self, process: ProcessKey, start_time: str) -> None:
         facts = self._processes.look(process.pid, process.start_ns, start_time)
-        if facts and self._recording:
-            self._recording.add(facts)
+        if facts:
+            self._found(facts)
+            self._containers.look(process.pid, start_time)
+
+    def _found(self, facts: Facts) -> None:
+        if self._recording:
+            self._recording.found(facts)
+
+    def _take_pods(self) -> None:
+        """Take what Kubernetes said meanwhile; events go on with what was there before."""
+        for facts in self._pod_watch.take() if self._pod_watch else ():
+            self._containers.pods.learn(facts)
+            if self._recording:
+                self._recording.add(facts)
+
+    def _watch_pods(self, opened: contextlib.ExitStack) -> PodWatch | None:
+        settings = self._settings.tables.kubernetes
+        if not settings.is_wanted:
+            return None
+        if not is_installed():
+            if settings.enabled == "on":
+                raise MissingExtra(
+                    "pods need the extra `k8s`, which is not installed: pip install 'busted[k8s]'"
+                )
+            self._left_out["kubernetes"] = "the extra `k8s` is not installed"
+            return None
+        watch = PodWatch(settings)
+        opened.callback(watch.close)
+        return watch
+
+    def _cgroups(self, opened: contextlib.ExitStack) -> Path | None:
+        """Return a way to the root of the control groups of version 2 that mounts cannot hide."""
+        try:
+            root = open_root()
+        except OSError:
+            return None
+        opened.callback(os.close, root)
+        return Path(f"/proc/self/fd/{root}")
 
     def _executed(self, record: ProcessExec) -> None:
         clock = self._origin.clock
@@ -447,6 +601,7 @@ class Monitor:
         facts = self._processes.executed(told, record.inode)
         if self._recording:
             self._recording.add(facts)
+        self._containers.look(told.pid, told.start_time)
 
     def _agent(self, process: ProcessKey) -> None:
         self._tell_kernel(process, process.pid)
@@ -560,6 +715,7 @@ class Monitor:
         if self._recording:
             self._recording.add(facts)
             self._recording.add(seen)
+        self._containers.look(facts.pid, start_time)
 
     def _tell_kernel(self, process: ProcessKey, agent_pid: int) -> None:
         try:
@@ -667,6 +823,7 @@ class Monitor:
         now_ns = time.monotonic_ns()
         if self._recording:
             self._recording.add(Tick(now_ns))
+        self._users.changed()
         self._report(self._pipeline.expire(now_ns))
         self._keep_identities()
         self.reload_policy()
@@ -700,16 +857,23 @@ class Monitor:
             lost["audit_log"] = self._audit_log.lost
         if self._holds:
             lost |= self._holds.lost
+        if self._containers.pods.late:
+            lost["enrichment_late"] = self._containers.pods.late
         return lost | self._counts | self._pipeline.lost | self.lost_after()
 
-    def _tell_coverage(self, always: bool = False) -> None:
+    def _all_left_out(self) -> dict[str, str]:
         left_out = dict(self._left_out)
         if self._decisions and self._decisions.refused:
             left_out["policy"] = self._decisions.refused
+        if self._pod_watch and self._pod_watch.trouble:
+            left_out["kubernetes"] = self._pod_watch.trouble
+        return left_out
+
+    def _tell_coverage(self, always: bool = False) -> None:
         coverage = Coverage(
             libraries=tuple(hooked.library for hooked in self._hooked.values()),
             unreadable=dict(self._targets.unreadable),
-            left_out=left_out,
+            left_out=self._all_left_out(),
             lost=self.lost(),
         )
         if coverage != self._told or always:
@@ -776,6 +940,14 @@ def _watch_mappings() -> MappingWatch:
             f"cannot watch for new programs and libraries: {error.strerror}. "
             "Run as root, outside of containers that forbid perf_event_open(2)."
         ) from error
+
+
+def _programs() -> tuple[ProgramRuns, ...]:
+    """Return what the eBPF programs took so far; 0 where the kernel does not count."""
+    return tuple(
+        ProgramRuns(program.name, program.runs, program.run_ns / 1e9)
+        for program in inventory.own_programs()
+    )
 
 
 def _share(settings: Settings, found: features.Features) -> SharedMaps:

@@ -21,10 +21,12 @@ import msgspec
 
 from busted import events
 from busted.agent.clock import Clock
+from busted.agent.embedding import Embed
 from busted.agent.file_access import Files, Mode
 from busted.agent.flows import Asks, Flows, Network, with_addresses
 from busted.agent.names import Names
 from busted.agent.process_tree import Agent, ProcessTree, text
+from busted.agent.tls_ends import TlsEnds
 from busted.agent.told import Told
 from busted.classifier.connection import ConnectionReader, Observed
 from busted.classifier.direction import Direction
@@ -132,13 +134,14 @@ class Pipeline:
         agents: Agents = Agents(AGENTS),  # noqa: B008  (never changed)
         shelf: Shelf | None = None,
         sensitive: SensitiveFiles = SensitiveFiles(SENSITIVE),  # noqa: B008  (never changed)
+        embed: Embed | None = None,
     ) -> None:
         """Enrichers run in their order; their names appear in `failures`.
 
-        `shelf` has the identities of earlier runs.
+        `shelf` has the identities of earlier runs, `embed` says what system prompts mean.
         """
         clean = partial(options.scanner.redact, key=origin.seed, cut=False)
-        self.identities = IdentityTracker(agents.recognise, agents.names, shelf, clean)
+        self.identities = IdentityTracker(agents.recognise, agents.names, shelf, clean, embed=embed)
         self._origin, self._enrichers, self._outside = origin, enrichers, outside
         self._options = msgspec.structs.replace(options, credential_key=origin.seed)
         self._connections = Connections() if connections is None else connections
@@ -153,6 +156,7 @@ class Pipeline:
         self._counts: Counter[ConnectionKey] = Counter()
         self.tree = ProcessTree(agents.recognise)
         self._told = 0
+        self._ends = TlsEnds()
         self.names = Names()
         self._flows = Flows(
             outside.network,
@@ -221,6 +225,8 @@ class Pipeline:
             self._opened(connection, record)
         elif isinstance(record, TlsRandom):
             connection.random = record.random
+            if at := self._ends.holds(record.random, record.key.process):
+                self.identities.accepted(at, _session(record.key.process))
             self._name_from_wire(connection, record.random)
         elif not isinstance(record, TlsHold) and record.key not in self._muted:
             reader = self._reader(record.key)
@@ -443,7 +449,10 @@ class Pipeline:
             return  # the other side of what a client says: its own host reports that
         for one in observed:
             self._name_agent(connection, one.action)
-            yield self._enriched(self._event(connection, one))
+            event = self._event(connection, one)
+            if isinstance(one.action, events.A2aRequest):
+                self._name_answerer(connection, event)
+            yield self._enriched(event)
 
     def _name_agent(self, connection: Connection, action: events.Action) -> None:
         if not isinstance(action, events.Prompt) or not action.agent:
@@ -451,6 +460,14 @@ class Pipeline:
         process, opened = connection.key.process, connection.opened
         if self.tree.name(process, action.agent.name, text(opened.comm) if opened else ""):
             self._outside.agent(process)
+
+    def _name_answerer(self, connection: Connection, event: Event) -> None:
+        if connection.random is None or event.connection is None:
+            return
+        process = connection.key.process
+        answerer = self._ends.asks(connection.random, process, event.connection)
+        if answerer is not None:
+            self.identities.accepted(event.connection, _session(answerer))
 
     def _event(self, connection: Connection, observed: Observed) -> Event:
         key, clock = connection.key, self._origin.clock

@@ -30,7 +30,11 @@ from busted.agent.config import Selection
 from busted.agent.file_access import Mode
 from busted.agent.flows import Network
 from busted.agent.pipeline import Origin
+from busted.enrich.containers import CgroupFacts
+from busted.enrich.pods import PodFacts
 from busted.enrich.processes import ProcessFacts
+from busted.enrich.runtime_files import ContainerFacts
+from busted.enrich.users import UserFacts
 from busted.events import Event, Library
 from busted.records import ProcessKey
 from busted.sinks.writer import deliver
@@ -50,6 +54,7 @@ T = TypeVar("T")
 
 _FRAME = struct.Struct("<IB")
 _HEADER, _RECORD, _PROCESS, _LIBRARY, _TICK, _EVENT, _AGENT = range(1, 8)
+_CGROUP, _CONTAINER, _POD, _USER = range(8, 12)
 
 
 class RecordingError(Exception):
@@ -100,11 +105,16 @@ class AgentProcess(msgspec.Struct, frozen=True, omit_defaults=True):
     argv: tuple[str, ...] = ()
 
 
-Beside = ProcessFacts | LibraryFacts | AgentProcess | Tick | Event
+Facts = ProcessFacts | CgroupFacts | ContainerFacts | PodFacts | UserFacts
+Beside = Facts | LibraryFacts | AgentProcess | Tick | Event
 Frame = RawRecord | Beside
 
 _KINDS: dict[type[Beside], int] = {
     ProcessFacts: _PROCESS,
+    CgroupFacts: _CGROUP,
+    ContainerFacts: _CONTAINER,
+    PodFacts: _POD,
+    UserFacts: _USER,
     LibraryFacts: _LIBRARY,
     AgentProcess: _AGENT,
     Tick: _TICK,
@@ -157,10 +167,11 @@ class RecordingWriter:
 
         It goes before that one: a replay, which cannot ask, then has the answer already.
         """
-        frame = _frame(_RECORD, raw)
-        self._buffer[self._taken_in_at : self._taken_in_at] = frame
-        self._taken_in_at += len(frame)
-        self._buffered += 1
+        self._write_before(_RECORD, raw)
+
+    def found(self, facts: Facts) -> None:
+        """Add what was found out because of the last record or tick; it goes before that, too."""
+        self._write_before(_KINDS[type(facts)], msgspec.json.encode(facts))
 
     def add(self, frame: Beside) -> None:
         """Add what happened beside the records, in its place among them."""
@@ -190,6 +201,15 @@ class RecordingWriter:
         if len(self._buffer) >= BUFFER_BYTES:
             self.flush()
         self._taken_in_at = len(self._buffer)
+
+    def _write_before(self, kind: int, payload: bytes) -> None:
+        if self._failed:
+            self.lost += 1
+            return
+        frame = _frame(kind, payload)
+        self._buffer[self._taken_in_at : self._taken_in_at] = frame
+        self._taken_in_at += len(frame)
+        self._buffered += 1
 
     def _write(self, kind: int, payload: bytes) -> None:
         if self._failed or len(payload) > MAX_FRAME_BYTES:

@@ -14,7 +14,11 @@ from busted.agent.config import DEFAULT_TABLES, Tables
 from busted.agent.pipeline import Origin, Outside, Pipeline
 from busted.agent.recording import AgentProcess, Frame, Header, LibraryFacts, RawRecord, Tick
 from busted.classifier.options import DEFAULT_OPTIONS, Options
+from busted.enrich.containers import CgroupFacts, Containers
+from busted.enrich.pods import PodFacts
 from busted.enrich.processes import Processes, ProcessFacts
+from busted.enrich.runtime_files import ContainerFacts
+from busted.enrich.users import UserFacts, Users
 from busted.events import Event, Process, Response
 from busted.records import ConnectionKey, Direction, TlsClose, TlsData, TlsName, decode
 
@@ -25,11 +29,16 @@ class Replay:
     def __init__(self, header: Header, tables: Tables = DEFAULT_TABLES) -> None:
         """Be ready for the frames behind `header`."""
         self._processes = Processes(lambda _: None)
+        self._users, self._containers = Users(passwd=None), Containers()
         self._libraries: dict[int, str] = {}
         self._counts: Counter[str] = Counter()
         self._pipeline = Pipeline(
             header.origin,
-            {"processes": self._processes},
+            {
+                "processes": self._processes,
+                "users": self._users,
+                "containers": self._containers,
+            },
             Outside(
                 wanted=header.selection,
                 library=self._libraries.get,
@@ -40,6 +49,7 @@ class Replay:
             options=tables.options,
             agents=tables.agents,
             sensitive=tables.sensitive,
+            embed=tables.embed,
         )
 
     @property
@@ -62,6 +72,12 @@ class Replay:
                     yield from self._pipeline.feed(record)
                 case ProcessFacts():
                     self._processes.learn(frame)
+                case CgroupFacts() | ContainerFacts():
+                    self._containers.learn(frame)
+                case PodFacts():
+                    self._containers.pods.learn(frame)
+                case UserFacts():
+                    self._users.learn(frame)
                 case AgentProcess():
                     self._pipeline.tree.see(*msgspec.structs.astuple(frame))
                 case LibraryFacts():

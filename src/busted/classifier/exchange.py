@@ -11,6 +11,7 @@ from collections.abc import Iterable
 import msgspec
 
 from busted.classifier import requests
+from busted.classifier.a2a_answers import A2aReader
 from busted.classifier.answers import AnswerReader
 from busted.classifier.batch_results import BatchReader
 from busted.classifier.collect import BodyStore
@@ -70,7 +71,7 @@ class Exchange:
             self._head = None if head.target == UNKNOWN else head
         self._request: Request | None = None
         self._asked_ns: int | None = None
-        self._answer: AnswerReader | BatchReader | None = None
+        self._answer: AnswerReader | A2aReader | BatchReader | None = None
 
     @property
     def is_ai(self) -> bool:
@@ -126,6 +127,10 @@ class Exchange:
         observed = self.end_request(True, time_ns)
         self.last_ns = time_ns
         asked = self._request
+        if asked and asked.a2a:
+            memory = self._pending.memory
+            self._answer = A2aReader(head, asked.a2a, memory, self._asked_ns)
+            return observed
         if asked and asked.fetches and asked.dialect is None and head.status < 400:
             self._answer = BatchReader(
                 head, self.provider, pending=self._pending, options=self._options

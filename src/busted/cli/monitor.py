@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal, cast, get_args
 
 import click
 
@@ -24,6 +25,7 @@ from busted.agent.config import (
     Settings,
     Tables,
 )
+from busted.agent.content import Level
 from busted.agent.enforcement import MAX_VERDICT_SECONDS, VERDICT_SECONDS, OnDeny
 from busted.agent.file_access import Mode
 from busted.agent.flows import Network
@@ -34,11 +36,12 @@ from busted.agent.hold import (
     MIN_HOLD_SECONDS,
     Terms,
 )
+from busted.agent.local_socket import SocketChoice, history_of
 from busted.agent.monitor import Monitor
 from busted.cli.configuration import config_option, keyed
+from busted.cli.endpoint import Endpoint
 from busted.cli.metrics import (
-    Counts,
-    Endpoint,
+    bpf_stats_option,
     check_metrics,
     metrics_option,
     metrics_token_option,
@@ -52,8 +55,11 @@ from busted.cli.output import (
     output_option,
 )
 from busted.cli.policy_options import on_error_option, policy_option
+from busted.cli.socket import listening, socket_listen_option
 from busted.events import Decision, Event
 from busted.sinks.kinds import Choice, check_together
+from busted.sinks.metric_sources import Sources
+from busted.sinks.recent import Recent
 
 Counting = AbstractContextManager[Callable[[Event], None]]
 
@@ -74,6 +80,8 @@ def _power_of_two(_: click.Context, __: click.Parameter, value: int) -> int:
 @output_option
 @metrics_option
 @metrics_token_option
+@socket_listen_option
+@bpf_stats_option
 @config_option
 @click.option(
     "--duration",
@@ -223,6 +231,8 @@ def monitor(
     choices: tuple[Choice, ...],
     metrics: Endpoint | None,
     metrics_token: Path | None,
+    socket: SocketChoice | None,
+    bpf_stats: bool,
     tables: Tables,
     duration: float | None,
     pids: tuple[int, ...],
@@ -297,6 +307,7 @@ def monitor(
         on_deny=on_deny or Settings().on_deny,
         verdict_seconds=verdict_seconds or Settings().verdict_seconds,
         deny_link_local=deny_link_local,
+        bpf_stats=bpf_stats,
         hold=Terms(
             seconds=hold_seconds or Terms().seconds,
             bytes=hold_bytes or Terms().bytes,
@@ -312,11 +323,20 @@ def monitor(
     check_together(outputs)
     token = check_metrics(metrics, metrics_token)
 
-    def open_output() -> Output:
-        return Output(format, content, outputs, scanner)
+    recent = Recent() if socket else None
 
-    def serve(lost: Counts, waiting: Counts) -> Counting:
-        return serving(metrics, token, lost, waiting)
+    def open_output() -> Output:
+        return Output(format, content, outputs, scanner, recent)
+
+    @contextlib.contextmanager
+    def serve(monitor: Monitor, output: Output) -> Iterator[Callable[[Event], None]]:
+        with (
+            serving(
+                metrics, token, Sources(monitor.lost, output.figures, monitor.kernel_figures)
+            ) as count,
+            listening(socket, monitor, output, recent, cast(Level, content), history_of(outputs)),
+        ):
+            yield count
 
     if asyncio.run(_watch(settings, open_output, serve, lockdown=not no_lockdown)):
         sys.exit(INTERRUPTED)
@@ -325,7 +345,7 @@ def monitor(
 async def _watch(
     settings: Settings,
     open_output: Callable[[], Output],
-    serve: Callable[[Counts, Counts], Counting],
+    serve: Callable[[Monitor, Output], Counting],
     *,
     lockdown: bool,
 ) -> bool:
@@ -343,7 +363,7 @@ async def _watch(
     if settings.policy:  # else it ends the monitor, as it ends most programs
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, monitor.reload_policy)
     try:
-        with serve(monitor.lost, output.waiting) as count:
+        with serve(monitor, output) as count:
             return await _run(monitor, output)
     finally:
         output.close()

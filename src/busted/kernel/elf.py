@@ -6,8 +6,8 @@ takes milliseconds. Files are foreign: whatever is wrong with one, it has no sym
 it claims, looking at it takes bounded time. They are read, not mapped: one that shrinks under a
 mapping would end the monitor with SIGBUS.
 
-Left out: 32-bit and big-endian files, symbols outside .dynsym, a build id that is not the first
-note of its section.
+Left out: 32-bit and big-endian files, symbols in files of debug information, a build id that is
+not the first note of its section.
 
 Reference: System V ABI, chapters 4 and 5; elf(5).
 """
@@ -17,9 +17,10 @@ from __future__ import annotations
 import os
 import struct
 from array import array
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 _HEADER = struct.Struct("<16sHHIQQQIHHHHHH")
 _SECTION = struct.Struct("<IIQQQQIIQQ")
@@ -27,15 +28,25 @@ _SEGMENT = struct.Struct("<IIQQQQQQ")
 _SYMBOL = struct.Struct("<IBBHQQ")
 _NOTE = struct.Struct("<III")
 _Symbol = tuple[int, int, int, int, int, int]
-_DYNSYM, _NOTE_SECTION, _LOAD = 11, 7, 1
+_SYMTAB, _NOTE_SECTION, _DYNSYM, _LOAD = 2, 7, 11, 1
+_EXECUTABLE = 1
 _GNU_BUILD_ID = 3
 _FUNCTION_TYPES = (2, 10)  # STT_FUNC, STT_GNU_IFUNC
 # A header may claim any size; node, the largest we know, has tables of 8 MB.
 _MAX_TABLE = 24 << 20
 # Names that end alike share their bytes, so one is found inside others; few end in SSL_read.
 _MAX_OCCURRENCES = 16
+_MAX_SECTION_NAMES = 64 << 10
 # All notes of a section; a build id takes 36 bytes.
 _MAX_NOTES = 64 << 10
+
+
+class Section(NamedTuple):
+    """Where a section is in memory and in the file."""
+
+    address: int
+    offset: int
+    size: int
 
 
 class ElfFile:
@@ -45,7 +56,7 @@ class ElfFile:
         """Read the headers of the file behind `fd`, which stays the caller's. Raises ValueError."""
         self._fd = fd
         try:
-            ident, *_, phoff, shoff, _, _, _, phnum, _, shnum, _ = _HEADER.unpack(
+            ident, *_, phoff, shoff, _, _, _, phnum, _, shnum, names = _HEADER.unpack(
                 self.read(0, _HEADER.size)
             )
             self._segments = list(_SEGMENT.iter_unpack(self.read(phoff, phnum * _SEGMENT.size)))
@@ -54,18 +65,27 @@ class ElfFile:
             raise ValueError(f"not a 64-bit ELF file: {error}") from error
         if ident[:6] != b"\x7fELF\x02\x01":
             raise ValueError("not a 64-bit little-endian ELF file")
+        self._names_section = names
 
     def functions(self, names: Iterable[str]) -> dict[str, int]:
-        """Return the file offsets of those functions that the file defines for others to call."""
+        """Return the file offsets of those functions that the file defines.
+
+        Those for others to call; where it has none of them, those of its own, as a library that is
+        linked in has.
+        """
+        names = tuple(names)
+        return self._functions(_DYNSYM, names) or self._functions(_SYMTAB, names)
+
+    def _functions(self, table: int, names: Sequence[str]) -> dict[str, int]:
         # A file has one such section at most (System V ABI, chapter 4, "Sections").
-        section = next((section for section in self._sections if section[1] == _DYNSYM), None)
+        section = next((section for section in self._sections if section[1] == table), None)
         if section is None or section[6] >= len(self._sections):
             return {}
         strings = self._content(self._sections[section[6]], _MAX_TABLE)
         wanted = {
             index: name
             for name in names
-            for index in islice(_places(strings, name.encode() + b"\0"), _MAX_OCCURRENCES)
+            for index in islice(occurrences(strings, name.encode() + b"\0"), _MAX_OCCURRENCES)
         }
         found: dict[str, int] = {}
         for symbol in self._symbols(section, wanted) if wanted else ():
@@ -74,6 +94,25 @@ class ElfFile:
             if section_number and info & 15 in _FUNCTION_TYPES and offset is not None:
                 found[wanted[index]] = offset
         return found
+
+    def section(self, name: str) -> Section | None:
+        """Return the section of this name, or None."""
+        number = self._names_section
+        if number >= len(self._sections):
+            return None
+        names = self._content(self._sections[number], _MAX_SECTION_NAMES)
+        for index, _, _, address, offset, size, *_ in self._sections:
+            if names[index:].startswith(name.encode() + b"\0"):
+                return Section(address, offset, size)
+        return None
+
+    def code(self) -> list[tuple[int, int]]:
+        """Return where in the file its code is: offsets and sizes, as the file claims them."""
+        return [
+            (offset, size)
+            for kind, flags, offset, _, _, size, _, _ in self._segments
+            if kind == _LOAD and flags & _EXECUTABLE
+        ]
 
     def _symbols(self, section: tuple[int, ...], names: Container[int]) -> Iterator[_Symbol]:
         table = self._content(section, _MAX_TABLE)
@@ -119,7 +158,8 @@ class ElfFile:
             return b""
 
 
-def _places(data: bytes, part: bytes) -> Iterator[int]:
+def occurrences(data: bytes, part: bytes) -> Iterator[int]:
+    """Yield where in `data` a part is, overlapping ones too."""
     place = data.find(part)
     while place >= 0:
         yield place

@@ -1,4 +1,8 @@
-"""Where in a TLS library to set the probes: a table of functions, and a cheaper place.
+"""Where in a file to set the probes: a table of TLS stacks, their functions, and a cheaper place.
+
+A stack shows by its functions' names, exported or not: a program may have one linked in. GnuTLS's
+and NSPR's functions take and return what OpenSSL's do, so the same programs serve them. Where
+there are no names, `kernel.stripped` looks for the code itself.
 
 The kernel runs the instruction under a probe either by emulating it (push, call, jump: about
 1 us) or by single-stepping a copy (all others: up to 10 us on a virtual machine). OpenSSL's
@@ -7,7 +11,7 @@ ssl_write_internal() or ssl_read_internal(), which begin with `push`. Where the 
 a wrapper say so beyond doubt, the probe goes there; otherwise on the function itself.
 
 Reference: arch/x86/kernel/uprobes.c of Linux (branch_setup_xol_ops, push_setup_xol_ops);
-ssl/ssl_lib.c of OpenSSL 3.
+ssl/ssl_lib.c of OpenSSL 3; gnutls.org/manual, "Data transfer and termination"; NSPR's prio.h.
 """
 
 from __future__ import annotations
@@ -20,15 +24,65 @@ import msgspec
 from busted.kernel.elf import ElfFile
 
 # function: (the program for its entry, whether its return is awaited)
-FUNCTIONS = {
-    "SSL_write": ("tls_write", True),
-    "SSL_write_ex": ("tls_write_ex", True),
-    "SSL_read": ("tls_read", True),
-    "SSL_read_ex": ("tls_read_ex", True),
-    "SSL_ctrl": ("tls_control", False),
-    "SSL_set_tlsext_host_name": ("tls_host_name", False),
-    "SSL_free": ("tls_free", False),
-}
+_Functions = dict[str, tuple[str, bool]]
+
+
+class _Known(msgspec.Struct, frozen=True):
+    """A TLS stack's functions; a file that defines all `needed` ones has it."""
+
+    kind: str
+    needed: frozenset[str]
+    functions: _Functions
+
+
+_KNOWN = (
+    _Known(
+        "openssl",
+        frozenset({"SSL_write", "SSL_read"}),
+        {
+            "SSL_write": ("tls_write", True),
+            "SSL_write_ex": ("tls_write_ex", True),
+            "SSL_read": ("tls_read", True),
+            "SSL_read_ex": ("tls_read_ex", True),
+            "SSL_ctrl": ("tls_control", False),
+            "SSL_set_tlsext_host_name": ("tls_host_name", False),
+            "SSL_free": ("tls_free", False),
+        },
+    ),
+    _Known(
+        "gnutls",
+        frozenset({"gnutls_record_send", "gnutls_record_recv"}),
+        {
+            "gnutls_record_send": ("tls_write", True),
+            "gnutls_record_recv": ("tls_read", True),
+            "gnutls_server_name_set": ("tls_server_name", False),
+            "gnutls_deinit": ("tls_free", False),
+        },
+    ),
+    # NSPR's functions write to files and sockets of all kinds; those of NSS are layers below them,
+    # so what is not TLS is seen too, and muted as what no agent says.
+    _Known(
+        "nss",
+        frozenset({"PR_Write", "PR_Read", "PR_Send", "PR_Recv"}),
+        {
+            "PR_Send": ("tls_write", True),
+            "PR_Write": ("tls_write", True),
+            "PR_Recv": ("tls_read", True),
+            "PR_Read": ("tls_read", True),
+            "PR_Close": ("tls_free", False),
+        },
+    ),
+    _Known("nss", frozenset({"SSL_SetURL"}), {"SSL_SetURL": ("tls_host_name", False)}),
+)
+_NAMES = frozenset(name for known in _KNOWN for name in known.functions)
+
+# Those for Go, see kernel.go; its returns are places of their own.
+_GO_PROGRAMS = ("tls_go_write", "tls_go_read", "tls_go_return", "tls_go_close")
+PROGRAMS = {
+    program: at_return for known in _KNOWN for program, at_return in known.functions.values()
+} | dict.fromkeys(_GO_PROGRAMS, False)
+"""The programs that places name, and whether a return belongs to each."""
+
 # The internal functions take the count's address in the fourth argument, as the _ex ones do.
 _INTERNAL_PROGRAM = {
     "SSL_write": "tls_write_ex",
@@ -65,18 +119,26 @@ class Place(msgspec.Struct, frozen=True):
     at_return: bool
 
 
-def places(elf: ElfFile, machine: str) -> tuple[Place, ...]:
-    """Return the probes for a file, none when it is not a TLS library we know.
+class Stack(msgspec.Struct, frozen=True):
+    """The TLS stack of a file, and the probes for it."""
 
-    They come in the order of `FUNCTIONS`, in which they are best set: attaching takes
+    kind: str
+    places: tuple[Place, ...]
+
+
+def find_stack(elf: ElfFile, machine: str) -> Stack | None:
+    """Return the TLS stack that a file has by its symbols, None when it is none that we know.
+
+    The probes come in the order of the table, in which they are best set: attaching takes
     milliseconds, and a program that just started is about to write. `machine` is what
     `platform.machine()` says; the cheaper place is known on x86_64 only.
     """
-    functions = elf.functions(FUNCTIONS)
-    if not {"SSL_write", "SSL_read"} <= functions.keys():
-        return ()
+    functions = elf.functions(_NAMES)
+    known = next((known for known in _KNOWN if known.needed <= functions.keys()), None)
+    if known is None:
+        return None
     found: dict[Place, None] = {}
-    for name, (program, at_return) in FUNCTIONS.items():
+    for name, (program, at_return) in known.functions.items():
         if name not in functions:
             continue
         offset = functions[name]
@@ -84,7 +146,7 @@ def places(elf: ElfFile, machine: str) -> tuple[Place, ...]:
         if inner is not None:
             program, offset = _INTERNAL_PROGRAM[name], inner
         found[Place(program, offset, at_return)] = None
-    return tuple(found)
+    return Stack(known.kind, tuple(found))
 
 
 def _internal_function(elf: ElfFile, name: str, offset: int) -> int | None:

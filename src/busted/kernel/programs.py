@@ -24,7 +24,7 @@ from busted.kernel.libbpf import (
     BpfError,
     Link,
 )
-from busted.kernel.places import FUNCTIONS, Place
+from busted.kernel.places import PROGRAMS, Place
 from busted.kernel.shared import Buffer, SharedMaps
 from busted.kernel.targets import Target
 from busted.records import ConnectionKey, Verdict
@@ -96,7 +96,7 @@ class TlsPrograms:
         self._object = shared.open("tls")
         if hold:
             hold.lend(self._object)
-        for program, at_return in FUNCTIONS.values():
+        for program, at_return in PROGRAMS.items():
             self._choose(program, at_return)
         if way != "session":
             self._choose(_RETURN_PROGRAM, False)

@@ -19,7 +19,9 @@ import msgspec
 
 from busted.kernel.client_random import RandomPath, random_path
 from busted.kernel.elf import ElfFile
-from busted.kernel.places import Place, places
+from busted.kernel.go import find_go
+from busted.kernel.places import Place, find_stack
+from busted.kernel.stripped import find_stripped
 
 _OVERLAYFS_MAGIC = 0x794C7630  # linux/magic.h
 
@@ -28,6 +30,9 @@ _OVERLAYFS_MAGIC = 0x794C7630  # linux/magic.h
 _MAPPING = re.compile(
     rb"^([0-9a-f]+-[0-9a-f]+) ..x. [0-9a-f]+ ([0-9a-f]+:[0-9a-f]+) (\d+) +(/[^\n]*)$", re.MULTILINE
 )
+
+# The cheapest first.
+_FINDERS = (find_stack, find_go, find_stripped)
 
 # The process, or the file at this path in it, is not there any more.
 _GONE = (FileNotFoundError, NotADirectoryError, ProcessLookupError)
@@ -161,17 +166,17 @@ class Targets:
             del self._seen[next(iter(self._seen))]
         try:
             elf = ElfFile(fd)
-            found = places(elf, self._machine)
-            random = random_path(elf, self._machine) if found else None
+            found = next((stack for find in _FINDERS if (stack := find(elf, self._machine))), None)
+            if found is None:
+                return None
+            random = random_path(elf, self._machine)
         except ValueError:
-            return None
-        if not found:
             return None
         identity = self._seen[version] = file_identity(fd)
         if identity in self._probed:
             return None
         self._probed.add(identity)
-        return Target(fd, path, "openssl", found, random)
+        return Target(fd, path, found.kind, found.places, random)
 
 
 def file_identity(fd: int) -> Identity:

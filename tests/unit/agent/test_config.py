@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from busted.agent import config
 from busted.agent.config import DEFAULT_TABLES, ConfigError, read_tables
 from busted.classifier.pii import Scan
+from busted.enrich.pod_watch import KubernetesSettings
 from busted.events import Usage
 from busted.sinks.kinds import parse
 from tests.requirements import ROOT
@@ -45,6 +46,14 @@ def test_the_example_in_the_documentation_is_read(tmp_path: Path) -> None:
     assert tables.sensitive.category("/home/u/.env") == "environment"
     assert tables.agents.recognise("/opt/acme/bin/acme-agent", ["acme-agent"]) == "acme-agent"
     assert tables.outputs == (parse("file:/var/log/busted/events.jsonl"),)
+
+
+def test_how_kubernetes_is_asked_is_read(tmp_path: Path) -> None:
+    text = "[kubernetes]\nenabled = 'on'\nnode = 'node-1'\nlabels = ['app']\nkubeconfig = '/k'\n"
+
+    expected = KubernetesSettings("on", "node-1", ("app",), "/k")
+    assert read_tables(written(tmp_path, text)).kubernetes == expected
+    assert DEFAULT_TABLES.kubernetes == KubernetesSettings()
 
 
 def test_an_output_that_makes_no_sense_names_its_row(tmp_path: Path) -> None:
@@ -190,6 +199,9 @@ RULE = "[[pii.rules]]\nkind = 'employee_id'\npattern = 'E[0-9]{6}'\n"
             "pii: no region is called 'Germany'; write a c",
         ),
         ("[pii]\npacks = ['ids']", "pii: Invalid enum value 'ids' - at `$.packs[0]`"),
+        ("[kubernetes]\nnodes = 1", "kubernetes: Object contains unknown field `nodes`"),
+        ("[kubernetes]\nenabled = 'yes'", "kubernetes: Invalid enum value 'yes'"),
+        ("kubernetes = 1", "kubernetes: Expected `object`, got `int`"),
         ("[pii]\nphone = 1", "pii: Object contains unknown field `phone`"),
         ("pii = 1", "pii is no table: begin it with [pii]"),
         (

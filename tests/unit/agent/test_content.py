@@ -153,7 +153,14 @@ def test_our_identifiers_and_times_stay(level: Level) -> None:
         id=number,
         exchange_id=number,
         connection=Connection(id=number),
-        process=Process(pid=7, name="x", build_id=number, cgroup_id=number, start_time=number),
+        process=Process(
+            pid=7,
+            name="x",
+            build_id=number,
+            cgroup_id=number,
+            start_time=number,
+            container_id=number,
+        ),
     )
 
     shown = ContentFilter(level, KEY)(said)

@@ -21,7 +21,11 @@ from busted.agent.recording import (
     Tick,
     read,
 )
+from busted.enrich.containers import Cgroup, CgroupFacts
+from busted.enrich.pods import PodFacts
 from busted.enrich.processes import ProcessFacts
+from busted.enrich.runtime_files import ContainerFacts
+from busted.enrich.users import UserFacts
 from busted.events import Coverage, Event, Library, Process
 
 HEADER = Header(
@@ -31,6 +35,11 @@ HEADER = Header(
 LIBRARY = Library(path="/usr/lib/libssl.so.3", kind="openssl", processes=2)
 FRAMES: list[Frame] = [
     ProcessFacts(7, "2026-11-22T14:03:22Z", exe="/usr/bin/python3", argv=("python3", "é")),
+    CgroupFacts(Cgroup("ab" * 32, "docker", user=1000), cgroup_id="44"),
+    CgroupFacts(Cgroup("ab" * 32, pod_uid="uid-1", nested=True), pid=7, start_time="2026"),
+    ContainerFacts("ab" * 32, "docker", "web", "nginx:1.27"),
+    PodFacts("uid-1", "web-0", "shop", labels={"app": "é"}, containers={"ab": ("web", "nginx")}),
+    UserFacts(1000, "alice"),
     LibraryFacts(1, LIBRARY),
     RawRecord(b"\x03raw"),
     RawRecord(b""),
@@ -76,14 +85,15 @@ def test_what_is_written_is_read_back_in_order(path: Path) -> None:
 
 
 def test_an_answer_stands_before_what_was_taken_in_when_it_was_asked_for(path: Path) -> None:
-    facts, library = FRAMES[0], FRAMES[1]
+    facts, library = FRAMES[0], LibraryFacts(1, LIBRARY)
     assert isinstance(facts, ProcessFacts)
-    assert isinstance(library, LibraryFacts)
+    user = UserFacts(1000, "alice")
     writer = RecordingWriter(path, HEADER)
     writer.add(library)
     writer.record(b"asks")
     writer.add(facts)
     writer.answer(b"first")
+    writer.found(user)
     writer.answer(b"second")
     writer.record(b"does not")
     writer.add(Tick(99))
@@ -95,7 +105,7 @@ def test_an_answer_stands_before_what_was_taken_in_when_it_was_asked_for(path: P
 
     _, frames = read(path)
     asked = [frame.raw if isinstance(frame, RawRecord) else frame for frame in frames]
-    before = [library, b"first", b"second", b"asks", facts, b"does not"]
+    before = [library, b"first", user, b"second", b"asks", facts, b"does not"]
     assert asked == [*before, b"third", Tick(99), b"fourth", b"later"]
 
 
@@ -147,7 +157,7 @@ def test_any_cut_gives_the_whole_frames_and_is_told(path: Path, tmp_path: Path) 
         if not frames.cut:
             uncut.append(len(got))
 
-    assert uncut == [0, 1, 2, 3, 4, 5, 6]
+    assert uncut == [*range(len(FRAMES))]
 
 
 @given(st.data())

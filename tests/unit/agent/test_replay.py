@@ -6,7 +6,11 @@ from busted import events
 from busted.agent.config import Selection
 from busted.agent.recording import AgentProcess, Frame, Header, RawRecord, Tick
 from busted.agent.replay import Replay, connection_events
+from busted.enrich.containers import Cgroup, CgroupFacts
+from busted.enrich.pods import PodFacts
 from busted.enrich.processes import ProcessFacts
+from busted.enrich.runtime_files import ContainerFacts
+from busted.enrich.users import UserFacts
 from busted.events import Coverage, Event, Process, Prompt, Response
 from busted.records import Direction, ProcessExec, ProcessKey
 from tests import recordings
@@ -47,6 +51,26 @@ def test_facts_of_the_process_and_its_library_are_those_recorded() -> None:
     assert prompt.connection is not None
     assert prompt.connection.tls_library == recordings.LIBRARY.path
     assert prompt.connection.sni == "api.openai.com"
+
+
+def test_user_container_and_pod_are_those_recorded() -> None:
+    container, uid = "ab" * 32, "0b3e7a34-9a1c-4f0e-8a55-0123456789ab"
+    facts: list[Frame] = [
+        CgroupFacts(Cgroup(container, "containerd", uid), cgroup_id="77"),
+        ContainerFacts(container, "containerd", "server", "shop/web:3", "web-0", "shop"),
+        PodFacts(uid, "web-0", "shop", owner="Deployment/web", labels={"app": "web"}),
+        UserFacts(1000, "alice"),
+    ]
+
+    _, prompt, _ = replay([*facts, *exchange(PROMPT, ANSWER)])
+
+    process = prompt.process
+    assert (process.user, process.container_id, process.image) == ("alice", container, "shop/web:3")
+    assert (process.pod, process.owner, process.labels) == (
+        "web-0",
+        "Deployment/web",
+        {"app": "web"},
+    )
 
 
 @pytest.mark.parametrize(

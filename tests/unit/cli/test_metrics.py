@@ -7,9 +7,11 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from busted.cli.endpoint import Endpoint
 from busted.cli.main import main
-from busted.cli.metrics import Endpoint, check_metrics, serving
+from busted.cli.metrics import check_metrics, serving
 from busted.sinks.channel import WrongOutput
+from busted.sinks.metric_sources import Sources
 
 
 def complaint(*arguments: str) -> str:
@@ -48,5 +50,5 @@ def test_an_address_that_is_taken_is_told() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         endpoint = Endpoint("127.0.0.1", taken.getsockname()[1])
         cannot = pytest.raises(WrongOutput, match="cannot serve metrics")
-        with cannot, serving(endpoint, None, dict, dict):
+        with cannot, serving(endpoint, None, Sources()):
             pass

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from types import MappingProxyType
 
 BASE = 0x400000
 """Where the file says it is loaded: addresses are not file offsets."""
@@ -28,8 +29,9 @@ def elf(
     kind: int = FUNCTION,
     defined: bool = True,
     build_id: bytes = b"",
+    sections_by_name: Mapping[str, bytes] = MappingProxyType({}),
 ) -> bytes:
-    """An ELF file with `text`, and symbols at offsets in it."""
+    """An ELF file with `text`, symbols at offsets in it, and other sections of these names."""
     names, symbols = b"\0", bytes(_SYMBOL.size)
     for name, offset in functions.items():
         address = BASE + TEXT_OFFSET + offset
@@ -37,20 +39,30 @@ def elf(
         names += name.encode() + b"\0"
     note = struct.pack("<III", 4, len(build_id), 3) + b"GNU\0" + build_id if build_id else b""
 
-    body, sections = text, []
-    for section_type, content, link in (
-        (1, b"", 0),  # what `defined` symbols say they are in
-        (11, symbols, 3),
-        (3, names, 0),
-        (7, note, 0),
+    body, sections, section_names = text, [], b"\0.text\0"
+    for name, section_type, content, link in (
+        ("", 1, b"", 0),  # what `defined` symbols say they are in
+        ("", 11, symbols, 3),
+        ("", 3, names, 0),
+        ("", 7, note, 0),
+        *((name, 1, content, 0) for name, content in sections_by_name.items()),
     ):
-        offset = TEXT_OFFSET + len(body)
-        sections.append(_SECTION.pack(0, section_type, 0, 0, offset, len(content), link, 0, 1, 0))
+        offset, index = TEXT_OFFSET + len(body), len(section_names) if name else 0
+        sections.append(
+            _SECTION.pack(
+                *(index, section_type, 0, BASE + offset, offset, len(content), link, 0, 1, 0)
+            )
+        )
+        section_names += name.encode() + b"\0" if name else b""
         body += content
+    sections.append(_SECTION.pack(1, 1, 0, BASE + TEXT_OFFSET, TEXT_OFFSET, len(text), 0, 0, 1, 0))
+    offset = TEXT_OFFSET + len(body)
+    sections.append(_SECTION.pack(0, 3, 0, 0, offset, len(section_names), 0, 0, 1, 0))
+    body += section_names
     sections.insert(0, bytes(_SECTION.size))
     size = TEXT_OFFSET + len(body)
     header = _HEADER.pack(
-        b"\x7fELF\2\1\1", 3, 62, 1, 0, 64, size, 0, 64, 56, 1, 64, len(sections), 0
+        b"\x7fELF\2\1\1", 3, 62, 1, 0, 64, size, 0, 64, 56, 1, 64, len(sections), len(sections) - 1
     )  # fmt: skip
     segment = _SEGMENT.pack(1, 5, 0, BASE, BASE, size, size, 0x1000)
     return (header + segment).ljust(TEXT_OFFSET, b"\0") + body + b"".join(sections)

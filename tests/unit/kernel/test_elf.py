@@ -84,10 +84,20 @@ def test_a_function_that_a_program_only_calls_is_not_its_own(tmp_path: Path) -> 
     assert functions(program) == {}
 
 
-def test_an_executable_that_exports_its_functions_has_them(tmp_path: Path) -> None:
+@pytest.mark.parametrize("option", ["-rdynamic", "-O0"], ids=["exported", "its own"])
+def test_an_executable_has_the_functions_that_are_linked_in(tmp_path: Path, option: str) -> None:
     source = LIBRARY + "int main(void) { return 0; }"
-    assert set(functions(compiled(tmp_path, source, "-rdynamic"))) == {"SSL_read", "SSL_write"}
-    assert functions(compiled(tmp_path, source)) == {}
+    assert set(functions(compiled(tmp_path, source, option))) == {"SSL_read", "SSL_write"}
+
+
+def test_an_executable_without_symbols_has_none(tmp_path: Path) -> None:
+    assert functions(compiled(tmp_path, LIBRARY + "int main(void) { return 0; }", "-s")) == {}
+
+
+def test_what_is_exported_comes_before_what_is_not(tmp_path: Path) -> None:
+    source = LIBRARY.replace("SSL_read", "SSL_peek") + "static int SSL_read(void) { return 0; } "
+    source += "int main(void) { return SSL_read(); }"
+    assert set(functions(compiled(tmp_path, source, "-rdynamic", "-O0"))) == {"SSL_write"}
 
 
 def test_addresses_become_file_offsets() -> None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from busted.kernel.elf import ElfFile
-from busted.kernel.places import Place, places
+from busted.kernel.places import Place, find_stack
 from tests.unit.kernel.elf_bytes import TEXT_OFFSET, elf, opened
 
 # Offsets in the text below. Between functions stand traps, which begin no function.
@@ -62,7 +62,8 @@ def text(**functions: bytes) -> bytes:
 
 def found(code: bytes, machine: str = "x86_64", names: dict[str, int] = NAMES) -> set[Place]:
     with opened(elf(code, names)) as fd:
-        result = places(ElfFile(fd), machine)
+        stack = find_stack(ElfFile(fd), machine)
+    result = stack.places if stack else ()
     assert len(set(result)) == len(result)
     return set(result)
 
@@ -85,10 +86,15 @@ def test_wrappers_of_openssl_3_0_are_seen_through_and_share_a_probe() -> None:
     assert found(text()) == INNER | OTHERS
 
 
-def test_what_a_program_does_first_is_probed_first() -> None:
-    with opened(elf(text(), dict(reversed(NAMES.items())))) as fd:
-        programs = [place.program for place in places(ElfFile(fd), "x86_64")]
-    assert programs == ["tls_write_ex", "tls_read_ex", "tls_control", "tls_free"]
+def programs(symbols: dict[str, int]) -> list[str]:
+    with opened(elf(text(), symbols)) as fd:
+        stack = find_stack(ElfFile(fd), "x86_64")
+    return [place.program for place in stack.places] if stack else []
+
+
+def test_what_a_starting_program_does_first_is_probed_first() -> None:
+    in_turn = ["tls_write_ex", "tls_read_ex", "tls_control", "tls_free"]
+    assert programs(NAMES) == programs(dict(reversed(NAMES.items()))) == in_turn
 
 
 def test_wrappers_built_with_control_flow_protection_too() -> None:
@@ -102,12 +108,6 @@ def test_wrappers_built_with_control_flow_protection_too() -> None:
 
 def test_other_processors_are_probed_at_the_functions_themselves() -> None:
     assert found(text(), machine="aarch64") == PLAIN | OTHERS
-
-
-def test_what_a_starting_program_does_first_is_probed_first() -> None:
-    with opened(elf(text(), NAMES)) as fd:
-        programs = [found.program for found in places(ElfFile(fd), "x86_64")]
-    assert programs == ["tls_write_ex", "tls_read_ex", "tls_control", "tls_free"]
 
 
 # Each differs from a wrapper in one thing, and means something else.
@@ -159,6 +159,37 @@ def test_a_call_to_outside_of_the_file_is_not_followed(target: int) -> None:
 def test_boringssl_sets_the_host_name_with_a_function() -> None:
     names = {"SSL_write": WRITE, "SSL_read": READ, "SSL_set_tlsext_host_name": CONTROL}
     assert place("tls_host_name", CONTROL, False) in found(text(), names=names)
+
+
+@pytest.mark.parametrize(
+    ("kind", "symbols", "programs"),
+    [
+        (
+            "gnutls",
+            ["record_send", "record_recv", "server_name_set", "deinit"],
+            ["tls_write", "tls_read", "tls_server_name", "tls_free"],
+        ),
+        (
+            "nss",
+            ["Send", "Write", "Recv", "Read", "Close"],
+            ["tls_write", "tls_write", "tls_read", "tls_read", "tls_free"],
+        ),
+        ("nss", ["SSL_SetURL"], ["tls_host_name"]),
+    ],
+    ids=["GnuTLS", "NSPR", "NSS"],
+)
+def test_other_libraries_are_probed_by_the_programs_that_fit(
+    kind: str, symbols: list[str], programs: list[str]
+) -> None:
+    prefix = {"record_send": "gnutls_", "Send": "PR_"}.get(symbols[0], "")
+    names = {prefix + name: 16 * number for number, name in enumerate(symbols)}
+    with opened(elf(bytes(256), names)) as fd:
+        stack = find_stack(ElfFile(fd), "x86_64")
+    assert stack is not None
+    assert stack.kind == kind
+    assert [(p.program, p.offset) for p in stack.places] == [
+        (program, TEXT_OFFSET + 16 * number) for number, program in enumerate(programs)
+    ]
 
 
 @pytest.mark.parametrize("missing", ["SSL_write", "SSL_read"])

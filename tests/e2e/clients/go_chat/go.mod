@@ -1,0 +1,3 @@
+module busted.test/go_chat
+
+go 1.19
