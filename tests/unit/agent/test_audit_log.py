@@ -36,7 +36,7 @@ def judged(action: Action = PROMPT, *reasons: str, number: int = 0) -> Event:
     )
 
 
-def open_log(path: Path, *, time: str = TIME, **options: int) -> AuditLog:
+def open_log(path: Path, *, time: str = TIME, **options: Any) -> AuditLog:
     return AuditLog(path, time, HOST, **options)
 
 
