@@ -27,6 +27,7 @@ import pytest
 
 from busted.events import to_json
 from busted.sinks.history_query import Filter, HistoryReader
+from tests.e2e.answers import ECHOED
 from tests.e2e.bed import Bed
 from tests.e2e.deadline import until
 from tests.e2e.monitor import Monitor
@@ -37,7 +38,6 @@ from tests.outputs.test_nats import Nats
 from tests.requirements import require
 
 LEVELS = ("none", "redacted")
-CLIENTS = ("curl_openai_stream", "openai_tools", "anthropic_tools_stream")
 # What only the operator's own rules and canaries know.
 OWN, CANARY = "EMP-" + "493817", "lantern" + "-harbour-58213"
 CONFIGURATION = f"""
@@ -49,6 +49,25 @@ pattern = 'EMP-[0-9]{{6}}'
 name = "harbour"
 value = "{CANARY}"
 """
+
+
+def whole_lines(text: str, limit: int) -> list[str]:
+    """Cut a text between lines into pieces of at most so many characters."""
+    pieces = [""]
+    for line in text.splitlines(keepends=True):
+        if len(pieces[-1]) + len(line) > limit:
+            pieces.append("")
+        pieces[-1] += line
+    return pieces
+
+
+# The provider repeats no more of a prompt, and nobody knows half a key for what it is.
+PROMPTS = whole_lines(f"{OWN} found {CANARY}\n{PROMPT}", ECHOED)
+CLIENTS = {
+    "curl_openai_stream": PROMPTS[:1],
+    "openai_tools": PROMPTS,
+    "anthropic_tools_stream": PROMPTS,
+}
 SECRETS = [*(one.value for one in PLANTED), HEADER_KEY, OWN, CANARY]
 PIECE = 12
 # Where the events of a prompt must have come, so that nothing is clean by being empty.
@@ -191,7 +210,6 @@ def everything(
     webs = {kind: Web() for kind in ("webhook", "otlp", "elasticsearch", "splunk", "loki")}
     streams = {kind: Lines() for kind in ("unix", "syslog")}
     nats, port, away = Nats(other), free_port(), free_port()
-    said = f"{PROMPT}\n{OWN} found {CANARY}"
     with ExitStack() as stack:
         stack.enter_context(pytest.MonkeyPatch.context()).setenv(
             "STATE_DIRECTORY", str(written / "state")
@@ -219,12 +237,12 @@ def everything(
             *(part for output in outputs for part in ("--output", output)),
             *("--metrics", f"127.0.0.1:{port}", "--config", other / "busted.toml"),
             *("--policy", ROOT / "policies/default", "--audit-log", written / "audit.log"),
-            *("--identity-store", written / "identities.db", "--file-monitor", "all"),
+            *("--identity-store", written / "identities.db", "--file-monitor", "sensitive"),
         )
         monitor = stack.enter_context(Monitor(*map(str, options), content=level))
         keys = {"OPENAI_API_KEY": HEADER_KEY, "ANTHROPIC_API_KEY": HEADER_KEY}
-        for client in CLIENTS:
-            monitor.wait_for(test_bed.ask(client, said, environment=keys).pid, "PiiDetected")
+        for client, said in CLIENTS.items():
+            monitor.wait_for(test_bed.ask(client, *said, environment=keys).pid, "PiiDetected")
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=20) as answer:
             found = {"metrics": answer.read()}
         found |= files(written, "while it runs")
@@ -256,18 +274,19 @@ def spellings(secret: str) -> Iterator[bytes]:
 def leaked(data: bytes) -> set[str]:
     """The secrets that are in it, in any spelling or in pieces."""
     shown = data.lower()
-    pieces = {shown[place : place + PIECE] for place in range(len(shown) - PIECE + 1)}
-    return {
+    return {PIECES[piece] for piece in in_pieces(shown) if piece in PIECES} | {
         secret
         for secret in SECRETS
         if secret.lower().encode() in shown
-        or not pieces.isdisjoint(in_pieces(secret.lower().encode()))
         or any(len(one) >= PIECE and one.lower() in shown for one in spellings(secret))
     }
 
 
-def in_pieces(secret: bytes) -> Iterator[bytes]:
-    return (secret[place : place + PIECE] for place in range(len(secret) - PIECE + 1))
+def in_pieces(data: bytes) -> Iterator[bytes]:
+    return (data[place : place + PIECE] for place in range(len(data) - PIECE + 1))
+
+
+PIECES = {piece: secret for secret in SECRETS for piece in in_pieces(secret.lower().encode())}
 
 
 def test_a_secret_is_found_in_every_spelling_or_these_tests_would_prove_nothing() -> None:
