@@ -19,7 +19,7 @@ import resource
 import secrets
 import socket
 import time
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -30,12 +30,12 @@ import msgspec
 from busted import __version__
 from busted.agent.audit_log import AuditLog
 from busted.agent.clock import read_clock
-from busted.agent.config import Settings
+from busted.agent.config import Settings, Tables
 from busted.agent.decisions import Decisions, Judge, judged_all
 from busted.agent.enforcement import Enforcement, Known
 from busted.agent.flows import Asks
 from busted.agent.hold import Holds, Terms
-from busted.agent.identities import Told, called, tell
+from busted.agent.identities import Told, tell_asked
 from busted.agent.means import OpenedMeans
 from busted.agent.pipeline import Origin, Outside, Pipeline
 from busted.agent.policies import MissingExtra, open_policy
@@ -58,7 +58,6 @@ from busted.enrich.runtime_files import RuntimeFiles
 from busted.enrich.sensitive import QUIET_DIRECTORIES
 from busted.enrich.users import Users
 from busted.events import Coverage, Event, Library, Process
-from busted.identity.graph import Behaviour, Link
 from busted.identity.store import IdentityStore, StoreError
 from busted.kernel import elf, features, filtered, inventory, lockdown
 from busted.kernel.files import FilePrograms, FileSettings
@@ -147,6 +146,10 @@ class Monitor:
         """What was lost after `emit` took an event, by place."""
         self.refused = 0
         """How many connections the kernel refused; after `run()`."""
+        self.config_refused: str | None = None
+        """Why a changed configuration was not taken on."""
+        self.alive: Callable[[], object] = lambda: None
+        """Called once a second, when the ring was read."""
         _allow_many_files()
         with contextlib.ExitStack() as opened:
             self._features = features.probe()
@@ -380,24 +383,7 @@ class Monitor:
 
     def tell_identities(self, request: IdentitiesRequest) -> list[Told]:
         """Return the identities in memory that are asked for; by its own thread. ValueError."""
-        known = self._pipeline.identities
-        profiles = known.identities()
-        if request.identity is not None:
-            profiles = [called(profiles, request.identity, "memory")]
-        links: defaultdict[str, list[Link]] = defaultdict(list)
-        for link in known.graph.links() if request.graph else ():
-            for end in {link.source, link.target}:
-                links[end].append(link)
-        return [
-            tell(
-                profile,
-                known.timeline(profile.id),
-                known.behaviour(profile.id) if request.graph else Behaviour(),
-                tuple(links[profile.id]),
-                timeline=request.timeline,
-            )
-            for profile in profiles[: request.limit]
-        ]
+        return tell_asked(self._pipeline.identities, request)
 
     # Records
 
@@ -530,6 +516,25 @@ class Monitor:
         if self._decisions:
             self._decisions.reload()
 
+    # Configuration
+
+    def learn(self, tables: Tables) -> None:
+        """Know from now on what these tables say, in the kernel too; nothing is looked for less.
+
+        The key of findings stays that of the scanner which the settings have.
+        """
+        self._pipeline.learn(tables.options, tables.agents, tables.sensitive)
+        try:
+            if self._followed:
+                self._followed.look_for(tables.agents.words)
+            if self._file_programs:
+                self._file_programs.look_for(tables.sensitive.words)
+            if self._hold_programs:
+                self._hold_programs.hold_names(tables.options.providers.hosts)
+        except BpfError as error:
+            self._count_and_log("reload", error)
+        self._find_agents()
+
     # What the pipeline asks for
 
     def _mute(self, key: ConnectionKey) -> None:
@@ -566,7 +571,7 @@ class Monitor:
                 self._recording.add(facts)
 
     def _watch_pods(self, opened: contextlib.ExitStack) -> PodWatch | None:
-        settings = self._settings.tables.kubernetes
+        settings = self._settings.kubernetes
         if not settings.is_wanted:
             return None
         if not is_installed():
@@ -839,6 +844,7 @@ class Monitor:
         self._tell_coverage()
         if self._recording:
             self._recording.flush()
+        self.alive()
         loop.call_later(TICK_SECONDS, self._tick, loop)
 
     def lost(self) -> dict[str, int]:
@@ -865,6 +871,8 @@ class Monitor:
         left_out = dict(self._left_out)
         if self._decisions and self._decisions.refused:
             left_out["policy"] = self._decisions.refused
+        if self.config_refused:
+            left_out["config"] = self.config_refused
         if self._pod_watch and self._pod_watch.trouble:
             left_out["kubernetes"] = self._pod_watch.trouble
         return left_out

@@ -197,6 +197,21 @@ class Pipeline:
             lost["files_forgotten"] = self._files.forgotten
         return lost | self.names.lost
 
+    def learn(self, options: Options, agents: Agents, sensitive: SensitiveFiles) -> None:
+        """Know from now on what these tables say; connections that are open know what they knew.
+
+        Of what is secret all know it at once, whoever has the scanner that this was made with.
+        """
+        scanner = self._options.scanner
+        scanner.take_rules(options.scanner)
+        self._options = msgspec.structs.replace(
+            options, credential_key=self._origin.seed, scanner=scanner
+        )
+        self.tree.learn(agents.recognise)
+        self.identities.learn(agents.recognise, agents.names)
+        self._flows.learn(options.providers)
+        self._files.learn(sensitive)
+
     def feed(self, record: Record) -> Iterator[Event]:
         """Take one record, yield the events that it completes."""
         if follower := self._followers.get(type(record)):

@@ -117,6 +117,10 @@ class Scanner:
         other.key = key
         return other
 
+    def take_rules(self, other: Scanner) -> None:
+        """Find from now on what another scanner finds, everywhere that this one is used."""
+        self._search, self._canaries = other._search, other._canaries
+
     def find(self, text: str) -> Scan:
         """Return what is found in the first `MAX_SCAN_CHARS` of a text, placed by characters."""
         scanned = text[:MAX_SCAN_CHARS]

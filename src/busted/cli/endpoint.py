@@ -2,48 +2,16 @@
 
 from __future__ import annotations
 
-import ipaddress
-import socket
-
 import click
-import msgspec
 
-from busted.sinks.channel import WrongOutput
-
-
-class Endpoint(msgspec.Struct, frozen=True):
-    """Where to listen; port 0 takes a free one."""
-
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        """Return it as a URL has it."""
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
-
-    def open(self) -> socket.socket:
-        """Return a socket that listens there. Raises WrongOutput."""
-        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
-        try:
-            return socket.create_server((self.host, self.port), family=family)
-        except OSError as error:
-            raise WrongOutput(f"cannot listen on {self}: {error.strerror}") from error
-
-    @property
-    def is_loopback(self) -> bool:
-        """Whether only this host can reach it."""
-        return ipaddress.ip_address(self.host).is_loopback
+from busted.agent.endpoint import Endpoint
+from busted.agent.settings import Address, WrongValue
 
 
 def endpoint(_: click.Context, __: click.Parameter, text: str | None) -> Endpoint | None:
     """Return what the text of an option says. Raises BadParameter."""
-    if text is None:
-        return None
-    host, colon, port = text.rpartition(":")
     try:
-        address = ipaddress.ip_address(host.strip("[]"))
-        if not colon or not 0 <= int(port) < 1 << 16:
-            raise ValueError
-    except ValueError as error:
-        raise click.BadParameter(f"{text} is not ADDRESS:PORT, as 127.0.0.1:9464 is.") from error
-    return Endpoint(str(address), int(port))
+        chosen: Endpoint | None = Address().of_text(text or "")
+    except WrongValue as error:
+        raise click.BadParameter(f"{error}.") from error
+    return chosen

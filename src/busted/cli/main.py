@@ -23,6 +23,7 @@ FAILED, USAGE, CANNOT_RUN, INTERRUPTED = 1, 2, 3, 130
 COMMANDS = {
     "audit": "busted.cli.audit",
     "classify": "busted.cli.classify",
+    "config": "busted.cli.config",
     "doctor": "busted.cli.doctor",
     "export": "busted.cli.export",
     "identities": "busted.cli.identities",
@@ -35,6 +36,7 @@ COMMANDS = {
     "status": "busted.cli.status",
     "tail": "busted.cli.tail",
     "top": "busted.cli.top",
+    "ui": "busted.cli.ui",
     "version": "busted.cli.version",
 }
 

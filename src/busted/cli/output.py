@@ -24,7 +24,7 @@ from busted.events import Event
 from busted.sinks import jsonl
 from busted.sinks.console import DEFAULT_WIDTH, Console
 from busted.sinks.delivery import Figures
-from busted.sinks.kinds import STANDARD_OUTPUT, Choice, StandardOutputSettings, parse
+from busted.sinks.kinds import STANDARD_OUTPUT, Choice, StandardOutputSettings
 from busted.sinks.recent import Recent
 from busted.sinks.writer import Render, Writer
 
@@ -150,20 +150,6 @@ def _account(figures: Figures) -> str:
     if figures.waiting:
         told.append(f"{figures.waiting:,} events stay in its spool")
     return ", ".join(told)
-
-
-def _choices(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> tuple[Choice, ...]:
-    return tuple(parse(text) for text in texts)
-
-
-output_option: Decorator = click.option(
-    "--output",
-    "choices",
-    multiple=True,
-    metavar="KIND:TARGET",
-    callback=_choices,
-    help="Where events go, docs/outputs.md; repeatable.  [default: stdout]",
-)
 
 
 def content_filter(content: str, scanner: Scanner = DEFAULT_SCANNER) -> ContentFilter:

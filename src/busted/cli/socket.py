@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from busted.agent.content import Level
-from busted.agent.local_socket import Answers, Asked, SocketChoice, open_socket, parse
+from busted.agent.local_socket import Answers, Asked, SocketChoice, open_socket
 from busted.agent.socket_messages import DEFAULT_DIRECTORY, SOCKET_NAME, default_socket
 from busted.cli.output import Output
 from busted.sinks.recent import Recent
@@ -24,19 +24,6 @@ socket_option: Decorator = click.option(
     metavar="PATH",
     help="Where the monitor listens that is asked, as with `busted monitor --socket PATH`.  "
     f"[default: {DEFAULT_DIRECTORY / SOCKET_NAME}]",
-)
-
-
-def _choice(_: click.Context, __: click.Parameter, text: str | None) -> SocketChoice | None:
-    return None if text is None else parse(text)
-
-
-socket_listen_option: Decorator = click.option(
-    "--socket",
-    metavar="PATH[?uids=...&gids=...]",
-    callback=_choice,
-    help="Listen there for `busted tail`, `status`, `identities`, `serve` and others, by root, by "
-    "the user that this runs as, and by those named.",
 )
 
 

@@ -196,6 +196,12 @@ class IdentityTracker:
         if shelf is not None:
             self.graph.changed, self.graph.stored = self._linked, shelf.link
 
+    def learn(self, recognise: Recognise, agents: Collection[str]) -> None:
+        """Know agents by this from now on, and what is secret by what `clean` knows now."""
+        self._recognise = recognise
+        self._mismatches.learn(frozenset(agents))
+        self._clean.cache_clear()
+
     def observe(self, event: Event) -> IdentityMatch | None:
         """Return whose an event is; None while that is unknown, and for what nobody did."""
         action = event.action

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from busted.agent.config import ConfigError, read_tables
+from busted.agent.config import ConfigError
+from busted.agent.config_file import read
 from busted.agent.embedding import (
     MAX_FILES,
     TAG_BYTES,
@@ -82,16 +83,16 @@ def test_the_configuration_file_names_it(model: Path, tmp_path: Path) -> None:
     told = {"model": str(model), "sha256": model_hash(model)}
     file.write_text("[embed]\n" + "\n".join(f"{k} = {json.dumps(v)}" for k, v in told.items()))
 
-    tables = read_tables(file)
+    tables = read(file).tables
     assert tables.embed is not None
     assert tables.embed(TEXTS[0])
 
     file.write_text(file.read_text().replace(told["sha256"], "0" * 64))
     with pytest.raises(ConfigError, match=r"embed: the model in .* is not the one"):
-        read_tables(file)
+        read(file)
     file.write_text("[embed]\nmodel = 1\n")
     with pytest.raises(ConfigError, match="embed"):
-        read_tables(file)
+        read(file)
 
 
 def test_loading_and_embedding_ask_nobody_on_the_network(model: Path) -> None:

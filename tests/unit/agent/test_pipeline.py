@@ -15,8 +15,14 @@ from busted.agent.clock import Clock
 from busted.agent.flows import Asks, Network
 from busted.agent.pipeline import Origin, Outside, Pipeline, event_id
 from busted.agent.replay import connection_events
+from busted.classifier.canaries import Canary
 from busted.classifier.connection import ConnectionReader, Observed
 from busted.classifier.direction import Direction as ClassifierDirection
+from busted.classifier.options import with_rows
+from busted.classifier.pii import Scanner
+from busted.classifier.providers import Provider
+from busted.enrich.agents import Agent, Agents
+from busted.enrich.sensitive import Sensitive, SensitiveFiles
 from busted.events import Coverage, Credential, Event, Library, Process, Prompt, Response
 from busted.records import (
     ClientHello,
@@ -732,3 +738,34 @@ def test_what_files_hold_is_searched_and_followed_by_what_it_reveals() -> None:
     assert [finding.kind for finding in data.action.pii] == ["openai_key"]
     assert isinstance(detected.action, events.PiiDetected)
     assert (detected.action.where, detected.action.direction) == ("FileData", "read")
+
+
+def test_what_is_learned_holds_for_what_begins_then() -> None:
+    host = Host()
+    # With a scanner of its own: what it learns all know who have that one.
+    host.pipeline = Pipeline(ORIGIN, {}, options=with_rows([], [], Scanner()))
+    before = host.key(1)
+    opened = host.open(before) + host.name(before, "api.openai.com")
+    provider = Provider(id="mine", name="Mine", hosts=("api.openai.com",))
+    options = with_rows(
+        [provider], [], Scanner(canaries=[Canary(name="x", value="Name a colour.")])
+    )
+
+    host.pipeline.learn(
+        options,
+        Agents([Agent("my-agent", executables=("mine",))]),
+        SensitiveFiles([Sensitive("vault", ("vault.txt",))]),
+    )
+
+    (asked,) = (opened + host.write(before, REQUEST))[:1]
+    assert isinstance(asked.action, Prompt)
+    assert asked.action.provider == "openai"
+    prompt, canary, *_ = host.exchange(host.key(2))
+    assert isinstance(prompt.action, Prompt)
+    assert prompt.action.provider == "mine"
+    assert isinstance(canary.action, events.CanaryDetected)
+    host.feed(executed(AGENT, "/usr/bin/mine"))
+    (opened_file,) = host.feed(accessed(AGENT, "/srv/vault.txt"))
+    assert isinstance(opened_file.action, events.FileAccess)
+    assert opened_file.action.category == "vault"
+    assert opened_file.process.agent == "my-agent"
