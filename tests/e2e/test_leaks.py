@@ -9,6 +9,7 @@ terminal.
 
 import asyncio
 import base64
+import functools
 import gzip
 import json
 import socket
@@ -23,8 +24,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import hyperscan
 import pytest
 
+from busted.classifier.canaries import scan
 from busted.events import to_json
 from busted.sinks.history_query import Filter, HistoryReader
 from tests.e2e.answers import ECHOED
@@ -62,7 +65,8 @@ def whole_lines(text: str, limit: int) -> list[str]:
 
 
 # The provider repeats no more of a prompt, and nobody knows half a key for what it is.
-PROMPTS = whole_lines(f"{OWN} found {CANARY}\n{PROMPT}", ECHOED)
+# The results of two tools come back together.
+PROMPTS = whole_lines(f"{OWN} found {CANARY}\n{PROMPT}", ECHOED // 2 - 50)
 CLIENTS = {
     "curl_openai_stream": PROMPTS[:1],
     "openai_tools": PROMPTS,
@@ -271,22 +275,35 @@ def spellings(secret: str) -> Iterator[bytes]:
         yield base64.b64encode(b"\0" * shift + data)[4 if shift else 0 : -4]
 
 
+def pieces(secret: bytes) -> Iterator[bytes]:
+    return (secret[place : place + PIECE] for place in range(len(secret) - PIECE + 1))
+
+
+@functools.cache
+def leaks() -> tuple[hyperscan.Database, list[str]]:
+    """A search for all that counts as a leak, and whose secret each of its rows is."""
+    rows = {
+        one.lower(): secret
+        for secret in SECRETS
+        for one in (secret.encode(), *pieces(secret.encode()), *spellings(secret))
+        if len(one) >= PIECE or one == secret.encode()
+    }
+    database = hyperscan.Database()
+    database.compile(
+        expressions=["".join(f"\\x{byte:02x}" for byte in one).encode() for one in rows],
+        ids=list(range(len(rows))),
+        elements=len(rows),
+        flags=[hyperscan.HS_FLAG_CASELESS | hyperscan.HS_FLAG_SINGLEMATCH] * len(rows),
+    )
+    return database, list(rows.values())
+
+
 def leaked(data: bytes) -> set[str]:
     """The secrets that are in it, in any spelling or in pieces."""
-    shown = data.lower()
-    return {PIECES[piece] for piece in in_pieces(shown) if piece in PIECES} | {
-        secret
-        for secret in SECRETS
-        if secret.lower().encode() in shown
-        or any(len(one) >= PIECE and one.lower() in shown for one in spellings(secret))
-    }
-
-
-def in_pieces(data: bytes) -> Iterator[bytes]:
-    return (data[place : place + PIECE] for place in range(len(data) - PIECE + 1))
-
-
-PIECES = {piece: secret for secret in SECRETS for piece in in_pieces(secret.lower().encode())}
+    database, secrets = leaks()
+    found: set[str] = set()
+    scan(database, data, lambda row, start, end, flags, context: found.add(secrets[row]))
+    return found
 
 
 def test_a_secret_is_found_in_every_spelling_or_these_tests_would_prove_nothing() -> None:
