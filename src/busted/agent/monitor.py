@@ -454,6 +454,7 @@ class Monitor:
                 self._settings.audit_log,
                 self._origin.clock.time(time.monotonic_ns()),
                 self._origin.host,
+                self._settings.tables.options.scanner,
             )
             opened.callback(self._audit_log.close)
         self._judge = Judge(engine, self._settings.on_error)
