@@ -31,6 +31,8 @@ ROOT = Path(__file__).parents[1]
 
 # Debian's, or one that was unpacked as go.dev says.
 GO_COMMAND = shutil.which("go", path=f"{os.environ['PATH']}:/usr/local/go/bin") or "go"
+# Where setup has what builds the dashboard's page.
+WEB = ROOT / ".cache/web"
 BUN = ROOT / ".cache/node/node_modules/@oven/bun-linux-x64/bin/bun"
 SO_NETNS_COOKIE = 71  # asm-generic/socket.h
 
@@ -121,6 +123,12 @@ def _nss() -> str | None:
     if ctypes.util.find_library("curl-nss"):
         return None
     return "needs libcurl on NSS, which Debian had up to 12: apt-get install libcurl3-nss"
+
+
+def _web_packages() -> str | None:
+    if (WEB / "node_modules/vite").is_dir():
+        return None
+    return "needs the npm packages of the dashboard: make setup"
 
 
 def _openssl() -> str | None:
@@ -264,6 +272,8 @@ PROBES: Mapping[str, tuple[Probe, ...]] = {
     "nghttpx": (_program("nghttpx", "nghttp2-proxy"),),
     "node": (_program("node", "nodejs"), _program("npm", "npm")),
     "node packages": (_node_packages,),
+    "chromium": (_program("chromium", "chromium"), _web_packages),
+    "web packages": (_program("npm", "npm"), _web_packages),
     "bun": (_bun,),
     "wget": (_program("wget", "wget"),),
     "nss": (_nss,),

@@ -328,13 +328,19 @@ class A2aResponse(Value, frozen=True, kw_only=True, tag=True):
 
 
 class PiiDetected(Value, frozen=True, kw_only=True, tag=True):
-    """Personal data or a secret crossed the connection; `where` says in which action."""
+    """Personal data or secrets crossed the connection, in an exchange or by themselves.
+
+    `direction` is "write" if any of it left the process; `written` counts what did, by kind.
+    `where` is the first of the `actions` that carry it.
+    """
 
     direction: Literal["write", "read"]
     kinds: tuple[str, ...]
     categories: tuple[str, ...] = ()
     counts: dict[str, int] = {}
+    written: dict[str, int] = {}
     where: str
+    actions: tuple[str, ...] = ()
     count: int
 
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
 
 from busted.agent.clock import Clock
+from busted.agent.socket_messages import IdentitiesRequest
 from busted.identity import timeline as timelines
 from busted.identity.graph import Behaviour, Call, Link
 from busted.identity.narrative import narrative
 from busted.identity.profile import Profile
 from busted.identity.timeline import Entry
+from busted.identity.tracker import IdentityTracker
 
 # Gives times as events have them, of nanoseconds since 1970.
 time_of = Clock(0, 0).time
@@ -85,6 +88,27 @@ def tell(
             for one in behaviour.undeclared
         ),
     )
+
+
+def tell_asked(known: IdentityTracker, request: IdentitiesRequest) -> list[Told]:
+    """Return the identities in memory that are asked for. Raises ValueError."""
+    profiles = known.identities()
+    if request.identity is not None:
+        profiles = [called(profiles, request.identity, "memory")]
+    links: defaultdict[str, list[Link]] = defaultdict(list)
+    for link in known.graph.links() if request.graph else ():
+        for end in {link.source, link.target}:
+            links[end].append(link)
+    return [
+        tell(
+            profile,
+            known.timeline(profile.id),
+            known.behaviour(profile.id) if request.graph else Behaviour(),
+            tuple(links[profile.id]),
+            timeline=request.timeline,
+        )
+        for profile in profiles[: request.limit]
+    ]
 
 
 def _entry(entry: Entry) -> dict[str, Any]:

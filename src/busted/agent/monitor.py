@@ -19,7 +19,7 @@ import resource
 import secrets
 import socket
 import time
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -35,7 +35,7 @@ from busted.agent.decisions import Decisions, Judge, judged_all
 from busted.agent.enforcement import Enforcement, Known
 from busted.agent.flows import Asks
 from busted.agent.hold import Holds, Terms
-from busted.agent.identities import Told, called, tell
+from busted.agent.identities import Told, tell_asked
 from busted.agent.means import OpenedMeans
 from busted.agent.pipeline import Origin, Outside, Pipeline
 from busted.agent.policies import MissingExtra, open_policy
@@ -58,13 +58,12 @@ from busted.enrich.runtime_files import RuntimeFiles
 from busted.enrich.sensitive import QUIET_DIRECTORIES
 from busted.enrich.users import Users
 from busted.events import Coverage, Event, Library, Process
-from busted.identity.graph import Behaviour, Link
 from busted.identity.store import IdentityStore, StoreError
 from busted.kernel import elf, features, filtered, inventory, lockdown
 from busted.kernel.files import FilePrograms, FileSettings
 from busted.kernel.held_sockets import HeldSockets
 from busted.kernel.hold import HoldPrograms
-from busted.kernel.libbpf import BpfError
+from busted.kernel.libbpf import BpfError, give_back_memory
 from busted.kernel.mappings import MappingWatch
 from busted.kernel.names import NamePrograms, open_root
 from busted.kernel.network import FlowPrograms
@@ -260,6 +259,7 @@ class Monitor:
             if self._pod_watch:
                 self._pod_watch.start()
             self._tick(loop)
+            give_back_memory()
             loop.call_later(UNUSED_SECONDS, self._let_unused_go, loop)
             for fd in self._watch.fds:
                 loop.add_reader(fd, self._mappings_came, loop, fd)
@@ -384,24 +384,7 @@ class Monitor:
 
     def tell_identities(self, request: IdentitiesRequest) -> list[Told]:
         """Return the identities in memory that are asked for; by its own thread. ValueError."""
-        known = self._pipeline.identities
-        profiles = known.identities()
-        if request.identity is not None:
-            profiles = [called(profiles, request.identity, "memory")]
-        links: defaultdict[str, list[Link]] = defaultdict(list)
-        for link in known.graph.links() if request.graph else ():
-            for end in {link.source, link.target}:
-                links[end].append(link)
-        return [
-            tell(
-                profile,
-                known.timeline(profile.id),
-                known.behaviour(profile.id) if request.graph else Behaviour(),
-                tuple(links[profile.id]),
-                timeline=request.timeline,
-            )
-            for profile in profiles[: request.limit]
-        ]
+        return tell_asked(self._pipeline.identities, request)
 
     # Records
 
@@ -471,6 +454,7 @@ class Monitor:
                 self._settings.audit_log,
                 self._origin.clock.time(time.monotonic_ns()),
                 self._origin.host,
+                self._settings.tables.options.scanner,
             )
             opened.callback(self._audit_log.close)
         self._judge = Judge(engine, self._settings.on_error)

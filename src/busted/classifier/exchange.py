@@ -56,7 +56,8 @@ class Exchange:
     ) -> None:
         self.last_ns = 0
         """When something of it was last seen."""
-        self._number = number
+        self.number = number
+        """Which exchange of the connection it is, from 1 on."""
         self._version = head.version
         self._stream_id = head.stream_id or None
         self._sni = sni
@@ -172,7 +173,7 @@ class Exchange:
             Observed(
                 action=told,
                 time_ns=time_ns,
-                exchange=self._number,
+                exchange=self.number,
                 http_version=self._version,
                 stream_id=self._stream_id,
             )

@@ -186,12 +186,15 @@ class Scanner:
         )
         if not scan.findings:
             return (action, *told)
+        counts = dict(sorted(scan.counts.items()))
         detected = PiiDetected(
             direction="write" if direction is Direction.WRITE else "read",
-            kinds=tuple(sorted(scan.counts)),
-            counts=dict(sorted(scan.counts.items())),
+            kinds=tuple(counts),
+            counts=counts,
+            written=counts if direction is Direction.WRITE else {},
             categories=tuple(sorted(scan.categories)),
             where=type(action).__name__,
+            actions=(type(action).__name__,),
             count=sum(scan.counts.values()),
         )
         return (action, detected, *told)

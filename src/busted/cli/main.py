@@ -27,6 +27,7 @@ COMMANDS = {
     "doctor": "busted.cli.doctor",
     "export": "busted.cli.export",
     "identities": "busted.cli.identities",
+    "key": "busted.cli.key",
     "monitor": "busted.cli.monitor",
     "policy": "busted.cli.policy",
     "query": "busted.cli.query",
@@ -35,6 +36,7 @@ COMMANDS = {
     "status": "busted.cli.status",
     "tail": "busted.cli.tail",
     "top": "busted.cli.top",
+    "ui": "busted.cli.ui",
     "version": "busted.cli.version",
 }
 
@@ -44,6 +46,7 @@ EXIT_CODES = {
     "busted.agent.config.ConfigError": USAGE,
     "busted.agent.embedding.EmbedError": USAGE,
     "busted.agent.event_files.EventFileError": FAILED,
+    "busted.agent.host_key.KeyFileError": FAILED,
     "busted.agent.policies.MissingExtra": CANNOT_RUN,
     "busted.agent.recording.RecordingError": FAILED,
     "busted.agent.socket_client.NoMonitor": CANNOT_RUN,

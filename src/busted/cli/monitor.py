@@ -13,6 +13,7 @@ from typing import Any, cast
 import click
 import msgspec
 
+from busted import state
 from busted.agent import host_key, private_log
 from busted.agent.config import Settings
 from busted.agent.config_file import ConfigFile
@@ -57,7 +58,7 @@ def monitor(ctx: click.Context, /, **_: Any) -> None:
     )
     token = secret("metrics-token", options["metrics.token_file"], None) if metrics else None
     socket = parse(options["api.socket"]) if options["api.socket"] else None
-    found = host_key.load(host_key.state_directory(), create=True)
+    found = host_key.load(state.directory(), create=True)
     if found.temporary:
         click.echo(
             f"busted: hashes of findings hold for this run only: {found.temporary}", err=True

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 import msgspec
@@ -24,30 +26,42 @@ MAX_CONNECTIONS = 256
 STOP_SECONDS = 2
 
 
+_OPTIONS = (
+    click.option(
+        "--listen",
+        metavar="ADDRESS:PORT",
+        callback=endpoint,
+        default=LISTEN,
+        show_default=True,
+        help="Where; on another address than loopback with a token.",
+    ),
+    socket_option,
+    history_option,
+    click.option(
+        "--token-file",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help="Whoever asks must send what this file holds, as a bearer token.",
+    ),
+    click.option(
+        "--allow-host",
+        "hosts",
+        multiple=True,
+        metavar="NAME",
+        help="Also answer requests for this name of the server, as behind a proxy; repeatable.",
+    ),
+)
+
+
+def serve_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add what says where to serve, what, and to whom."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
 @click.command()
-@click.option(
-    "--listen",
-    metavar="ADDRESS:PORT",
-    callback=endpoint,
-    default=LISTEN,
-    show_default=True,
-    help="Where; on another address than loopback with a token.",
-)
-@socket_option
-@history_option
-@click.option(
-    "--token-file",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Whoever asks must send what this file holds, as a bearer token.",
-)
-@click.option(
-    "--allow-host",
-    "hosts",
-    multiple=True,
-    metavar="NAME",
-    help="Also answer requests for this name of the server, as behind a proxy; repeatable.",
-)
+@serve_options
 def serve(
     listen: Endpoint, socket: Path, history: Path, token_file: Path | None, hosts: tuple[str, ...]
 ) -> None:
@@ -56,6 +70,18 @@ def serve(
     Whoever can reach the address sees what the monitor shows: on loopback every user of this host,
     unless there is a token.
     """
+    run_server(listen, socket, history, token_file, hosts, lambda where: f"{where}/api/v1")
+
+
+def run_server(
+    listen: Endpoint,
+    socket: Path,
+    history: Path,
+    token_file: Path | None,
+    hosts: tuple[str, ...],
+    told: Callable[[str], str],
+) -> None:
+    """Serve until Ctrl-C; `told` is given the address and returns the one to print."""
     if token_file is None and not listen.is_loopback:
         raise click.UsageError("--listen beyond loopback needs --token-file.")
     token = secret("token", token_file, None)
@@ -68,7 +94,7 @@ def serve(
     access = Access(frozenset({listen.host, *(host.lower() for host in hosts)}), token)
     with contextlib.closing(LiveFeed(socket)) as feed, listen.open() as listener:
         where = msgspec.structs.replace(listen, port=listener.getsockname()[1])
-        click.echo(f"busted: serving on http://{where}/api/v1", err=True)
+        click.echo(f"busted: serving on {told(f'http://{where}')}", err=True)
         config = uvicorn.Config(
             application(Dashboard(socket, history, feed), access),
             access_log=False,

@@ -255,7 +255,8 @@ def _what(action: Action) -> Iterator[str]:
         case PiiDetected():
             way = "sent" if action.direction == "write" else "received"
             kinds = ", ".join(word(kind) for kind in action.kinds)
-            yield f"!! PII {way} in {word(action.where)}: {kinds} ({action.count})"
+            actions = ", ".join(word(name) for name in action.actions or (action.where,))
+            yield f"!! PII {way} in {actions}: {kinds} ({action.count})"
         case CanaryDetected():
             way = "sent" if action.direction == "write" else "asked for"
             spelled = "" if action.spelling == "plain" else f" as {action.spelling}"

@@ -70,8 +70,8 @@ def _headline(event: Event) -> str:
             return f"A2A {plain(f'{method} {agent.name if agent else str()}')}"
         case A2aResponse(method=method):
             return f"A2A answer to {plain(method)}"
-        case PiiDetected(kinds=kinds, where=where):
-            return f"Found in {where}: {plain(', '.join(kinds))}"
+        case PiiDetected(kinds=kinds, where=where, actions=actions):
+            return f"Found in {', '.join(actions or (where,))}: {plain(', '.join(kinds))}"
         case ProcessExec(exe=exe):
             return f"Runs {plain(exe)}"
         case action:

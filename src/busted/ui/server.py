@@ -26,6 +26,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route as Path
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from busted.ui import page
 from busted.ui.routes import PREFIX, ROUTES, Route, checked, chosen
 from busted.ui.source import NotThere, Source, Unavailable
 from busted.ui.stream import stream
@@ -65,6 +66,7 @@ class Access(msgspec.Struct, frozen=True):
 def application(source: Source, access: Access) -> ASGIApp:
     """Return the server as an ASGI application."""
     paths = [Path(PREFIX + route.path, _handler(route, source)) for route in ROUTES]
+    paths += page.ROUTES
     handlers: Any = {HTTPException: _failed, Exception: _broken}
     return Guard(Starlette(routes=paths, exception_handlers=handlers), access)
 
@@ -98,7 +100,8 @@ class Guard:
             return problem(421, "this server has another name: see --allow-host")
         if len(scope["query_string"]) > MAX_QUERY_BYTES:
             return problem(414, "the query is too long")
-        if self._access.token is None:
+        # The page itself holds no secrets, and asks whoever reads it for the token.
+        if self._access.token is None or not scope["path"].startswith(PREFIX):
             return None
         sent = [value for name, value in headers if name == b"authorization"]
         wanted = b"Bearer " + self._access.token.encode()

@@ -264,7 +264,9 @@ def test_an_action_is_followed_by_what_it_reveals() -> None:
         kinds=("credit_card", "email"),
         categories=("personal",),
         counts={"credit_card": 1, "email": 1},
+        written={"credit_card": 1, "email": 1},
         where="Prompt",
+        actions=("Prompt",),
         count=2,
     )
 
