@@ -8,13 +8,14 @@ from typing import Any
 import click
 import yaml
 
+from busted import state
 from busted.agent.socket_messages import DEFAULT_DIRECTORY
-from busted.cli.history import DEFAULT_HISTORY
 from busted.cli.monitor import monitor
-from busted.cli.serve import serve
+from busted.cli.ui import ui
 from busted.kernel.privileges import PRIVILEGES
 from tests.requirements import ROOT
 
+STATE = state.directory({})
 DOCKER = ROOT / "deploy/docker"
 
 
@@ -38,7 +39,7 @@ def test_the_monitor_in_docker_has_the_documented_capabilities_and_no_others() -
 
 
 def test_the_commands_in_docker_are_ones_that_busted_takes() -> None:
-    commands: dict[str, click.Command] = {"monitor": monitor, "dashboard": serve}
+    commands: dict[str, click.Command] = {"monitor": monitor, "dashboard": ui}
     for service, command in commands.items():
         name, *arguments = services()[service]["command"]
         assert name == command.name
@@ -47,7 +48,7 @@ def test_the_commands_in_docker_are_ones_that_busted_takes() -> None:
 
 def test_the_dashboard_in_docker_reads_what_the_monitor_writes() -> None:
     there = mounted(services()["monitor"]) & mounted(services()["dashboard"])
-    assert {str(DEFAULT_HISTORY.parent), str(DEFAULT_DIRECTORY)} <= there
+    assert {str(STATE), str(DEFAULT_DIRECTORY)} <= there
 
 
 def test_the_image_is_made_by_the_script_that_is_tested() -> None:

@@ -13,17 +13,18 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from busted import state
 from busted.agent import config_file
 from busted.agent.socket_messages import DEFAULT_DIRECTORY, SOCKET_NAME
-from busted.cli.history import DEFAULT_HISTORY
 from busted.cli.monitor import monitor
-from busted.cli.serve import serve
+from busted.cli.ui import ui
 from busted.kernel.privileges import PRIVILEGES
 from tests.helm.renderer import CHART, Object, Refused, render
 from tests.requirements import ROOT, require
 
 Values = dict[str, Any]
 
+STATE = state.directory({})
 SOCKET = DEFAULT_DIRECTORY / SOCKET_NAME
 POLICY: Values = {"files": {"ours.rego": "package busted\n", "data.json": "{}"}}
 EVERYTHING: Values = {
@@ -378,11 +379,11 @@ def test_the_dashboard_has_no_privileges_and_reads_what_the_monitor_writes() -> 
     assert context["capabilities"] == {"drop": ["ALL"]}
     assert (context["runAsUser"], monitoring["securityContext"]["runAsUser"]) == (0, 0)
     name, *arguments = dashboard["args"]
-    command: click.Command = serve
+    command: click.Command = ui
     # Its defaults: the loopback, and the files of the monitor.
     command.make_context(name, arguments)
     mounted = [m for m in dashboard["volumeMounts"] if m in monitoring["volumeMounts"]]
-    assert {str(SOCKET.parent), str(DEFAULT_HISTORY.parent)} <= {m["mountPath"] for m in mounted}
+    assert {str(SOCKET.parent), str(STATE)} <= {m["mountPath"] for m in mounted}
 
 
 def test_a_digest_counts_in_place_of_the_tag() -> None:
