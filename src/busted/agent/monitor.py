@@ -63,7 +63,7 @@ from busted.kernel import elf, features, filtered, inventory, lockdown
 from busted.kernel.files import FilePrograms, FileSettings
 from busted.kernel.held_sockets import HeldSockets
 from busted.kernel.hold import HoldPrograms
-from busted.kernel.libbpf import BpfError
+from busted.kernel.libbpf import BpfError, give_back_memory
 from busted.kernel.mappings import MappingWatch
 from busted.kernel.names import NamePrograms, open_root
 from busted.kernel.network import FlowPrograms
@@ -259,6 +259,7 @@ class Monitor:
             if self._pod_watch:
                 self._pod_watch.start()
             self._tick(loop)
+            give_back_memory()
             loop.call_later(UNUSED_SECONDS, self._let_unused_go, loop)
             for fd in self._watch.fds:
                 loop.add_reader(fd, self._mappings_came, loop, fd)

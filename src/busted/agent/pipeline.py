@@ -59,6 +59,7 @@ from busted.records import (
     TlsOpen,
     TlsRandom,
     TlsRecord,
+    TlsSocket,
 )
 from busted.streams import MAX_EARLY_NS, Connection, Connections
 
@@ -243,6 +244,9 @@ class Pipeline:
             if at := self._ends.holds(record.random, record.key.process):
                 self.identities.accepted(at, _session(record.key.process))
             self._name_from_wire(connection, record.random)
+        elif isinstance(record, TlsSocket):
+            if connection.random is not None:
+                self._flows.learn_random(record.cookie, connection.random)
         elif not isinstance(record, TlsHold) and record.key not in self._muted:
             reader = self._reader(record.key)
             if isinstance(record, TlsName):

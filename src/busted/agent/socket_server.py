@@ -77,8 +77,8 @@ class Limits(msgspec.Struct, frozen=True):
     ping_seconds: float = 15.0
     # For a reader that takes nothing at all, such as one that was stopped.
     stall_seconds: float = 60.0
-    # For the last line to one that was too slow.
-    farewell_seconds: float = 2.0
+    # For the last lines to one that may be slow.
+    farewell_seconds: float = 30.0
     # For what clients have still to read when the monitor ends; whoever stopped it is waiting.
     close_seconds: float = 2.0
     # For an answer of the monitor's own loop.
@@ -151,7 +151,7 @@ class SocketServer:
         if self._thread.is_alive():
             with contextlib.suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(self._ended.set)
-            self._thread.join(self._limits.farewell_seconds)
+            self._thread.join(self._limits.close_seconds)
         with contextlib.suppress(OSError):
             if os.stat(self.path).st_ino == self._inode:  # another monitor may have taken over
                 os.unlink(self.path)
@@ -183,6 +183,10 @@ class SocketServer:
         writer.transport.set_write_buffer_limits(high=self._limits.chunk_bytes)
         try:
             await self._talk(reader, writer)
+            # What was written last is to be read, whether or not the buffer has room for it.
+            writer.transport.set_write_buffer_limits(high=0)
+            async with asyncio.timeout(self._limits.farewell_seconds):
+                await writer.drain()
         except (OSError, TimeoutError, asyncio.CancelledError):
             pass  # it left, or takes nothing
         except Exception as error:
@@ -235,8 +239,7 @@ class SocketServer:
 
     async def _refuse(self, writer: asyncio.StreamWriter, what: str, why: str) -> None:
         self.counts[what] += 1
-        async with asyncio.timeout(self._limits.farewell_seconds):
-            await self._write(writer, _control(Control("error", why=why)))
+        await self._write(writer, _control(Control("error", why=why)))
 
     async def _write(self, writer: asyncio.StreamWriter, data: bytes) -> None:
         writer.write(data)
@@ -327,8 +330,7 @@ class SocketServer:
     async def _drop(self, writer: asyncio.StreamWriter, missed: int) -> None:
         self.counts["dropped"] += 1
         why = "events came faster than they were read"
-        async with asyncio.timeout(self._limits.farewell_seconds):
-            await self._write(writer, _control(Control("dropped", missed, why)))
+        await self._write(writer, _control(Control("dropped", missed, why)))
 
     def _agreeing(self, entries: Sequence[Entry], filter: Filter) -> list[Entry]:
         if filter == _ALL:

@@ -44,6 +44,7 @@ from busted.records import (
     TlsName,
     TlsOpen,
     TlsRandom,
+    TlsSocket,
 )
 from busted.streams import Connections
 from tests import hello_wire
@@ -584,6 +585,22 @@ def test_what_is_said_carries_the_socket_that_its_hello_was_seen_on() -> None:
     assert isinstance(network.action, events.Network)
     assert network.connection is not None
     assert network.connection.socket == prompt.connection.socket
+
+
+def test_what_is_said_carries_the_socket_that_its_library_reads_from() -> None:
+    host, key = Host(), ConnectionKey(7, 70, 1, 700)
+    late = msgspec.structs.replace(FLOW, operation=FlowOperation.LOOK, opened_ns=0)
+    host.pipeline = Pipeline(ORIGIN, {}, Outside(network="ai", flows=Asks(look=lambda _: late)))
+    told = host.open(key)
+    told += host.feed(TlsSocket(key, host.now(), FLOW.cookie + 1))  # without a random: of no use
+    told += host.feed(TlsRandom(key, host.now(), hello_wire.RANDOM))
+    told += host.feed(TlsSocket(key, host.now(), FLOW.cookie))
+    prompt, network = told + host.write(key, REQUEST)
+    assert isinstance(prompt.action, Prompt)
+    assert prompt.connection is not None
+    assert (prompt.connection.dst_ip, prompt.connection.dst_port) == ("203.0.113.1", 443)
+    assert isinstance(network.action, events.Network)
+    assert network.action.joined_late
 
 
 def test_a_replay_where_nobody_can_be_asked_gives_the_same_events() -> None:

@@ -198,6 +198,12 @@ def test_a_connection_may_ask_more_than_once(served: Served) -> None:
     assert told == [{"version": "1"}, {"version": "1"}]
 
 
+def test_a_long_answer_is_whole_though_who_asked_has_nothing_more_to_say(served: Served) -> None:
+    # More than the buffers of a socket, read once all of it was written.
+    told = served.said(b'{"status":{}}\n' * 4000 + b'{"identities":{}}\n' * 4000)
+    assert len(told) == 4000 + 3 * 4000
+
+
 def test_a_monitor_that_does_not_answer_is_told(tmp_path: Path) -> None:
     limits = Limits(answer_seconds=0.05)
     with (
