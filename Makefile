@@ -14,7 +14,7 @@ PREFIX ?= /usr/local
 
 .DEFAULT_GOAL := help
 .PHONY: help setup build build-ebpf lock clean run demo test test-fast soak check lint typecheck fmt vm-test bench identity-report pii-report \
-	docs wheel version-check version-bump install uninstall
+	docs wheel helm-lint helm-test image-test deb-test newcomer-test version-check version-bump install uninstall
 
 help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## " } \
@@ -75,6 +75,17 @@ docs: setup ## Check the documents against the code
 
 ##@ Deploy
 wheel: build ## The file to copy to a host: dist/busted-*.whl, with the eBPF objects inside
+helm-lint: setup ## Helm's linter on the chart (builds Helm at first, with Go 1.26 or later)
+	@$(PYTHON) -m tests.helm.renderer lint
+helm-test: setup ## The chart over a table of values, against Kubernetes' schemas (builds Helm at first)
+	@$(PYTHON) -m tests.helm.renderer
+	@exec $(PYTHON) -m pytest tests/helm
+image-test: setup ## The steps of the image in bare Debian roots, without an engine (as root; some minutes)
+	@exec $(PYTHON) -m tests.image
+deb-test: setup ## A Debian package: made, installed, upgraded, removed in bare roots (as root; some minutes)
+	@exec $(PYTHON) -m tests.debian_package
+newcomer-test: setup ## README's first commands in a bare Debian root (as root; ten minutes and more)
+	@exec $(PYTHON) -m tests.newcomer
 version-check: setup ## Fail when version and changelog disagree
 	@$(PYTHON) -m xtask version-check
 version-bump: setup ## Set VERSION=X.Y.Z and date the changelog

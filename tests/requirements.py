@@ -252,6 +252,14 @@ def _otelcol() -> str | None:
     return "needs a collector: python -m tests.outputs.collector builds it, with Go"
 
 
+# What tests.helm.renderer builds, and its version.
+HELM = ROOT / ".cache/helm-v3.22.0/helm"
+
+
+def _helm() -> str | None:
+    return None if HELM.exists() else "needs Helm: python -m tests.helm.renderer builds it, with Go"
+
+
 PROBES: Mapping[str, tuple[Probe, ...]] = {
     "root": (_root,),
     "gcc": (_program("gcc", "gcc libc6-dev"),),
@@ -300,6 +308,7 @@ PROBES: Mapping[str, tuple[Probe, ...]] = {
     "opa": (_opa,),
     "otelcol": (_otelcol,),
     "kube-apiserver": (_kube_apiserver,),
+    "helm": (_helm,),
 }
 # Features that are made of others.
 GROUPS: Mapping[str, tuple[str, ...]] = {"e2e": ("kernel", "unshare", "curl")}

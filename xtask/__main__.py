@@ -1,5 +1,5 @@
-"""The commands: `python -m xtask build-ebpf | build | run | demo | settings | version-bump |
-version-check`.
+"""The commands: `python -m xtask build-ebpf | build | run | demo | settings | helm-readme |
+version-bump | version-check`.
 
 argparse, since the build hook runs this where nothing but Python is installed.
 """
@@ -33,6 +33,8 @@ def main(arguments: list[str] | None = None) -> int:
                 _become_python("-m", "xtask.demo")
             case "settings":
                 _become_python("-m", "xtask.settings")
+            case "helm-readme":
+                _become_python("-m", "xtask.helm")
             case "version-bump":
                 versions.bump(options.version, date.today())
                 print(f"version {options.version}; now commit, and tag v{options.version}")
@@ -68,6 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("arguments", nargs="*", metavar="-- ARGUMENTS", help="of busted monitor")
     commands.add_parser("demo", help="real SDKs against a local provider, under a live monitor")
     commands.add_parser("settings", help="write docs/settings.md and deploy/config.toml anew")
+    commands.add_parser("helm-readme", help="write the values of the Helm chart into its README.md")
     bump = commands.add_parser("version-bump", help="set the version and date the changelog")
     bump.add_argument("version", metavar="X.Y.Z")
     commands.add_parser("version-check", help="fail when version and changelog disagree")

@@ -15,10 +15,13 @@ def root(tmp_path: Path) -> Path:
     module.parent.mkdir(parents=True)
     module.write_text('"""Busted."""\n\n__version__ = "0.1.0"\n')
     (tmp_path / versions.CHANGELOG).write_text(CHANGELOG)
+    chart = tmp_path / versions.CHART
+    chart.parent.mkdir(parents=True)
+    chart.write_text("apiVersion: v2\nname: busted\nversion: 0.1.0\nappVersion: 0.1.0\n")
     return tmp_path
 
 
-def test_a_bump_changes_both_places_and_dates_what_was_unreleased(root: Path) -> None:
+def test_a_bump_changes_every_place_and_dates_what_was_unreleased(root: Path) -> None:
     versions.bump("0.2.0", DAY, root)
 
     assert versions.current(root) == "0.2.0"
@@ -45,6 +48,8 @@ def test_a_bump_to_what_is_not_a_higher_version_changes_nothing(root: Path, vers
         (versions.CHANGELOG, "[0.1.0]", "[0.3.0]"),
         (versions.CHANGELOG, "[Unreleased]", "Unreleased"),
         (versions.CHANGELOG, "2025-12-31", "soon"),
+        (versions.CHART, "\nversion: 0.1.0", "\nversion: 0.3.0"),
+        (versions.CHART, "appVersion: 0.1.0", ""),
     ],
 )
 def test_a_disagreement_is_told(root: Path, file: str, old: str, new: str) -> None:
