@@ -113,6 +113,46 @@ def test_no_byte_of_a_denied_request_leaves_and_the_next_one_succeeds(
     assert max(sent) - min(sent) <= GOODBYE
 
 
+REALTIME = {
+    "openai": [sys.executable, "-m", "tests.e2e.clients.persistent_realtime"],
+    "node_ws": ["node", "tests/e2e/clients/persistent_realtime.mjs"],
+}
+
+
+@pytest.mark.parametrize("client", REALTIME)
+def test_no_byte_of_a_denied_message_over_a_websocket_leaves_and_the_next_one_succeeds(
+    client: str, policy: Path, test_bed: Bed
+) -> None:
+    if client == "node_ws":
+        require("node")
+    with holding(policy) as monitor, Tap(test_bed.sandbox) as tap:
+        asking = Asking(test_bed, REALTIME[client])
+        for number in range(REQUESTS):
+            longer = MARKER * (number + 1)
+            # Ahead of what asks for a response, as the first message; in what asks, as a later one.
+            assert asking.ask(f"{longer} ahead") == [None]
+            (answer,) = asking.ask("leaves")
+            assert answer is not None
+            assert "leaves" in answer
+            assert asking.ask(f"!{longer}") == [None]
+        assert asking.end() == 0
+        pid = asking.process.pid
+        until(lambda: denied_messages(monitor, pid) >= 2 * REQUESTS, "all are told")
+        told = prompts(monitor, pid)
+    assert {p.get("enforced") for p in told if p["decision"] == "deny"} == {"prevented"}
+    # What opens the WebSocket, and the same with one allowed turn, however long the denied was.
+    opened, talked = tap.sent()[::2], tap.sent()[1::2]
+    assert len(opened) == len(talked) == REQUESTS
+    assert max(opened) - min(opened) <= GOODBYE
+    assert max(talked) - min(talked) <= GOODBYE
+
+
+def denied_messages(monitor: Monitor, pid: int) -> int:
+    """Return how many exchanges were denied."""
+    events = monitor.of(pid, "Prompt")
+    return len({e["exchange_id"] for e in events if e["policy"]["decision"] == "deny"})
+
+
 # More than a socket keeps without being told to, and less than the limit.
 MEGABYTES = "word " * 600_000
 CURL = [

@@ -140,6 +140,7 @@ class Pipeline:
         clean = partial(options.scanner.redact, key=origin.seed, cut=False)
         self.identities = IdentityTracker(agents.recognise, agents.names, shelf, clean)
         self._origin, self._enrichers, self._outside = origin, enrichers, outside
+        self._ahead: list[Event] = []
         self._options = msgspec.structs.replace(options, credential_key=origin.seed)
         self._connections = Connections() if connections is None else connections
         self._readers: dict[ConnectionKey, ConnectionReader] = {}
@@ -253,6 +254,11 @@ class Pipeline:
             yield from self._close(connection.key, now_ns)
         yield from self._follow("flows", self._flows.drain)
         yield from self._follow("files", partial(self._files.close, now_ns))
+
+    def take_ahead(self) -> list[Event]:
+        """Return what records before this said ahead of a request, once; see `Options`."""
+        taken, self._ahead = self._ahead, []
+        return taken
 
     def is_between(self, key: ConnectionKey) -> bool:
         """Tell whether all that a connection wrote up to now are whole requests."""
@@ -443,7 +449,11 @@ class Pipeline:
             return  # the other side of what a client says: its own host reports that
         for one in observed:
             self._name_agent(connection, one.action)
-            yield self._enriched(self._event(connection, one))
+            event = self._enriched(self._event(connection, one))
+            if one.is_ahead:
+                self._ahead.append(event)
+            else:
+                yield event
 
     def _name_agent(self, connection: Connection, action: events.Action) -> None:
         if not isinstance(action, events.Prompt) or not action.agent:
