@@ -214,6 +214,81 @@ def test_a_denied_request_over_http2_is_prevented_and_the_next_one_succeeds(
     assert MARKER not in json.loads(peers.stdout)
 
 
+def test_a_request_over_http2_is_seen_whole_where_the_servers_window_has_room(
+    policy: Path, test_bed: Bed
+) -> None:
+    require("nghttpx")
+    long = "word " * 200_000
+    with (
+        holding(policy) as monitor,
+        http2_front(test_bed, window=4 << 20),
+        Tap(test_bed.sandbox, PORT) as tap,
+    ):
+        denied = ask_curl(test_bed, long + MARKER, "--http2", port=PORT)
+        assert denied.code != 0
+        assert ask_curl(test_bed, long, "--http2", port=PORT).code == 0
+        (event,) = monitor.wait_for(denied.pid, "Prompt")
+    assert event["policy"]["enforced"] == "prevented"
+    assert "hindrance" not in event["policy"]
+    assert not event["action"]["truncated"]
+    assert [size > len(long) for size in tap.sent()] == [False, True]
+    assert min(tap.sent()) < HTTP2_BEGIN
+
+
+def test_no_byte_of_what_curl_is_denied_leaves_and_the_next_one_succeeds(
+    policy: Path, test_bed: Bed
+) -> None:
+    with holding(policy) as monitor, Tap(test_bed.sandbox) as tap:
+        told = ask_curl_in_turns(monitor, test_bed, "--http1.1")
+    assert {p["enforced"] for p in told} == {"prevented"}
+    sent = [size for size in tap.sent() if size > GOODBYE]
+    assert len(sent) == REQUESTS
+    assert max(sent) - min(sent) <= GOODBYE
+
+
+def test_no_byte_of_what_curl_is_denied_over_http2_leaves_and_the_next_one_succeeds(
+    policy: Path, test_bed: Bed
+) -> None:
+    require("nghttpx")
+    with (
+        holding(policy) as monitor,
+        http2_front(test_bed),
+        Tap(test_bed.sandbox, PORT) as tap,
+    ):
+        told = ask_curl_in_turns(monitor, test_bed, "--http2", port=PORT)
+    assert {p["enforced"] for p in told} == {"prevented"}
+    # Each of the denied is longer than all that a connection sends beside.
+    assert max(tap.sent()) < HTTP2_BEGIN
+    peers = test_bed.sandbox.run(["curl", "-sS", "https://api.openai.com/peers"])
+    assert f"{MARKER} {MARKER}" not in peers.stdout.decode()
+
+
+# More than a connection sends before a request, and with a short one.
+HTTP2_BEGIN = 2000
+
+
+def ask_curl_in_turns(
+    monitor: Monitor, test_bed: Bed, *options: str, port: int = 443
+) -> list[dict[str, Any]]:
+    """Have one curl be denied and allowed in turns; return what is told of the denied."""
+    url = f"https://api.openai.com:{port}/v1/chat/completions"
+    command = ["curl"]
+    for number in range(2 * REQUESTS):
+        prompt = "leaves" if number % 2 else f"{MARKER} " * (300 + number % 100)
+        body = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": prompt}]}
+        command += [*options, "-sS", "-o", "/dev/null", "-w", "%{exitcode} ", url, "--json"]
+        command += [json.dumps(body), "-H", f"authorization: Bearer {OPENAI_KEY}", "--next"]
+    finished = test_bed.sandbox.run(command[:-1])
+    assert [code != b"0" for code in finished.stdout.split()] == [True, False] * REQUESTS
+    # On a connection that was used before it tries again.
+    monitor.wait_for(finished.pid, "Response", REQUESTS)
+    told = prompts(monitor, finished.pid)
+    denied = [p for p in told if p["decision"] == "deny"]
+    assert len(told) - len(denied) == REQUESTS
+    assert len(denied) >= REQUESTS
+    return denied
+
+
 def test_a_connection_is_decided_alone_beside_others_of_its_process(
     policy: Path, test_bed: Bed
 ) -> None:
