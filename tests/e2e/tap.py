@@ -14,7 +14,8 @@ from types import TracebackType
 
 from tests.e2e.sandbox import Sandbox
 
-# Prints, at its end, for each connection to the port it is given the bytes of the client, in hexadecimal.
+# Prints, at its end, for each connection to a port (its argument) the bytes of the client, in
+# hexadecimal.
 _SCRIPT = """
 import json, signal, socket, struct, sys
 tap = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(3))
