@@ -24,7 +24,7 @@ from tests.e2e.front import PORT, http2_front
 from tests.e2e.monitor import Monitor
 from tests.e2e.sandbox import Finished
 from tests.e2e.tap import Tap
-from tests.requirements import require
+from tests.requirements import BUN, require
 
 REQUESTS = int(os.environ.get("BUSTED_HELD_REQUESTS", "5"))
 MARKER = "stays-here"
@@ -151,6 +151,35 @@ def denied_messages(monitor: Monitor, pid: int) -> int:
     """Return how many exchanges were denied."""
     events = monitor.of(pid, "Prompt")
     return len({e["exchange_id"] for e in events if e["policy"]["decision"] == "deny"})
+
+
+def test_what_cannot_be_held_is_told_and_its_connection_is_ended(
+    policy: Path, test_bed: Bed
+) -> None:
+    """Bun has BoringSSL linked in, stripped of what would tell the random."""
+    require("bun")
+    command = [str(BUN), "tests/e2e/clients/persistent.mjs"]
+
+    def is_hooked() -> bool:
+        told = [e["action"] for e in tuple(monitor.events) if e["action"]["type"] == "Coverage"]
+        return any(BUN.name in library["path"] for library in told[-1].get("libraries", ()))
+
+    with Monitor("--policy", str(policy), "--enforce") as monitor:
+        ahead = Asking(test_bed, command)
+        assert ahead.ask("hello") != [None]
+        monitor.wait_until(is_hooked, "it is hooked")
+        assert ahead.end() == 0
+        asking = Asking(test_bed, command)
+        # The answer may have been on its way.
+        asking.ask(MARKER)
+        (event,) = monitor.wait_for(asking.process.pid, "Prompt")[:1]
+        assert asking.ask("hello") != [None]
+        assert asking.end() == 0
+        monitor.wait_until(lambda: bool(monitor.lost.get("unheld")), "it is counted")
+        assert monitor.stop() == 130
+    assert event["policy"]["decision"] == "deny"
+    assert event["policy"]["enforced"] in ("interrupted", "after_send")
+    assert event["connection"]["dst_port"] == 443
 
 
 # More than a socket keeps without being told to, and less than the limit.

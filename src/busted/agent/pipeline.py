@@ -490,8 +490,9 @@ class Pipeline:
 
     def _with_flow(self, connection: Connection, told: events.Connection) -> events.Connection:
         if connection.random is None:
-            return told
-        flow = self._flows.carrying(connection.random, connection.name)
+            flow = self._flows.carrying_alone(connection.key.process, connection.name)
+        else:
+            flow = self._flows.carrying(connection.random, connection.name)
         if flow is None:
             return told
         return msgspec.structs.replace(
