@@ -18,6 +18,7 @@
  * copy_file_range, which is counted.
  */
 #include "common.h"
+#include "descriptors.h"
 #include "syscalls.h"
 #include "words.h"
 
@@ -27,12 +28,17 @@ char LICENSE[] SEC("license") = "GPL";
 const volatile struct file_settings settings = { .max_file_bytes = 64 << 10 };
 
 #define MAX_PARTS 32
+/* What never changes a number of bytes of parts. */
+#define PARTS_MASK 2047
+_Static_assert(MAX_PARTS_BYTES + MAX_PART <= PARTS_MASK, "parts are masked");
 /* Longer names of directories are told. */
 #define MAX_QUIET_NAME 32
 /* Descriptors that are looked at when a process ends, runs another program or closes a range. */
 #define MAX_DESCRIPTORS 256
 /* Of one call: 128 KiB; more would come near what the verifier takes, with perf buffers. */
 #define MAX_PIECES 8
+/* What never changes their bytes. */
+#define PIECES_MASK (2 * MAX_PIECES * MAX_FILE_DATA - 1)
 
 /* fcntl.h */
 #define AT_FDCWD -100
@@ -113,17 +119,6 @@ __noinline int is_sensitive(__u64 name, bool in_kernel)
 	return length > 0 && has_word(&file_words, text, length, true);
 }
 
-static __always_inline struct file *file_of(struct task_struct *task, __u32 descriptor)
-{
-	struct fdtable *table = BPF_CORE_READ(task, files, fdt);
-	struct file **files = BPF_CORE_READ(table, fd), *file = 0;
-
-	if (descriptor >= BPF_CORE_READ(table, max_fds))
-		return 0;
-	bpf_probe_read_kernel(&file, sizeof(file), files + descriptor);
-	return file;
-}
-
 /* Whether a directory is quiet, by itself or by its name. */
 __noinline int is_quiet(__u64 dentry)
 {
@@ -173,6 +168,10 @@ static __always_inline bool put_parts(struct file_access *record, struct path *p
 	long length;
 
 	for (int i = 0; i < MAX_PARTS; i++) {
+		/* One range for all that the parts before may have used: else an old verifier
+		 * follows the rest of the loop for each of them. */
+		used &= PARTS_MASK;
+		barrier_var(used);
 		if (above(entry, mount, IS_END)) {
 			record->complete = above(entry, mount, IS_MOUNT_ROOT);
 			break;
@@ -185,7 +184,7 @@ static __always_inline bool put_parts(struct file_access *record, struct path *p
 		if (length <= 0)
 			break;
 		/* The root of a mount has a name that is part of no path. */
-		used += length * !above(entry, mount, IS_MOUNT_ROOT);
+		used += length & (above(entry, mount, IS_MOUNT_ROOT) - 1);
 		next = above(entry, mount, ABOVE_ENTRY);
 		mount = above(entry, mount, ABOVE_MOUNT);
 		entry = next;
@@ -329,28 +328,57 @@ static __always_inline int name_call_done(void *ctx, struct task_struct *task,
 	return 0;
 }
 
-/* The file, if it is one whose bytes are told. */
-static __always_inline struct open_file *find_file(void *ctx, struct task_struct *task,
-						   struct file *file)
+/* An agent's file that nothing is told of. */
+__noinline int remember_quiet(__u64 file)
 {
-	struct access access = { .file = file, .agent = true, .inherited = true };
-	struct open_file *known;
-	__u64 key = (__u64)file;
+	remember((struct file *)file, 0, true);
+	return 0;
+}
 
-	known = bpf_map_lookup_elem(&open_files, &key);
-	if (known && known->inode == BPF_CORE_READ(file, f_inode, i_ino))
-		return known->quiet ? 0 : known;
-	if (!is_followed(file))
+#define UNKNOWN_FILE 1
+
+/* Counts what a call moved. Returns the open file if its bytes are told, UNKNOWN_FILE where nobody
+ * said yet whether they are, or 0. */
+__noinline __u64 count_known(__u64 task, __u32 descriptor, __u32 direction, __u64 bytes)
+{
+	struct file *file = file_of((struct task_struct *)task, descriptor);
+	__u64 key = (__u64)file;
+	struct open_file *known;
+
+	if (!file)
 		return 0;
-	/* Opened before the agent was one, or by whoever started it. */
-	access.sensitive = is_sensitive(
-		(__u64)BPF_CORE_READ(file, f_path.dentry, d_name.name), true);
-	if (access.sensitive || settings.all)
-		report(ctx, task, &access);
-	else
-		remember(file, 0, true);
 	known = bpf_map_lookup_elem(&open_files, &key);
-	return known && !known->quiet ? known : 0;
+	if (!known || known->inode != BPF_CORE_READ(file, f_inode, i_ino))
+		return is_followed(file) ? UNKNOWN_FILE : 0;
+	if (known->quiet)
+		return 0;
+	__sync_fetch_and_add(&known->bytes[direction & 1], bytes);
+	return key;
+}
+
+/* Counts what a call moved; returns the open file if its bytes are told. What is large on the stack
+ * stands in functions that this one calls, one after the other: together 512 bytes are all. */
+static __always_inline __u64 count_moved(void *ctx, struct task_struct *task, __u32 descriptor,
+					 __u32 direction, __u64 bytes)
+{
+	__u64 file = count_known((__u64)task, descriptor, direction, bytes);
+	struct access access = { .agent = true, .inherited = true };
+	struct file *opened;
+
+	if (file != UNKNOWN_FILE)
+		return file;
+	/* Opened before the agent was one, or by whoever started it. */
+	opened = file_of(task, descriptor);
+	access.file = opened;
+	access.sensitive =
+		is_sensitive((__u64)BPF_CORE_READ(opened, f_path.dentry, d_name.name), true);
+	if (!access.sensitive && !settings.all) {
+		remember_quiet((__u64)opened);
+		return 0;
+	}
+	report(ctx, task, &access);
+	file = count_known((__u64)task, descriptor, direction, bytes);
+	return file == UNKNOWN_FILE ? 0 : file;
 }
 
 struct piece {
@@ -404,19 +432,6 @@ static __noinline int send_piece(void *ctx, struct task_struct *task, const stru
 	return 0;
 }
 
-/* Counts what a call moved; returns the open file if its bytes are told. */
-static __noinline __u64 count_moved(void *ctx, struct task_struct *task, __u32 descriptor,
-				    __u32 direction, __u64 bytes)
-{
-	struct file *file = file_of(task, descriptor);
-	struct open_file *known = file ? find_file(ctx, task, file) : 0;
-
-	if (!known)
-		return 0;
-	__sync_fetch_and_add(&known->bytes[direction & 1], bytes);
-	return (__u64)file;
-}
-
 /* What a call moved through the memory of its process. */
 struct move {
 	__u64 file;
@@ -427,6 +442,15 @@ struct move {
 	__u64 direction;
 };
 
+/* Of numbers below 2^63. */
+static __always_inline __u64 smaller(__u64 one, __u64 other)
+{
+	__u64 is_less = -((one - other) >> 63);
+
+	barrier_var(is_less);
+	return (one & is_less) | (other & ~is_less);
+}
+
 static __noinline int send_content(void *ctx, struct task_struct *task, const struct move *move)
 {
 	struct open_file *known = bpf_map_lookup_elem(&open_files, &move->file);
@@ -434,27 +458,26 @@ static __noinline int send_content(void *ctx, struct task_struct *task, const st
 			       .buffer = move->buffer,
 			       .offset = move->offset,
 			       .direction = move->direction };
-	__u64 length, here, rest = move->bytes;
+	__u64 length, here, last, rest = move->bytes;
 	struct file *file = (void *)move->file;
 
 	if (!known || known->sent >= settings.max_file_bytes)
 		return 0;
 	length = settings.max_file_bytes - known->sent;
-	if (length > rest)
-		length = rest;
-	if (length > move->room)
-		length = move->room;
-	if (length > MAX_PIECES * MAX_FILE_DATA)
-		length = MAX_PIECES * MAX_FILE_DATA;
+	length = smaller(smaller(length, rest), smaller(move->room, MAX_PIECES * MAX_FILE_DATA));
+	length &= PIECES_MASK;
 	known->sent += length;
 	piece.since_ns = known->since_ns;
 	if (move->offset < 0)
 		piece.offset = BPF_CORE_READ(file, f_pos) - rest;
 	for (int i = 0; i < MAX_PIECES && length; i++) {
-		here = length > MAX_FILE_DATA ? MAX_FILE_DATA : length;
+		/* Without branches, and always the same range: the verifier has one way to follow. */
+		here = smaller(length, MAX_FILE_DATA);
 		length -= here;
+		length &= PIECES_MASK;
 		/* The last one stands for all that is not told, too. */
-		piece.bytes = length ? here : rest;
+		last = -((length - 1) >> 63);
+		piece.bytes = (rest & last) | (here & ~last);
 		rest -= here;
 		send_piece(ctx, task, &piece, here);
 		piece.buffer += here;

@@ -150,6 +150,7 @@ struct file {
 	struct path f_path;
 	struct inode *f_inode;
 	__s64 f_pos;
+	void *private_data;
 };
 
 /* How many hold an open file: since Linux 6.13 in a field that begins at 0, before at 1. */

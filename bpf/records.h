@@ -30,6 +30,7 @@ enum record_type {
 	RECORD_TLS_CLOSE = 4, /* the TLS library let go of the connection */
 	RECORD_PROCESS_EXIT = 5, /* the last thread of a process that was told of ended */
 	RECORD_TLS_RANDOM = 6, /* what ties a connection to the ClientHello on the wire */
+	RECORD_TLS_SOCKET = 7, /* what ties a connection to its socket, where the library says it */
 
 	RECORD_FLOW = 10, /* what a socket did: connected, accepted, closed, moved so much */
 
@@ -77,13 +78,14 @@ struct settings {
 };
 
 /* Not a record either: from a connection object to its client random. What is followed, if not
- * NO_OFFSET: at `zero` a 32-bit zero must stand, at `pointer` the object that `offset` is in. */
+ * NO_OFFSET: at `zero` a 32-bit zero must stand, at `pointer` the object that `offset` is in. At
+ * `bio` is a pointer to what the connection reads from. */
 #define NO_OFFSET 0x7fffffff
 struct random_path {
 	__u32 zero;
 	__u32 pointer;
 	__u32 offset;
-	__u32 unused;
+	__u32 bio;
 };
 
 struct record_header {
@@ -140,6 +142,12 @@ struct tls_close {
 struct tls_random {
 	struct tls_header tls;
 	__u64 random[4];
+};
+
+/* It follows the random, and the cookie is as in struct flow. */
+struct tls_socket {
+	struct tls_header tls;
+	__u64 cookie;
 };
 
 struct process_exit {

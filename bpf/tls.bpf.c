@@ -21,7 +21,9 @@
  * what is told already, so a call that is made again for the same bytes tells them once.
  */
 #include "common.h"
+#include "descriptors.h"
 #include "hold.h"
+#include "socket_types.h"
 
 char LICENSE[] SEC("license") = "GPL";
 
@@ -31,6 +33,15 @@ const volatile struct settings settings = { .max_call_bytes = 1 << 20,
 
 /* SSL_CTRL_SET_TLSEXT_HOSTNAME of openssl/tls1.h: how SSL_set_tlsext_host_name() calls SSL_ctrl(). */
 #define SET_HOST_NAME 55
+
+/* BIO_TYPE_SOCKET of openssl/bio.h, which BIO_METHOD begins with; where struct bio_st of OpenSSL 3
+ * (crypto/bio/bio_local.h) has its method and its descriptor. */
+#define SOCKET_BIO 0x505
+#define BIO_METHOD_AT 8
+#define BIO_DESCRIPTOR_AT 56
+/* stat.h */
+#define S_IFMT 0170000
+#define S_IFSOCK 0140000
 
 /* GNUTLS_NAME_DNS of gnutls/gnutls.h. */
 #define SERVER_NAME_DNS 1
@@ -445,6 +456,55 @@ static __always_inline bool read_random(void *ctx, __u64 at, void *random)
 	       words[0] | words[1] | words[2] | words[3];
 }
 
+/* The cookie of the socket that a connection reads from by itself, or 0: where the program moves
+ * the bytes, the library knows of no socket. Others have other structures: what is not OpenSSL's
+ * BIO, its kind does not say so. */
+__noinline __u64 socket_of(__u64 at)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+	__u64 bio = 0, method = 0;
+	__u32 kind = 0, descriptor = 0;
+	struct socket *socket;
+	struct file *file;
+	struct sock *sk;
+
+	if (bpf_probe_read_user(&bio, sizeof(bio), (void *)at) ||
+	    bpf_probe_read_user(&method, sizeof(method), (void *)(bio + BIO_METHOD_AT)) ||
+	    bpf_probe_read_user(&kind, sizeof(kind), (void *)method) || kind != SOCKET_BIO ||
+	    bpf_probe_read_user(&descriptor, sizeof(descriptor), (void *)(bio + BIO_DESCRIPTOR_AT)))
+		return 0;
+	file = file_of(task, descriptor);
+	if (!file || (BPF_CORE_READ(file, f_inode, i_mode) & S_IFMT) != S_IFSOCK)
+		return 0;
+	socket = BPF_CORE_READ(file, private_data);
+	sk = BPF_CORE_READ(socket, sk);
+	return BPF_CORE_READ(sk, __sk_common.skc_cookie.counter);
+}
+
+/* A ClientHello that nobody saw on the wire, as that of a connection that was there before us, ties
+ * no connection to its socket. */
+static __always_inline void send_socket(void *ctx, const struct connection_id *id,
+					const struct connection *connection)
+{
+	__u64 library = library_cookie(ctx), cookie;
+	struct random_path *path = bpf_map_lookup_elem(&random_paths, &library);
+	struct tls_socket *record;
+
+	if (!path || path->bio == NO_OFFSET)
+		return;
+	cookie = socket_of(id->connection + path->bio);
+	if (!cookie)
+		return;
+	record = reserve_record(sizeof(*record));
+	if (!record) {
+		count_lost(LOST_RECORDS, 1);
+		return;
+	}
+	fill_tls(&record->tls, RECORD_TLS_SOCKET, id, connection);
+	record->cookie = cookie;
+	submit_record(ctx, record);
+}
+
 /* By now the handshake is over, as plaintext moved, and both hellos are known to the library. */
 static __always_inline void send_random(void *ctx, const struct connection_id *id,
 					struct connection *connection)
@@ -465,6 +525,7 @@ static __always_inline void send_random(void *ctx, const struct connection_id *i
 	fill_tls(&record->tls, RECORD_TLS_RANDOM, id, connection);
 	__builtin_memcpy(record->random, &random, sizeof(random));
 	submit_record(ctx, record);
+	send_socket(ctx, id, connection);
 }
 
 /* Only connections of AI agents, and to hosts of AI, wait for a decision. */

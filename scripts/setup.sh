@@ -3,7 +3,7 @@
 #   1. Debian/Ubuntu packages that are missing (root only; without root it says which)
 #   2. .venv with the locked dependencies, hashes checked, and Busted itself, editable
 #   3. the eBPF objects
-#   4. the Node.js packages that the end-to-end tests drive
+#   4. the Node.js packages that the end-to-end tests drive, and that build the dashboard's page
 # `setup.sh guests` installs what boots other kernels too (make vm-test).
 # Safe to repeat: what is up to date is left alone. Writes only below this checkout, apart
 # from the packages of step 1.
@@ -83,6 +83,7 @@ have_library libbpf.so.1 || install "no libbpf.so.1" libbpf1
 have curl || install "no curl" curl
 have nghttpx || install "no nghttpx" nghttp2-proxy
 [ -x /usr/local/go/bin/go ] || have go || install "no Go" golang-go
+have chromium || install "no chromium" chromium fonts-dejavu-core
 have wget || install "no wget, which brings GnuTLS" wget
 have_library libcurl-nss.so.4 || ! available libcurl3-nss || install "no libcurl on NSS" libcurl3-nss
 have ip || install "no ip" iproute2
@@ -91,6 +92,8 @@ have nats-server || install_stopped nats-server "no nats-server" nats-server
 PATH=$PATH:/usr/sbin have rsyslogd && compgen -G '/usr/lib/*/rsyslog/lmnsd_ossl.so' >/dev/null ||
     install_stopped rsyslog "no rsyslog with TLS" rsyslog rsyslog-openssl
 have git || install "no git" git
+# Its tools check the unit; installed beside another init it starts nothing.
+have systemd-analyze || install "no systemd-analyze" systemd
 [ -e /etc/ssl/certs/ca-certificates.crt ] || install "no CA certificates" ca-certificates
 if ! have node; then
     install "no node" nodejs npm
@@ -181,23 +184,26 @@ else
     missing+=("the eBPF objects are not built: no clang or no llvm-strip")
 fi
 
-# --- 4. Node.js packages of the end-to-end tests, beside a copy of their lock.
+# --- 4. Node.js packages, each set beside a copy of its lock.
 
-clients=tests/e2e/clients
-if [ -e $clients/package-lock.json ] && have npm; then
-    wanted=$(digest $clients/package.json $clients/package-lock.json)
-    if [ "$(cat .cache/node/setup.stamp 2>/dev/null)" != "$wanted" ]; then
-        say "installing the Node.js clients of the end-to-end tests"
-        rm -rf .cache/node
-        mkdir -p .cache/node
-        cp $clients/package.json $clients/package-lock.json .cache/node/
-        if npm ci --prefix .cache/node --ignore-scripts --no-audit --no-fund --loglevel=error </dev/null >.cache/npm.log 2>&1; then
-            echo "$wanted" >.cache/node/setup.stamp
-        else
-            missing+=("the Node.js clients: npm ci failed: $(tail -n 1 .cache/npm.log)")
-        fi
+# npm_packages WHERE FROM WHAT
+npm_packages() {
+    local where=$1 from=$2 what=$3 wanted
+    [ -e "$from/package-lock.json" ] && have npm || return 0
+    wanted=$(digest "$from/package.json" "$from/package-lock.json")
+    [ "$(cat "$where/setup.stamp" 2>/dev/null)" = "$wanted" ] && return
+    say "installing $what"
+    rm -rf "$where"
+    mkdir -p "$where"
+    cp "$from/package.json" "$from/package-lock.json" "$where/"
+    if npm ci --prefix "$where" --ignore-scripts --no-audit --no-fund --loglevel=error </dev/null >.cache/npm.log 2>&1; then
+        echo "$wanted" >"$where/setup.stamp"
+    else
+        missing+=("$what: npm ci failed: $(tail -n 1 .cache/npm.log)")
     fi
-fi
+}
+npm_packages .cache/node tests/e2e/clients "the Node.js clients of the end-to-end tests"
+npm_packages .cache/web src/busted/ui/web "what builds the dashboard's page"
 
 if [ ${#missing[@]} -gt 0 ]; then
     say "not everything is here; what needs it will say so:"

@@ -31,6 +31,8 @@ ROOT = Path(__file__).parents[1]
 
 # Debian's, or one that was unpacked as go.dev says.
 GO_COMMAND = shutil.which("go", path=f"{os.environ['PATH']}:/usr/local/go/bin") or "go"
+# Where setup has what builds the dashboard's page.
+WEB = ROOT / ".cache/web"
 BUN = ROOT / ".cache/node/node_modules/@oven/bun-linux-x64/bin/bun"
 SO_NETNS_COOKIE = 71  # asm-generic/socket.h
 
@@ -121,6 +123,12 @@ def _nss() -> str | None:
     if ctypes.util.find_library("curl-nss"):
         return None
     return "needs libcurl on NSS, which Debian had up to 12: apt-get install libcurl3-nss"
+
+
+def _web_packages() -> str | None:
+    if (WEB / "node_modules/vite").is_dir():
+        return None
+    return "needs the npm packages of the dashboard: make setup"
 
 
 def _openssl() -> str | None:
@@ -238,6 +246,12 @@ def _kube_apiserver() -> str | None:
     return "needs kube-apiserver: python -m tests.kubernetes.api_server builds it, with Go"
 
 
+def _otelcol() -> str | None:
+    if any((ROOT / ".cache").glob("otelcol-*/otelcol")):
+        return None
+    return "needs a collector: python -m tests.outputs.collector builds it, with Go"
+
+
 PROBES: Mapping[str, tuple[Probe, ...]] = {
     "root": (_root,),
     "gcc": (_program("gcc", "gcc libc6-dev"),),
@@ -250,6 +264,8 @@ PROBES: Mapping[str, tuple[Probe, ...]] = {
     "nghttpx": (_program("nghttpx", "nghttp2-proxy"),),
     "node": (_program("node", "nodejs"), _program("npm", "npm")),
     "node packages": (_node_packages,),
+    "chromium": (_program("chromium", "chromium"), _web_packages),
+    "web packages": (_program("npm", "npm"), _web_packages),
     "bun": (_bun,),
     "wget": (_program("wget", "wget"),),
     "nss": (_nss,),
@@ -258,6 +274,7 @@ PROBES: Mapping[str, tuple[Probe, ...]] = {
     "nats": (_program("nats-server", "nats-server"),),
     "rsyslog": (_program("rsyslogd", "rsyslog"), _rsyslog_tls),
     "git": (_program("git", "git"), _git),
+    "systemd": (_program("systemd-analyze", "systemd"),),
     "regorus": (_regorus,),
     "lightkube": (_lightkube,),
     "unshare": (
@@ -281,6 +298,7 @@ PROBES: Mapping[str, tuple[Probe, ...]] = {
     "session uprobe": (_kernel_feature("session uprobe"),),
     **{kind: (_root, _btf, _libbpf, _objects, _program_kind(kind)) for kind in _PROGRAM_KINDS},
     "opa": (_opa,),
+    "otelcol": (_otelcol,),
     "kube-apiserver": (_kube_apiserver,),
 }
 # Features that are made of others.

@@ -12,6 +12,7 @@ SRC = Path(__file__).parents[1] / "src" / "busted"
 # here may not exist. `agent` alone sees everything it puts together.
 ALLOWED: dict[str, set[str]] = {
     "records": set(),
+    "state": set(),
     "events": set(),
     "protocols": set(),
     "kernel": {"records"},
@@ -20,13 +21,19 @@ ALLOWED: dict[str, set[str]] = {
     "enrich": {"events"},
     "identity": {"records", "events", "protocols"},
     "policy": {"events"},
-    "sinks": {"events"},
+    "sinks": {"events", "state"},
+    "ui": {"events"},
     "agent": {
         *("records", "events", "protocols", "kernel", "streams", "classifier", "enrich", "policy"),
         *("identity", "sinks"),
+        # Of the dashboard's room only what it asks for.
+        "ui.source",
     },
     # Of the kernel room only the error that says why this host will not do.
-    "cli": {"agent", "events", "classifier", "identity", "policy", "sinks", "kernel.features"},
+    "cli": {
+        *("agent", "events", "classifier", "identity", "policy", "sinks", "state", "ui"),
+        "kernel.features",
+    },
 }
 
 # These do no I/O, start nothing and know no clock: time is an argument.

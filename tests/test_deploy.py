@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from busted.agent.monitor import TICK_SECONDS
+from busted.kernel.privileges import PRIVILEGES
 from busted.sinks.metrics import Metrics
 from tests.requirements import ROOT, require, tool
 
 RULES = ROOT / "deploy/prometheus/busted.rules.yml"
+UNIT = ROOT / "deploy/systemd/busted.service"
+DROP_INS = tuple(sorted((ROOT / "deploy/systemd/drop-ins").glob("*.conf")))
 DASHBOARD = ROOT / "deploy/grafana/busted.json"
 
 _EXPOSED = {"counter": ("_total",), "gauge": ("",), "histogram": ("_bucket", "_count", "_sum")}
@@ -60,6 +65,64 @@ def test_the_document_tells_every_figure_with_its_labels() -> None:
     labels = {name for names in told.values() for name in re.findall(r"`(\w+)`", names)}
     shown = DASHBOARD.read_text()
     assert all(f"{{{{{label}}}}}" in shown for label in labels - {"model"})
+
+
+def lines(unit: Path, name: str) -> list[str]:
+    """The values of a directive, each line's words."""
+    found = re.findall(rf"^{name}=(.*)$", unit.read_text(), re.MULTILINE)
+    return [word for line in found for word in line.split()]
+
+
+def unit_directory(directory: Path, *drop_ins: Path) -> Path:
+    """The unit, with a command that is there, and the drop-ins that an operator copied."""
+    unit = directory / UNIT.name
+    unit.write_text(UNIT.read_text().replace("/usr/local/bin/busted", "/bin/true"))
+    extended = directory / f"{UNIT.name}.d"
+    extended.mkdir()
+    for drop_in in drop_ins:
+        shutil.copy(drop_in, extended)
+    return unit
+
+
+def analyze(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["systemd-analyze", *arguments], capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+@pytest.mark.parametrize("drop_ins", [(), DROP_INS], ids=["alone", "with drop-ins"])
+def test_systemd_takes_the_unit_without_a_word(tmp_path: Path, drop_ins: tuple[Path, ...]) -> None:
+    require("systemd")
+    done = analyze("verify", "--man=no", unit_directory(tmp_path, *drop_ins))
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_systemd_finds_the_service_little_exposed(tmp_path: Path) -> None:
+    require("systemd")
+    # Of 100, which is a service that may do anything; `OK` ends at 49.
+    done = analyze(
+        "security", "--offline=true", "--threshold=32", unit_directory(tmp_path), "--no-pager"
+    )
+
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_unit_gives_the_documented_capabilities_and_no_others() -> None:
+    documented = {privilege.name for privilege in PRIVILEGES if not privilege.until}
+
+    assert set(lines(UNIT, "AmbientCapabilities")) == documented
+    assert set(lines(UNIT, "CapabilityBoundingSet")) == documented
+    for drop_in in DROP_INS:
+        more = lines(drop_in, "AmbientCapabilities")
+        assert more
+        assert lines(drop_in, "CapabilityBoundingSet") == more
+
+
+def test_the_service_is_told_alive_far_more_often_than_systemd_asks() -> None:
+    (limit,) = lines(UNIT, "WatchdogSec")
+
+    assert float(limit.removesuffix("s")) > TICK_SECONDS * 10
 
 
 def test_prometheus_takes_the_rules() -> None:

@@ -15,6 +15,8 @@ import msgspec
 import pytest
 
 from busted import events
+from busted.agent.settings import Setting
+from busted.agent.settings_table import SETTINGS
 from busted.classifier.dialects import DIALECTS
 from busted.cli.main import CANNOT_RUN, FAILED, INTERRUPTED, USAGE, main
 from busted.kernel.privileges import PRIVILEGES, kept
@@ -25,6 +27,7 @@ from busted.sinks.kinds import KINDS, STANDARD_OUTPUT
 from busted.sinks.settings import QueuedSettings, RemoteSettings, Settings, TlsSettings
 from tests.requirements import ROOT, require
 from tests.test_architecture import ALLOWED, PURE
+from xtask import settings
 
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 
@@ -40,7 +43,7 @@ def sections(document: str) -> dict[str, str]:
 def rows(text: str) -> dict[str, list[str]]:
     """Table rows by the first word in the back-quotes that stand first."""
     cells = (line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| `"))
-    return {row[0].strip("`").split()[0]: row[1:] for row in cells}
+    return {re.split("[`, ]", row[0].strip("`"))[0]: row[1:] for row in cells}
 
 
 # Events
@@ -154,6 +157,21 @@ def test_every_exit_code_is_described() -> None:
     codes = {CANNOT_RUN, FAILED, INTERRUPTED, USAGE, 0}
 
     assert rows(sections("docs/cli.md")["Exit codes"]).keys() == {str(code) for code in codes}
+
+
+# Settings
+
+
+def test_what_is_made_of_the_settings_is_current() -> None:
+    assert settings.PAGE.read_text() == settings.page()
+    assert settings.SHIPPED_FILE.read_text() == settings.shipped()
+
+
+@pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.key)
+def test_every_setting_is_described_as_an_option_with_its_default(setting: Setting) -> None:
+    default, _ = rows(sections("docs/cli.md")["busted monitor"])[setting.flag]
+
+    assert default == setting.default_told or setting.default in (None, ())
 
 
 # Outputs

@@ -1,4 +1,5 @@
-"""The commands: `python -m xtask build-ebpf | build | run | demo | version-bump | version-check`.
+"""The commands: `python -m xtask build-ebpf | build | run | demo | settings | version-bump |
+version-check`.
 
 argparse, since the build hook runs this where nothing but Python is installed.
 """
@@ -30,6 +31,8 @@ def main(arguments: list[str] | None = None) -> int:
             case "demo":
                 build_ebpf()
                 _become_python("-m", "xtask.demo")
+            case "settings":
+                _become_python("-m", "xtask.settings")
             case "version-bump":
                 versions.bump(options.version, date.today())
                 print(f"version {options.version}; now commit, and tag v{options.version}")
@@ -64,6 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", help="build what changed, then busted monitor")
     run.add_argument("arguments", nargs="*", metavar="-- ARGUMENTS", help="of busted monitor")
     commands.add_parser("demo", help="real SDKs against a local provider, under a live monitor")
+    commands.add_parser("settings", help="write docs/settings.md and deploy/config.toml anew")
     bump = commands.add_parser("version-bump", help="set the version and date the changelog")
     bump.add_argument("version", metavar="X.Y.Z")
     commands.add_parser("version-check", help="fail when version and changelog disagree")

@@ -34,12 +34,14 @@ ai_traffic if {
 		"ToolResult",
 		"McpRequest",
 		"McpResponse",
+		"A2aRequest",
+		"A2aResponse",
 		"PiiDetected",
 	}
 }
 
-# What goes to a model or a server; what comes from there has been there already.
-outgoing if input.action.type in {"Prompt", "ToolResult", "McpRequest"}
+# What goes to a model, a server or another agent; what comes from there has been there already.
+outgoing if input.action.type in {"Prompt", "ToolResult", "McpRequest", "A2aRequest"}
 
 found contains finding.kind if some finding in input.action.pii
 

@@ -23,6 +23,11 @@ test_a_key_in_a_tool_result_is_denied if {
 	busted.decision == "deny" with input as event(action)
 }
 
+test_a_key_in_a_message_to_another_agent_is_denied if {
+	action := {"type": "A2aRequest", "pii": [{"kind": "openai_key", "start": 0, "end": 9}]}
+	busted.decision == "deny" with input as event(action)
+}
+
 test_a_key_in_an_answer_has_left_nobody if {
 	action := {"type": "Response", "pii": [{"kind": "openai_key", "start": 0, "end": 9}]}
 	busted.decision == "audit" with input as event(action)

@@ -267,14 +267,80 @@ class McpResponse(Value, frozen=True, kw_only=True, tag=True):
     truncated: bool
 
 
+class A2aAgent(Value, frozen=True, kw_only=True):
+    """An agent of A2A, as its card says; `url` is where it takes messages."""
+
+    name: str
+    version: str | None = None
+    url: str | None = None
+
+
+class A2aRequest(Value, frozen=True, kw_only=True, tag=True):
+    """An agent asks another one by Agent2Agent; `method` is what v1 calls it.
+
+    `agent` is who is asked, where its card was seen. `text` is the message, with what is not text
+    described.
+    """
+
+    method: str
+    binding: Literal["jsonrpc", "rest"]
+    revision: str | None = None
+    id: str | None = None
+    task_id: str | None = None
+    context_id: str | None = None
+    agent: A2aAgent | None = None
+    role: str | None = None
+    text: str | None = None
+    stream: bool = False
+    pii: tuple[Finding, ...] = ()
+    unscanned_bytes: int = 0
+    bytes: int
+    truncated: bool
+    missing_bytes: int = 0
+
+
+class A2aResponse(Value, frozen=True, kw_only=True, tag=True):
+    """What the other agent answered, assembled when it came in pieces.
+
+    `agent` is who answers; `latency` runs from the end of the request, in seconds.
+    """
+
+    method: str
+    binding: Literal["jsonrpc", "rest"]
+    revision: str | None = None
+    id: str | None = None
+    task_id: str | None = None
+    context_id: str | None = None
+    agent: A2aAgent | None = None
+    status: int
+    state: str | None = None
+    role: str | None = None
+    text: str | None = None
+    error: str | None = None
+    error_code: int | None = None
+    latency: float | None = None
+    stream: bool
+    pii: tuple[Finding, ...] = ()
+    unscanned_bytes: int = 0
+    bytes: int
+    truncated: bool
+    missing_bytes: int = 0
+
+
 class PiiDetected(Value, frozen=True, kw_only=True, tag=True):
-    """Personal data or a secret crossed the connection; `where` says in which action."""
+    """Personal data or secrets crossed the connection, in an exchange or by themselves.
+
+    `direction` is "write" if any of it left the process; `written` counts what did, by kind.
+    `where` is the first of the `actions` that carry it.
+    """
 
     direction: Literal["write", "read"]
     kinds: tuple[str, ...]
     categories: tuple[str, ...] = ()
     counts: dict[str, int] = {}
+    written: dict[str, int] = {}
     where: str
+    actions: tuple[str, ...] = ()
     count: int
 
 
@@ -388,6 +454,8 @@ Action = (
     | ToolResult
     | McpRequest
     | McpResponse
+    | A2aRequest
+    | A2aResponse
     | PiiDetected
     | CanaryDetected
     | Network
@@ -410,6 +478,8 @@ CONTENT_FIELDS: dict[type[Value], tuple[str, ...]] = {
     ToolResult: ("content",),
     McpRequest: ("params",),
     McpResponse: ("result", "error"),
+    A2aRequest: ("text",),
+    A2aResponse: ("text", "error"),
 }
 
 

@@ -32,6 +32,7 @@ class Type(enum.IntEnum):
     TLS_CLOSE = 4
     PROCESS_EXIT = 5
     TLS_RANDOM = 6
+    TLS_SOCKET = 7
 
     FLOW = 10
 
@@ -145,6 +146,7 @@ FLOW = Layout(
     "comm 16s error H operation B role B owner B agent B transport B unused x",
 )
 TLS_RANDOM = Layout("tls_random", _TLS + "random 32s")
+TLS_SOCKET = Layout("tls_socket", _TLS + "cookie Q")
 _WIRE = _RECORD + "cookie Q netns Q position I length I "
 DNS_MESSAGE = Layout("dns_message", _WIRE + "total I direction B over_tcp B unused 2x")
 CLIENT_HELLO = Layout("client_hello", _WIRE + "total I unused 4x")
@@ -158,7 +160,7 @@ RUNNING_PROCESS = Layout("running_process", "start_ns Q parent_start_ns Q pid I 
 SETTINGS = Layout(
     "settings", "max_call_bytes Q undecided_bytes Q hold_ns Q monitor_pid I spare_filtered I"
 )
-RANDOM_PATH = Layout("random_path", "zero I pointer I offset I unused 4x")
+RANDOM_PATH = Layout("random_path", "zero I pointer I offset I bio I")
 _FILE = _RECORD + "file Q since_ns Q "
 FILE_ACCESS = Layout(
     "file_access",
@@ -199,6 +201,7 @@ LAYOUTS = (
     DNS_MESSAGE,
     CLIENT_HELLO,
     TLS_RANDOM,
+    TLS_SOCKET,
     PROCESS_EXEC,
     PROCESS_FORK,
     RUNNING_PROCESS,
@@ -306,6 +309,17 @@ class TlsRandom(msgspec.Struct, frozen=True):
     key: ConnectionKey
     time_ns: int
     random: bytes
+
+
+class TlsSocket(msgspec.Struct, frozen=True):
+    """The socket under the connection, where the TLS library itself reads from one.
+
+    It is told once, behind the random; `cookie` is as in `Flow`.
+    """
+
+    key: ConnectionKey
+    time_ns: int
+    cookie: int
 
 
 class TlsHold(msgspec.Struct, frozen=True):
@@ -502,7 +516,7 @@ class FileBytes(msgspec.Struct, frozen=True):
     comm: bytes
 
 
-TlsRecord = TlsOpen | TlsName | TlsData | TlsClose | TlsRandom | TlsHold
+TlsRecord = TlsOpen | TlsName | TlsData | TlsClose | TlsRandom | TlsSocket | TlsHold
 ProcessRecord = ProcessExec | ProcessFork | ProcessExit
 FileRecord = FileAccess | FileData | FileBytes
 Record = TlsRecord | Flow | DnsMessage | ClientHello | ProcessRecord | FileRecord
@@ -563,6 +577,11 @@ def _tls_close(raw: bytes) -> TlsClose:
 def _tls_random(raw: bytes) -> TlsRandom:
     _, _, pid, time_ns, start_ns, connection, since_ns, random = TLS_RANDOM.unpack_from(raw)
     return TlsRandom(ConnectionKey(pid, start_ns, connection, since_ns), time_ns, random)
+
+
+def _tls_socket(raw: bytes) -> TlsSocket:
+    _, _, pid, time_ns, start_ns, connection, since_ns, cookie = TLS_SOCKET.unpack_from(raw)
+    return TlsSocket(ConnectionKey(pid, start_ns, connection, since_ns), time_ns, cookie)
 
 
 def _tls_hold(raw: bytes) -> TlsHold:
@@ -772,6 +791,7 @@ _DECODERS: dict[int, Callable[[bytes], Record]] = {
     Type.DNS_MESSAGE: _dns_message,
     Type.CLIENT_HELLO: _client_hello,
     Type.TLS_RANDOM: _tls_random,
+    Type.TLS_SOCKET: _tls_socket,
     Type.PROCESS_EXEC: _process_exec,
     Type.PROCESS_FORK: _process_fork,
     Type.FILE_ACCESS: _file_access,

@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from busted.identity.callers import WHILE_ASKED
 from busted.identity.graph import SOME_WORDS
+from tests.e2e.a2a import EXCHANGES, a2a_command, a2a_server
 from tests.e2e.bed import ANTHROPIC_KEY, Bed, python
 from tests.e2e.monitor import Event, Monitor
 from tests.identity.scenarios import ROLES
@@ -163,3 +165,26 @@ def test_two_users_of_one_agent_are_two_principals(test_bed: Bed) -> None:
     assert identity_of(own) == identity_of(other)
     principals = [events[-1]["identity"]["principal"] for events in (own, other)]
     assert principals == [f"uid:{os.getuid()}", "uid:12345"]
+
+
+def test_an_agent_that_asks_another_one_is_linked_to_it_while_that_asks_a_model(
+    test_bed: Bed, tmp_path: Path
+) -> None:
+    store = tmp_path / "identities.db"
+    trusted = a2a_server(test_bed, tmp_path / "a2a", "--port", "8445", "--thinks")
+
+    with Monitor("--identity-store", str(store)) as monitor:
+        command = [*a2a_command("rpc", "Oslo"), "--port", "8445"]
+        finished = test_bed.sandbox.run(command, environment=trusted)
+        assert finished.code == 0, finished.stderr.decode()
+        asked = monitor.wait_for(finished.pid, "A2aResponse", EXCHANGES)
+        monitor.wait_for_lines('"system_prompt":"You are the weather agent.')
+        assert monitor.stop() == 130, monitor.stderr
+
+    (thought,) = [e for e in monitor.events if e["action"]["type"] == "Prompt"]
+    caller, callee = identity_of(asked), thought["identity"]["id"]
+    (told,) = shown(store, caller, "--graph")
+    calls = {
+        (link["target"], link["confidence"]) for link in told["links"] if link["kind"] == "calls"
+    }
+    assert calls == {("A2A agent weather", 1.0), (callee, WHILE_ASKED)}

@@ -29,6 +29,8 @@ VOLATILE = (
     "action.latency",
     "action.time_to_first_token",
     "action.session",
+    "action.task_id",
+    "action.context_id",
 )
 
 

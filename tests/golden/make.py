@@ -22,6 +22,7 @@ from busted.agent import recording
 from busted.agent.recording import Frame, Header, LibraryFacts, RawRecord, RecordingWriter, Tick
 from busted.enrich.processes import ProcessFacts
 from busted.records import TlsOpen, decode
+from tests.e2e.a2a import EXCHANGES, a2a_command, a2a_server
 from tests.e2e.bed import CLIENTS, KEYS, OPERATIONS, Bed, bed, python
 from tests.e2e.examples import PROMPT
 from tests.e2e.front import AT_FRONT, http2_front
@@ -89,6 +90,9 @@ def ask_all(
     for mode in MODES:
         # The listing and at least one call.
         run(f"mcp_{mode}", mcp_command(mode, PROMPT), "McpResponse", 2, authority)
+    authority = a2a_server(test_bed, directory / "a2a")
+    for mode in ("rpc", "rest_stream", "old_stream"):
+        run(f"a2a_{mode}", a2a_command(mode, PROMPT), "A2aResponse", EXCHANGES, authority)
     return pids
 
 

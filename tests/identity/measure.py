@@ -8,15 +8,19 @@ without an identity are in no pair; they are counted.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from math import comb
+from pathlib import Path
 
 import msgspec
 
+from busted.agent.embedding import EmbedSettings, load, model_hash
 from busted.enrich.agents import Agents
 from busted.enrich.agents_table import AGENTS
+from busted.events import Prompt
 from busted.identity.tracker import IdentityMatch, IdentityTracker
-from tests.identity.scenarios import Labelled
+from tests.identity.scenarios import LIMITS, SCENARIOS, WORDINGS, Labelled
+from tests.identity.tiny_model import make
 
 agents = Agents(AGENTS)
 
@@ -43,9 +47,22 @@ class Score(msgspec.Struct, frozen=True):
         return self.both / self.same if self.same else 1.0
 
 
-def tracker() -> IdentityTracker:
+def tracker(embed: Callable[[str], bytes] | None = None) -> IdentityTracker:
     """Return a tracker as the monitor has it, without a store."""
-    return IdentityTracker(agents.recognise, agents.names)
+    return IdentityTracker(agents.recognise, agents.names, embed=embed)
+
+
+def tiny_model(directory: Path) -> Callable[[str], bytes]:
+    """Make a model in a directory that knows the words of all scenarios, and load it."""
+    prompts = {
+        event.action.system_prompt
+        for scenario in (SCENARIOS | LIMITS).values()
+        for _, event in scenario()
+        if isinstance(event.action, Prompt) and event.action.system_prompt
+    }
+    alike = zip(*(text.split() for text in WORDINGS), strict=True)
+    made = make(directory / "model", prompts, alike)
+    return load(EmbedSettings(model=str(made), sha256=model_hash(made)))
 
 
 def matched(

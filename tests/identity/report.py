@@ -10,13 +10,15 @@ from __future__ import annotations
 import gc
 import statistics
 import sys
+import tempfile
 import time
 import tracemalloc
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 from busted.events import Event
 from busted.identity.tracker import IdentityTracker
-from tests.identity.measure import Score, matched, score, tracker
+from tests.identity.measure import Score, matched, score, tiny_model, tracker
 from tests.identity.scenarios import LIMITS, SCENARIOS, Labelled, Run, played
 
 GOAL = 0.98
@@ -34,6 +36,13 @@ def main() -> int:
     print(f"{'all of these':28} {'':27} {precision:9.4f} {recall:6.4f}   (goal {GOAL})")
     print("beside them, what the rules get wrong:")
     _scores(LIMITS)
+    print("with a model that was made for these, and knows which words mean the same:")
+    with tempfile.TemporaryDirectory() as directory:
+        embed = tiny_model(Path(directory))
+        with_model = _scores(SCENARIOS, embed, shown=False) | _scores(LIMITS, embed)
+    joined = sum(one.both for one in with_model.values())
+    wrongly = sum(one.together for one in with_model.values()) - joined
+    print(f"{'pairs that it joins wrongly, of all of these':60} {wrongly}")
     events = [event for scenario in SCENARIOS.values() for _, event in scenario()]
     new, seen = _microseconds(events)
     print(f"observe: {seen:.1f} us an event, {new:.1f} us where all is new (goal 30)")
@@ -41,10 +50,16 @@ def main() -> int:
     return int(min(precision, recall) < GOAL)
 
 
-def _scores(scenarios: Mapping[str, Callable[[], list[Labelled]]]) -> dict[str, Score]:
+def _scores(
+    scenarios: Mapping[str, Callable[[], list[Labelled]]],
+    embed: Callable[[str], bytes] | None = None,
+    shown: bool = True,
+) -> dict[str, Score]:
     scores = {}
     for name, scenario in scenarios.items():
-        one = scores[name] = score(matched(scenario(), tracker()))
+        one = scores[name] = score(matched(scenario(), tracker(embed)))
+        if not shown:
+            continue
         print(
             f"{name:28} {one.agents:6} {one.identities:5} {one.events:6} {one.without:7} "
             f"{one.precision:9.4f} {one.recall:6.4f}"

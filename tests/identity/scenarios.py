@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from busted.agent import recording
 from busted.agent.clock import Clock
 from busted.agent.replay import Replay
-from busted.events import Connection, Event, Network, Process, Prompt, Sdk
+from busted.events import Connection, Credential, Event, Network, Process, Prompt, Sdk
 from tests.golden.expected import HERE
 
 Labelled = tuple[str, Event]
@@ -56,7 +56,9 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     sdk_version: str | None = None
     agent: Sdk | None = None
     agent_session: str | None = None
+    credential: str | None = None
     ppid: int = 1
+    container: dict[str, Any] = {}
     connects: bool = True
     after: float = 0.0
     """Seconds from the process's start until it says this."""
@@ -84,6 +86,7 @@ def played(run: Run, at_seconds: float = 0.0) -> Iterator[Labelled]:
         build_id=run.build_id,
         start_time=_CLOCK.time(start_ns),
         cgroup_id=str(7000 + run.number),
+        **run.container,
     )
     events = list(captured(run.capture))
     if run.connects:
@@ -127,6 +130,8 @@ def _said(run: Run, prompt: Prompt) -> Prompt:
         changed["agent"] = run.agent
     if run.agent_session is not None:
         changed["agent_session"] = run.agent_session
+    if run.credential is not None:
+        changed["credential"] = Credential(scheme="bearer", hash=run.credential)
     return replace(prompt, **changed)
 
 
@@ -323,7 +328,7 @@ def embeddings_first() -> list[Labelled]:
 
 
 def with_a_helper() -> list[Labelled]:
-    """Twelve scripts; each has a second prompt of its own, which the rules split off."""
+    """Twelve scripts; each has a short second prompt without tools, for a title."""
     runs = [
         Run(
             label=role,
@@ -336,10 +341,181 @@ def with_a_helper() -> list[Labelled]:
         for i, role in enumerate(ROLES)
         for capture, after, prompt in (
             ("openai_tools", 0.0, f"You work in {role}. {POLICY}"),
-            ("openai_sync", 2.0, "Give the conversation a title of at most four words."),
+            ("openai_sync", 3.0, "Give the conversation a title of at most four words."),
         )
     ]
     return by_time(*(played(run, round * 50.0) for round in range(3) for run in runs))
+
+
+def with_a_long_helper() -> list[Labelled]:
+    """As above, but what the helper shall do is told at length, and in each script otherwise."""
+    return [(label, _at_length(label, event)) for label, event in with_a_helper()]
+
+
+def _at_length(role: str, event: Event) -> Event:
+    prompt = event.action
+    if not isinstance(prompt, Prompt) or prompt.tools:
+        return event
+    text = f"Give a conversation on {role} a title of at most four words. {POLICY}"
+    return replace(event, action=replace(prompt, system_prompt=text))
+
+
+# One prompt in three wordings; the words of each column mean the same.
+WORDINGS = (
+    "assist customers who ask about parcels orders refunds invoices kindly quickly answering "
+    "always truthfully never guessing escalate angry people hand cases onward keep notes briefly",
+    "help clients that enquire regarding packages purchases reimbursements bills politely promptly "
+    "replying constantly honestly not speculating forward furious persons pass matters along "
+    "maintain records tersely",
+    "support buyers which question concerning shipments acquisitions repayments statements "
+    "courteously swiftly responding perpetually sincerely nowise surmising refer irate folks give "
+    "issues further hold minutes concisely",
+)
+
+
+def reworded() -> list[Labelled]:
+    """One script whose prompt is written anew with every release, in other words."""
+    return by_time(
+        *(
+            played(
+                Run(
+                    label="support",
+                    capture="openai_sync",
+                    argv=("python3", "/srv/support.py"),
+                    number=i,
+                    system_prompt=WORDINGS[i // 4],
+                ),
+                i * 600.0,
+            )
+            for i in range(12)
+        )
+    )
+
+
+def crew() -> list[Labelled]:
+    """A framework with two agents in one process: one has tools, the other one writes it up."""
+    said = (
+        ("finds", "openai_tools", f"You find things out. {POLICY}", 0.0),
+        ("writes", "openai_sync", f"You write up what others have found out. {POLICY}", 3.0),
+    )
+    runs = [
+        Run(
+            label=label,
+            capture=capture,
+            system_prompt=prompt,
+            number=7,
+            after=after,
+            connects=not after,
+        )
+        for label, capture, prompt, after in said
+    ]
+    return by_time(*(played(run, round * 50.0) for round in range(3) for run in runs))
+
+
+def helper_programs() -> list[Labelled]:
+    """Four scripts, each of which lets curl ask a model with its credential; and a stray curl."""
+    curl = Run(
+        label="",
+        capture="curl_openai",
+        exe="/usr/bin/curl",
+        argv=("curl", "https://api.openai.com/v1/chat/completions"),
+        name="curl",
+        build_id="c" * 40,
+        connects=False,
+        after=4.0,
+    )
+    runs = []
+    for i, role in enumerate(ROLES[:4]):
+        script = Run(
+            label=role,
+            capture="openai_tools",
+            argv=("python3", f"/srv/{role}.py"),
+            number=i,
+            system_prompt=f"You work in {role}. {POLICY}",
+            credential=f"{i:016x}",
+        )
+        runs.append(script)
+        runs.append(
+            replace(curl, label=role, number=100 + i, ppid=2000 + i, credential=script.credential)
+        )
+    runs.append(replace(curl, label="curl", number=200, credential="f" * 16))
+    return by_time(*(played(run, round * 50.0) for round in range(3) for run in runs))
+
+
+DIGEST = "sha256:" + "d" * 64
+
+
+def in_pod(
+    number: int, owner: str = "web", account: str = "web", tag: str = "1.2"
+) -> dict[str, str]:
+    """Return what is known of a process in a pod, which is another one for each number."""
+    return {
+        "container_id": f"{number:064x}",
+        "container_runtime": "containerd",
+        "container_name": "agent",
+        "image": f"registry.example/acme/agent:{tag}@{DIGEST}",
+        "pod": f"{owner}-7d4b9-{number}",
+        "namespace": "shop",
+        "service_account": account,
+        "owner": f"Deployment/{owner}",
+    }
+
+
+def pod(label: str, number: int, **changed: Any) -> Run:
+    """Return a run of an agent in a pod, where each image has its program at one path."""
+    run = Run(
+        label=label,
+        capture="openai_tools",
+        argv=("python3", "/app/main.py"),
+        number=number,
+        uid=0,
+        system_prompt="You are a helpful assistant.",
+        container=in_pod(number),
+    )
+    return replace(run, **changed)
+
+
+def pods_of_a_deployment() -> list[Labelled]:
+    """One agent in three pods."""
+    return by_time(*(played(pod("web", i), i * 0.3) for i in range(3)))
+
+
+def two_deployments() -> list[Labelled]:
+    """One image in two deployments, which act as two service accounts."""
+    return by_time(
+        *(
+            played(pod("web", i, container=in_pod(i, owner, account=owner)), i * 2.0)
+            for i, owner in enumerate(("web", "batch") * 2)
+        )
+    )
+
+
+def container_restarts() -> list[Labelled]:
+    """One container that is made anew ten times, from a newer image in the end."""
+    return by_time(
+        *(
+            played(pod("web", i, container=in_pod(i, tag=f"1.{i // 5}")), i * 100.0)
+            for i in range(10)
+        )
+    )
+
+
+def images_with_one_path() -> list[Labelled]:
+    """Six images; in each there is /app/main.py, which is a helpful assistant, under Docker."""
+    return by_time(
+        *(
+            played(
+                pod(
+                    role,
+                    i + 6 * round,
+                    container={"container_id": f"{i + 6 * round:064x}", "image": f"acme/{role}:1"},
+                ),
+                round * 100.0 + i * 0.4,
+            )
+            for round in range(2)
+            for i, role in enumerate(ROLES[:6])
+        )
+    )
 
 
 def claude(
@@ -465,10 +641,19 @@ SCENARIOS: dict[str, Callable[[], list[Labelled]]] = {
         two_users,
         spoofed,
         recorded_clients,
+        with_a_helper,
+        crew,
+        helper_programs,
+        pods_of_a_deployment,
+        two_deployments,
+        container_restarts,
+        images_with_one_path,
         interleaved,
     )
 }
 
-# What the rules cannot tell from its opposite, and get wrong: two prompts of one process are two
-# agents of a framework, or an agent and its helper.
-LIMITS: dict[str, Callable[[], list[Labelled]]] = {with_a_helper.__name__: with_a_helper}
+# What the rules cannot tell from its opposite, and get wrong: two long prompts of one process are
+# two agents of a framework, or an agent and its helper.
+LIMITS: dict[str, Callable[[], list[Labelled]]] = {
+    scenario.__name__: scenario for scenario in (with_a_long_helper, reworded)
+}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections import Counter, defaultdict
 from itertools import groupby
+from pathlib import Path
 
 import pytest
 
@@ -13,8 +14,8 @@ from busted.identity.profile import Profile
 from busted.identity.resolver import MAX_IDENTITIES
 from busted.identity.timeline import MAX_ALL_ENTRIES
 from busted.identity.tracker import IdentityMatch, IdentityTracker
-from tests.identity.measure import matched, score, tracker
-from tests.identity.scenarios import LIMITS, SCENARIOS, Labelled, Run, claude, played
+from tests.identity.measure import matched, score, tiny_model, tracker
+from tests.identity.scenarios import LIMITS, SCENARIOS, Labelled, Run, claude, in_pod, played, pod
 
 GOAL = 0.98
 
@@ -51,6 +52,17 @@ def test_what_the_rules_get_wrong_splits_agents_and_never_joins_them(name: str) 
     assert score(matched(LIMITS[name](), tracker())).precision == 1.0
 
 
+def test_a_model_tells_a_prompt_that_was_reworded_and_joins_nobody_else(tmp_path: Path) -> None:
+    embed = tiny_model(tmp_path)
+
+    joined = score(matched(LIMITS["reworded"](), tracker(embed)))
+    assert score(matched(LIMITS["reworded"](), tracker())).identities == 3
+    assert (joined.identities, joined.recall) == (1, 1.0)
+    for name, scenario in SCENARIOS.items():
+        result = score(matched(scenario(), tracker(embed)))
+        assert (result.precision, result.identities) == (1.0, result.agents), name
+
+
 def test_an_agent_has_the_same_id_in_another_run_of_the_monitor() -> None:
     for name in ("twelve_of_one_template", "twelve_configurations", "twenty_restarts"):
         events = SCENARIOS[name]()
@@ -68,6 +80,48 @@ def test_two_users_of_an_agent_are_one_agent_and_two_principals() -> None:
     assert {match.id for match in matches} == {matches[0].id}
     assert {match.principal for match in matches} == {"uid:1000", "uid:1001"}
     assert {match.profile.agent for match in matches} == {"claude-code"}
+
+
+def test_pods_of_a_deployment_are_one_agent_and_principal_and_three_instances() -> None:
+    found = matched(SCENARIOS["pods_of_a_deployment"](), tracker())
+
+    matches = [match for _, match in found if match]
+    assert len({match.id for match in matches}) == 1
+    assert len({match.instance for match in matches}) == matches[-1].profile.instances == 3
+    assert {match.principal for match in matches} == {"system:serviceaccount:shop:web"}
+    assert matches[-1].profile.workloads == ("shop/Deployment/web as web",)
+
+
+def test_deployments_of_one_image_with_their_own_accounts_are_two_principals() -> None:
+    found = matched(SCENARIOS["two_deployments"](), tracker())
+
+    matches = [match for _, match in found if match]
+    assert len({match.id for match in matches}) == 1
+    accounts = {f"system:serviceaccount:shop:{name}" for name in ("web", "batch")}
+    assert {match.principal for match in matches} == accounts
+    assert set(matches[-1].profile.principals) == accounts
+
+
+def test_a_container_that_is_made_anew_keeps_its_identity_and_an_image_has_its_own() -> None:
+    known = tracker()
+    found = matched(SCENARIOS["container_restarts"](), known)
+    first = {match.id for _, match in found if match}
+
+    other = pod("other", 50, container=in_pod(50) | {"image": "registry.example/acme/other:1"})
+    elsewhere = {match.id for _, match in matched(played(other, 5000.0), known) if match}
+
+    assert len(first) == len(elsewhere) == 1
+    assert not first & elsewhere
+
+
+def test_what_kubernetes_says_later_does_not_make_another_agent_of_it() -> None:
+    known = tracker()
+    early = pod("web", 0, container={"container_id": "0" * 64})
+    unknown = {match.id for _, match in matched(played(early), known) if match}
+
+    told = {match.id for _, match in matched(played(pod("web", 0, after=5.0)), known) if match}
+
+    assert told == unknown
 
 
 def test_a_spoofed_user_agent_is_told_and_makes_nobody_the_agent() -> None:

@@ -19,7 +19,7 @@ import trustme
 from busted.agent import monitor as monitor_module
 from busted.agent.config import Selection, Settings
 from busted.agent.monitor import Monitor
-from busted.events import Coverage, Event, Prompt, Response
+from busted.events import Coverage, Event, Network, Prompt, Response
 from busted.kernel import shared
 from busted.kernel.features import probe
 from busted.kernel.mappings import MappingWatch
@@ -54,6 +54,13 @@ class Client:
     async def mapped(self, library: str) -> None:
         """Wait until it has its TLS library mapped."""
         await until(lambda: library in Path(f"/proc/{self.pid}/maps").read_text())
+
+    async def connected(self) -> None:
+        """Wait until it has its connection; it was started with `early`."""
+        output = self._process.stdout
+        assert output is not None
+        line = await asyncio.wait_for(output.readline(), DEADLINE_SECONDS)
+        assert line == b"connected\n"
 
     async def call(self) -> None:
         await asyncio.wait_for(self._process.communicate(REQUEST), DEADLINE_SECONDS)
@@ -91,10 +98,11 @@ class Bed:
             monitor.stop()
             await asyncio.wait_for(running, DEADLINE_SECONDS)
 
-    async def client(self, **environment: str) -> Client:
+    async def client(self, *arguments: str, **environment: str) -> Client:
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, CLIENT, str(self.port), self.authority, NAME),
+            *(sys.executable, str(CLIENT), str(self.port), str(self.authority), NAME, *arguments),
             stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
             env=os.environ | environment,
         )
         return Client(process)
@@ -166,6 +174,26 @@ def test_a_client_that_was_there_before_is_reported(bed: Bed) -> None:
         async with bed.watching():
             await client.call()
             await bed.reported(client)
+
+    run(bed, scenario)
+
+
+@pytest.mark.needs("attach cookie")
+def test_a_connection_that_was_there_before_is_told_with_its_addresses(bed: Bed) -> None:
+    async def scenario() -> None:
+        client = await bed.client("early")
+        await client.connected()
+        async with bed.watching():
+            await client.call()
+            await bed.reported(client)
+            await until(lambda: any(isinstance(e.action, Network) for e in bed.events))
+        told = [e for e in bed.events if e.process.pid == client.pid]
+        assert {type(e.action) for e in told} == {Prompt, Response, Network}
+        for event in told:
+            assert event.connection is not None
+            assert (event.connection.dst_ip, event.connection.dst_port) == ("127.0.0.1", bed.port)
+            assert event.connection.src_port
+        assert all(e.action.joined_late for e in told if isinstance(e.action, Network))
 
     run(bed, scenario)
 

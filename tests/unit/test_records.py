@@ -34,6 +34,7 @@ from busted.records import (
     TlsName,
     TlsOpen,
     TlsRandom,
+    TlsSocket,
     Type,
     decode,
 )
@@ -129,6 +130,7 @@ RECORDS = st.one_of(
         transport=st.integers(0, 255),
     ),
     st.builds(TlsRandom, key=CONNECTIONS, time_ns=U64, random=st.binary(min_size=32, max_size=32)),
+    st.builds(TlsSocket, key=CONNECTIONS, time_ns=U64, cookie=U64),
     st.builds(
         TlsHold,
         key=CONNECTIONS,
@@ -256,6 +258,7 @@ EXAMPLES: list[Record] = [
     FileData(DATA.key.process, 9, FileKey(4, 5), Direction.WRITE, 3, 20, b"cat", b"text"),
     FileBytes(DATA.key.process, 9, FileKey(4, 5), 20, 0, True, b"cat"),
     TlsHold(DATA.key, 9, 4711, bytes(16), 40000, bytes(range(16)), 443),
+    TlsSocket(DATA.key, 9, 77),
 ]  # fmt: skip
 
 
@@ -289,6 +292,8 @@ def encode(record: Record, padding: bytes = b"") -> bytes:
         return records.TLS_HOLD.pack(Type.TLS_HOLD, *head, *socket) + padding
     if isinstance(r, TlsRandom):
         return records.TLS_RANDOM.pack(Type.TLS_RANDOM, *head, r.random) + padding
+    if isinstance(r, TlsSocket):
+        return records.TLS_SOCKET.pack(Type.TLS_SOCKET, *head, r.cookie) + padding
     counts = (r.position, r.call_bytes, r.call_offset, r.tid, len(r.data))
     order = (r.direction, r.during_write)
     return records.TLS_DATA.pack(Type.TLS_DATA, *head, *counts, *order) + r.data + padding

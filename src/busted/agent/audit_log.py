@@ -34,6 +34,8 @@ import msgspec
 
 from busted import __version__
 from busted.agent.content import ContentFilter
+from busted.classifier.options import DEFAULT_SCANNER
+from busted.classifier.pii import Scanner
 from busted.events import Connection, Decision, Enforced, Event, Process, Value
 from busted.sinks.history import kind, subject, text_of
 
@@ -193,17 +195,23 @@ class AuditLog:
     """Appends to a log; only opening it raises."""
 
     def __init__(
-        self, path: Path, time: str, host: str, max_file_bytes: int = MAX_FILE_BYTES
+        self,
+        path: Path,
+        time: str,
+        host: str,
+        scanner: Scanner = DEFAULT_SCANNER,
+        max_file_bytes: int = MAX_FILE_BYTES,
     ) -> None:
         """Open `path`, readable by its owner only, and continue its chain. Raises AuditError.
 
-        `time` (RFC 3339) and `host` are those of the start, for its line.
+        `time` (RFC 3339) and `host` are those of the start, for its line; `scanner` says what is
+        redacted.
         """
         self.lost = 0
         """Decisions that could not be written."""
         self._path = path
         self._max_bytes = self._full_bytes = max_file_bytes
-        self._redact = ContentFilter("none", os.urandom(32))
+        self._redact = ContentFilter("none", os.urandom(32), scanner)
         self._rotating = threading.Lock()  # what is synced must not be closed meanwhile
         self._entries: list[Entry] = []
         self._untold = 0  # lost, and no line says so yet

@@ -1,19 +1,20 @@
-"""The settings of a monitor, with their bounds, and the configuration file.
+"""The settings of a monitor, with their bounds, and the tables of the configuration file.
 
-The file adds to what Busted knows: who serves models, what they cost, which programs are agents,
-which files are sensitive, what is personal or secret; and it names outputs. It is read once, at the
-start, and checked row by row: a wrong one stops the command, since a monitor that leaves out half
-of what it was told watches something else than its operator believes.
+The tables add to what Busted knows: who serves models, what they cost, which programs are agents,
+which files are sensitive, what is personal or secret; and they name outputs. They are checked row
+by row: a wrong one stops the command, since a monitor that leaves out half of what it was told
+watches something else than its operator believes.
 """
 
 from __future__ import annotations
 
-import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import msgspec
 
+from busted.agent.embedding import Embed, EmbedError, EmbedSettings, load
 from busted.agent.enforcement import VERDICT_SECONDS, OnDeny
 from busted.agent.file_access import Mode
 from busted.agent.flows import Network
@@ -60,7 +61,8 @@ class Tables(msgspec.Struct, frozen=True):
     agents: Agents = Agents(AGENTS)
     sensitive: SensitiveFiles = SensitiveFiles(SENSITIVE)
     outputs: tuple[Choice, ...] = ()
-    kubernetes: KubernetesSettings = KubernetesSettings()
+    # What system prompts mean; None: they are compared by their words alone.
+    embed: Embed | None = None
 
 
 DEFAULT_TABLES = Tables()
@@ -83,6 +85,7 @@ class Settings(msgspec.Struct, frozen=True):
     # Where identities are kept over restarts; None: nowhere.
     identity_store: Path | None = None
     tables: Tables = DEFAULT_TABLES
+    kubernetes: KubernetesSettings = KubernetesSettings()
     # Which flows become events; "none" does not even load the programs.
     network: Network = "ai"
     # A directory or file of Rego; None: events carry no decisions.
@@ -101,6 +104,8 @@ class Settings(msgspec.Struct, frozen=True):
     # Which files of agents become events; None does not even load the programs, which cost every
     # system call of the host something.
     files: Mode | None = None
+    # Whether the kernel counts how often our programs run, and how long: some 20 ns a run.
+    bpf_stats: bool = False
     # The content of one open file that is read, at most. Most sources and settings are smaller.
     max_file_bytes: int = 64 * KIB
 
@@ -109,13 +114,15 @@ MIN_RING_BYTES, MAX_RING_BYTES = 64 * KIB, 1024 * MIB
 # At least the first and the last piece; the programs stop at 256 pieces of 16 KiB.
 MIN_CALL_BYTES, MAX_CALL_BYTES = 32 * KIB, 4 * MIB
 
+# Ten years: longer than a kernel runs.
+MAX_DURATION_SECONDS = 10 * 366 * 86_400.0
+# proc(5), /proc/sys/kernel/pid_max: PID_MAX_LIMIT of 64-bit kernels.
+MAX_PID = 1 << 22
+
 # What the monitor holds of each open file until it is closed, in both directions together.
 MAX_FILE_BYTES = 1 * MIB
 
 Row = TypeVar("Row", Provider, Price, Agent, Sensitive, Canary, CustomRule)
-
-# Some hundred rows at most; more is another file given by mistake, or /dev/zero.
-MAX_CONFIG_BYTES = 1 * MIB
 
 
 class ConfigError(Exception):
@@ -129,15 +136,12 @@ class PiiSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     packs: tuple[Pack, ...] = ()
 
 
-_NAMES = ("providers", "prices", "agents", "sensitive", "pii", "canaries", "outputs", "kubernetes")
+TABLES = ("providers", "prices", "agents", "sensitive", "pii", "canaries", "outputs", "embed")
+"""The tables of the file that hold no settings: rows, `pii`, and the model of `embed`."""
 
 
-def read_tables(path: Path) -> Tables:
-    """Return our tables with what a configuration file (TOML) adds. Raises ConfigError."""
-    given = _read(path)
-    if unknown := sorted(given.keys() - set(_NAMES)):
-        known = ", ".join(_NAMES)
-        raise ConfigError(f"{path}: nothing is called {unknown[0]!r}; there are {known}")
+def tables_of(path: Path, given: Mapping[str, Any]) -> Tables:
+    """Return our tables with those of a file, which `path` names in errors. Raises ConfigError."""
     providers = _rows(path, given, "providers", Provider)
     for number, row in enumerate(providers, 1):
         if wrong := _wrong(row):
@@ -155,25 +159,11 @@ def read_tables(path: Path) -> Tables:
         agents,
         SensitiveFiles((*rows, *SENSITIVE)),
         _outputs(path, given),
-        _kubernetes(path, given),
+        _embed(path, given),
     )
 
 
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        with open(path, "rb") as file:
-            content = file.read(MAX_CONFIG_BYTES + 1)
-    except OSError as error:
-        raise ConfigError(f"cannot read {path}: {error.strerror}") from error
-    if len(content) > MAX_CONFIG_BYTES:
-        raise ConfigError(f"{path} has more than {MAX_CONFIG_BYTES:,} bytes: no configuration file")
-    try:
-        return tomllib.loads(content.decode())
-    except (ValueError, RecursionError) as error:  # UnicodeDecodeError, TOMLDecodeError too
-        raise ConfigError(f"{path} is no TOML: {error}") from error
-
-
-def _scanner(path: Path, given: dict[str, Any]) -> Scanner:
+def _scanner(path: Path, given: Mapping[str, Any]) -> Scanner:
     table = given.get("pii", {})
     if not isinstance(table, dict):
         raise ConfigError(f"{path}: pii is no table: begin it with [pii]")
@@ -200,14 +190,14 @@ def _scanner(path: Path, given: dict[str, Any]) -> Scanner:
     )
 
 
-def _tables(path: Path, given: dict[str, Any], name: str) -> list[Any]:
+def _tables(path: Path, given: Mapping[str, Any], name: str) -> list[Any]:
     rows = given.get(name.rpartition(".")[2], [])
     if not isinstance(rows, list):
         raise ConfigError(f"{path}: {name} is no list of tables: begin each with [[{name}]]")
     return rows
 
 
-def _outputs(path: Path, given: dict[str, Any]) -> tuple[Choice, ...]:
+def _outputs(path: Path, given: Mapping[str, Any]) -> tuple[Choice, ...]:
     chosen = []
     for number, row in enumerate(_tables(path, given, "outputs"), 1):
         try:
@@ -219,14 +209,16 @@ def _outputs(path: Path, given: dict[str, Any]) -> tuple[Choice, ...]:
     return tuple(chosen)
 
 
-def _kubernetes(path: Path, given: dict[str, Any]) -> KubernetesSettings:
+def _embed(path: Path, given: Mapping[str, Any]) -> Embed | None:
+    if "embed" not in given:
+        return None
     try:
-        return msgspec.convert(given.get("kubernetes", {}), KubernetesSettings)
-    except msgspec.ValidationError as error:
-        raise ConfigError(f"{path}: kubernetes: {error}") from error
+        return load(msgspec.convert(given["embed"], EmbedSettings))
+    except (EmbedError, msgspec.ValidationError) as error:
+        raise ConfigError(f"{path}: embed: {error}") from error
 
 
-def _rows(path: Path, given: dict[str, Any], name: str, type: type[Row]) -> list[Row]:
+def _rows(path: Path, given: Mapping[str, Any], name: str, type: type[Row]) -> list[Row]:
     found = []
     for number, row in enumerate(_tables(path, given, name), 1):
         try:

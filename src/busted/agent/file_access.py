@@ -127,6 +127,10 @@ class Files:
         self._renamed: dict[int, FileAccess] = {}
         self.forgotten = 0
 
+    def learn(self, sensitive: SensitiveFiles) -> None:
+        """Take what is sensitive from now on; of open files that was told."""
+        self._sensitive = sensitive
+
     def access(self, record: FileAccess) -> Iterator[Told]:
         """Take an access; yield what it tells."""
         if record.operation == FileOperation.RENAME:

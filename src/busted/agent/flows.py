@@ -130,6 +130,10 @@ class Flows:
 
     # What records tell
 
+    def learn(self, providers: Providers) -> None:
+        """Take who serves models from now on."""
+        self._providers = providers
+
     def feed(self, flow: Flow) -> list[Told]:
         """Learn how a flow stands, and return what that tells."""
         if flow.operation == FlowOperation.REFUSED:

@@ -1,18 +1,20 @@
 """This host's key for the hashes of findings: the same in every run, so that a secret can be
 followed through weeks of events without being stored.
 
-It is 32 random bytes in a file that only its owner can read, made by the first monitor. Removing
-the file is how it is changed: the next monitor makes another, and no hash of before is ever given
-again. Where it cannot be kept, a key of one run takes its place, and the operator is told.
+It is 32 random bytes in a file that only its owner can read, made by the first monitor. Where it
+cannot be kept, a key of one run takes its place, and the operator is told. After `rotate` no hash
+of before is ever given again.
 
 Left out: anything that protects it from root, who can read what the agents say anyway.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -21,19 +23,15 @@ KEY_BYTES = 32
 FILE_NAME = "findings.key"
 
 
+class KeyFileError(Exception):
+    """The key cannot be changed; the message is one line that names the file."""
+
+
 class HostKey(msgspec.Struct, frozen=True):
     """A key, and why it is one of this run only; None when it is the host's."""
 
     key: bytes
     temporary: str | None = None
-
-
-def state_directory(environment: Mapping[str, str] = os.environ) -> Path:
-    """Return where Busted keeps what outlives a run: systemd's choice, or /var/lib/busted.
-
-    systemd.exec(5), StateDirectory: several are separated by colons.
-    """
-    return Path(environment.get("STATE_DIRECTORY", "/var/lib/busted").partition(":")[0])
 
 
 def load(directory: Path, *, create: bool) -> HostKey:
@@ -48,22 +46,43 @@ def load(directory: Path, *, create: bool) -> HostKey:
         return HostKey(os.urandom(KEY_BYTES), why)
 
 
+def rotate(directory: Path) -> Path:
+    """Put a new key in the place of the host's, or make the first; return its file.
+
+    What runs keeps the key it has. Raises KeyFileError.
+    """
+    path = directory / FILE_NAME
+    try:
+        with _new(path) as new:
+            os.replace(new, path)
+    except OSError as error:
+        raise KeyFileError(f"cannot change {path}: {error.strerror or error}") from error
+    return path
+
+
 def _make(path: Path) -> None:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     if path.exists():
         return
-    # Whole or not at all, also when two monitors start at once.
-    new = path.with_name(f"{FILE_NAME}.{os.getpid()}")
-    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    try:
-        os.write(descriptor, os.urandom(KEY_BYTES))
-        os.fsync(descriptor)
+    # Another monitor may be faster: its key is the host's.
+    with _new(path) as new, contextlib.suppress(FileExistsError):
         os.link(new, path)
-    except FileExistsError:
-        pass  # another monitor was faster: its key is the host's
+
+
+@contextlib.contextmanager
+def _new(path: Path) -> Iterator[Path]:
+    """Have a new key in a file beside `path`, so that it gets there whole or not at all."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    # mkstemp: 0600, and a name that nobody else has.
+    descriptor, name = tempfile.mkstemp(prefix=f"{FILE_NAME}.", dir=path.parent)
+    new = Path(name)
+    try:
+        with open(descriptor, "wb") as file:
+            file.write(os.urandom(KEY_BYTES))
+            file.flush()
+            os.fsync(file.fileno())
+        yield new
     finally:
-        os.close(descriptor)
-        os.unlink(new)
+        new.unlink(missing_ok=True)
 
 
 def _read(path: Path) -> bytes:

@@ -27,13 +27,15 @@ from typing import Any
 
 import msgspec
 
+from busted import __version__
 from busted.agent.audit_log import AuditLog
 from busted.agent.clock import read_clock
-from busted.agent.config import Settings
+from busted.agent.config import Settings, Tables
 from busted.agent.decisions import Decisions, Judge, judged_all
 from busted.agent.enforcement import Enforcement, Known
 from busted.agent.flows import Asks
 from busted.agent.hold import Holds, Terms
+from busted.agent.identities import Told, tell_asked
 from busted.agent.means import OpenedMeans
 from busted.agent.pipeline import Origin, Outside, Pipeline
 from busted.agent.policies import MissingExtra, open_policy
@@ -46,6 +48,8 @@ from busted.agent.recording import (
     RecordingWriter,
     Tick,
 )
+from busted.agent.socket_messages import IdentitiesRequest
+from busted.agent.status import KernelStatus, PolicyStatus, Status
 from busted.enrich.containers import Containers
 from busted.enrich.pod_watch import PodWatch, is_installed
 from busted.enrich.pods import Pods
@@ -55,11 +59,11 @@ from busted.enrich.sensitive import QUIET_DIRECTORIES
 from busted.enrich.users import Users
 from busted.events import Coverage, Event, Library, Process
 from busted.identity.store import IdentityStore, StoreError
-from busted.kernel import elf, features, filtered, lockdown
+from busted.kernel import elf, features, filtered, inventory, lockdown
 from busted.kernel.files import FilePrograms, FileSettings
 from busted.kernel.held_sockets import HeldSockets
 from busted.kernel.hold import HoldPrograms
-from busted.kernel.libbpf import BpfError
+from busted.kernel.libbpf import BpfError, give_back_memory
 from busted.kernel.mappings import MappingWatch
 from busted.kernel.names import NamePrograms, open_root
 from busted.kernel.network import FlowPrograms
@@ -86,6 +90,7 @@ from busted.records import (
     TlsData,
     decode,
 )
+from busted.sinks.metric_sources import KernelFigures, ProgramRuns
 
 log = logging.getLogger(__name__)
 
@@ -127,6 +132,7 @@ class Monitor:
         self._settings, self._emit = settings, emit
         self._origin = Origin(socket.gethostname(), read_clock(), secrets.token_bytes(16))
         self._own = Process(pid=os.getpid(), name="busted")
+        self._started_at = self._origin.clock.time(time.monotonic_ns())
         self._hooked: dict[int, _Hooked] = {}
         self._cookie = 0
         self._unused: set[int] = set()
@@ -140,6 +146,10 @@ class Monitor:
         """What was lost after `emit` took an event, by place."""
         self.refused = 0
         """How many connections the kernel refused; after `run()`."""
+        self.config_refused: str | None = None
+        """Why a changed configuration was not taken on."""
+        self.alive: Callable[[], object] = lambda: None
+        """Called once a second, when the ring was read."""
         _allow_many_files()
         with contextlib.ExitStack() as opened:
             self._features = features.probe()
@@ -148,6 +158,7 @@ class Monitor:
                 contextlib.closing(_share(settings, self._features))
             )
             self._left_out = left_out(self._features)
+            self._count_runs(opened)
             self._holds: Holds | None = None
             self._hold_programs = self._hold(opened)
             self._programs = opened.enter_context(
@@ -202,6 +213,7 @@ class Monitor:
             self._audit_log: AuditLog | None = None
             self._means: OpenedMeans | None = None
             self._reloads: Callable[[], int] = lambda: 0
+            self._policy_counts: Callable[[], dict[str, int]] = dict
             self._seen_reloads = 0
             self._enforcement: Enforcement | None = None
             if settings.policy:
@@ -221,6 +233,7 @@ class Monitor:
                 agents=settings.tables.agents,
                 shelf=self._identities,
                 sensitive=settings.tables.sensitive,
+                embed=settings.tables.embed,
             )
             self._find_agents()
             self._targets = Targets(platform.machine())
@@ -248,6 +261,7 @@ class Monitor:
             if self._pod_watch:
                 self._pod_watch.start()
             self._tick(loop)
+            give_back_memory()
             loop.call_later(UNUSED_SECONDS, self._let_unused_go, loop)
             for fd in self._watch.fds:
                 loop.add_reader(fd, self._mappings_came, loop, fd)
@@ -312,6 +326,68 @@ class Monitor:
             return None
         return programs
 
+    def _count_runs(self, opened: contextlib.ExitStack) -> None:
+        """Have the kernel count what our programs take; before the lock-down, which forbids it."""
+        if not self._settings.bpf_stats:
+            return
+        try:
+            opened.callback(os.close, inventory.count_runs())
+        except BpfError as error:
+            self._left_out["bpf_stats"] = error.strerror or str(error)
+
+    # Who asks
+
+    def status(self) -> Status:
+        """Return how it is; by its own thread."""
+        policy = self._settings.policy
+        return Status(
+            version=__version__,
+            host=self._origin.host,
+            started=self._started_at,
+            libraries=tuple(hooked.library for hooked in self._hooked.values()),
+            unreadable=dict(self._targets.unreadable),
+            left_out=self._all_left_out(),
+            lost=self.lost(),
+            kernel=KernelStatus(
+                release=platform.release(),
+                way=best_way(self._features),
+                buffer=self._settings.buffer or best_buffer(self._features),
+                fill=self._fill(),
+                features={name: told.answer for name, told in self._features.answers.items()},
+            ),
+            programs=_programs(),
+            identities=len(self._pipeline.identities),
+            policy=PolicyStatus(
+                path=str(policy),
+                on_error=self._settings.on_error,
+                enforcement=self._settings.enforcement,
+                counts=self._policy_counts(),
+                refused=self._decisions.refused if self._decisions else None,
+            )
+            if policy
+            else None,
+            held=self._holds.told if self._holds else None,
+        )
+
+    def kernel_figures(self) -> KernelFigures:
+        """Return what metrics tell of the kernel's side."""
+        held = self._holds.told if self._holds else None
+        waited = held.median_milliseconds if held else None
+        return KernelFigures(
+            fill=self._fill(),
+            programs=_programs(),
+            held={"allowed": held.allowed, "denied": held.denied} if held else {},
+            hold_seconds=None if waited is None else waited / 1e3,
+        )
+
+    def _fill(self) -> float | None:
+        # At the end it is emptied, and closed.
+        return None if self._stopped.is_set() else self._shared.ring.fill
+
+    def tell_identities(self, request: IdentitiesRequest) -> list[Told]:
+        """Return the identities in memory that are asked for; by its own thread. ValueError."""
+        return tell_asked(self._pipeline.identities, request)
+
     # Records
 
     def _read_ring(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -375,11 +451,13 @@ class Monitor:
         engine = open_policy(policy, self._settings.on_error)
         opened.callback(engine.close)
         self._reloads = lambda: engine.counts.get("reloads", 0)
+        self._policy_counts = lambda: dict(engine.counts)
         if self._settings.audit_log:
             self._audit_log = AuditLog(
                 self._settings.audit_log,
                 self._origin.clock.time(time.monotonic_ns()),
                 self._origin.host,
+                self._settings.tables.options.scanner,
             )
             opened.callback(self._audit_log.close)
         self._judge = Judge(engine, self._settings.on_error)
@@ -442,6 +520,25 @@ class Monitor:
         if self._decisions:
             self._decisions.reload()
 
+    # Configuration
+
+    def learn(self, tables: Tables) -> None:
+        """Know from now on what these tables say, in the kernel too; nothing is looked for less.
+
+        The key of findings stays that of the scanner which the settings have.
+        """
+        self._pipeline.learn(tables.options, tables.agents, tables.sensitive)
+        try:
+            if self._followed:
+                self._followed.look_for(tables.agents.words)
+            if self._file_programs:
+                self._file_programs.look_for(tables.sensitive.words)
+            if self._hold_programs:
+                self._hold_programs.hold_names(tables.options.providers.hosts)
+        except BpfError as error:
+            self._count_and_log("reload", error)
+        self._find_agents()
+
     # What the pipeline asks for
 
     def _mute(self, key: ConnectionKey) -> None:
@@ -478,7 +575,7 @@ class Monitor:
                 self._recording.add(facts)
 
     def _watch_pods(self, opened: contextlib.ExitStack) -> PodWatch | None:
-        settings = self._settings.tables.kubernetes
+        settings = self._settings.kubernetes
         if not settings.is_wanted:
             return None
         if not is_installed():
@@ -751,6 +848,7 @@ class Monitor:
         self._tell_coverage()
         if self._recording:
             self._recording.flush()
+        self.alive()
         loop.call_later(TICK_SECONDS, self._tick, loop)
 
     def lost(self) -> dict[str, int]:
@@ -773,16 +871,21 @@ class Monitor:
             lost["enrichment_late"] = self._containers.pods.late
         return lost | self._counts | self._pipeline.lost | self.lost_after()
 
-    def _tell_coverage(self, always: bool = False) -> None:
+    def _all_left_out(self) -> dict[str, str]:
         left_out = dict(self._left_out)
         if self._decisions and self._decisions.refused:
             left_out["policy"] = self._decisions.refused
+        if self.config_refused:
+            left_out["config"] = self.config_refused
         if self._pod_watch and self._pod_watch.trouble:
             left_out["kubernetes"] = self._pod_watch.trouble
+        return left_out
+
+    def _tell_coverage(self, always: bool = False) -> None:
         coverage = Coverage(
             libraries=tuple(hooked.library for hooked in self._hooked.values()),
             unreadable=dict(self._targets.unreadable),
-            left_out=left_out,
+            left_out=self._all_left_out(),
             lost=self.lost(),
         )
         if coverage != self._told or always:
@@ -849,6 +952,14 @@ def _watch_mappings() -> MappingWatch:
             f"cannot watch for new programs and libraries: {error.strerror}. "
             "Run as root, outside of containers that forbid perf_event_open(2)."
         ) from error
+
+
+def _programs() -> tuple[ProgramRuns, ...]:
+    """Return what the eBPF programs took so far; 0 where the kernel does not count."""
+    return tuple(
+        ProgramRuns(program.name, program.runs, program.run_ns / 1e9)
+        for program in inventory.own_programs()
+    )
 
 
 def _share(settings: Settings, found: features.Features) -> SharedMaps:

@@ -21,10 +21,12 @@ import msgspec
 
 from busted import events
 from busted.agent.clock import Clock
+from busted.agent.embedding import Embed
 from busted.agent.file_access import Files, Mode
 from busted.agent.flows import Asks, Flows, Network, with_addresses
 from busted.agent.names import Names
 from busted.agent.process_tree import Agent, ProcessTree, text
+from busted.agent.tls_ends import TlsEnds
 from busted.agent.told import Told
 from busted.classifier.connection import ConnectionReader, Observed
 from busted.classifier.direction import Direction
@@ -57,6 +59,7 @@ from busted.records import (
     TlsOpen,
     TlsRandom,
     TlsRecord,
+    TlsSocket,
 )
 from busted.streams import MAX_EARLY_NS, Connection, Connections
 
@@ -132,13 +135,14 @@ class Pipeline:
         agents: Agents = Agents(AGENTS),  # noqa: B008  (never changed)
         shelf: Shelf | None = None,
         sensitive: SensitiveFiles = SensitiveFiles(SENSITIVE),  # noqa: B008  (never changed)
+        embed: Embed | None = None,
     ) -> None:
         """Enrichers run in their order; their names appear in `failures`.
 
-        `shelf` has the identities of earlier runs.
+        `shelf` has the identities of earlier runs, `embed` says what system prompts mean.
         """
         clean = partial(options.scanner.redact, key=origin.seed, cut=False)
-        self.identities = IdentityTracker(agents.recognise, agents.names, shelf, clean)
+        self.identities = IdentityTracker(agents.recognise, agents.names, shelf, clean, embed=embed)
         self._origin, self._enrichers, self._outside = origin, enrichers, outside
         self._ahead: list[Event] = []
         self._options = msgspec.structs.replace(options, credential_key=origin.seed)
@@ -154,6 +158,7 @@ class Pipeline:
         self._counts: Counter[ConnectionKey] = Counter()
         self.tree = ProcessTree(agents.recognise)
         self._told = 0
+        self._ends = TlsEnds()
         self.names = Names()
         self._flows = Flows(
             outside.network,
@@ -194,6 +199,21 @@ class Pipeline:
             lost["files_forgotten"] = self._files.forgotten
         return lost | self.names.lost
 
+    def learn(self, options: Options, agents: Agents, sensitive: SensitiveFiles) -> None:
+        """Know from now on what these tables say; connections that are open know what they knew.
+
+        Of what is secret all know it at once, whoever has the scanner that this was made with.
+        """
+        scanner = self._options.scanner
+        scanner.take_rules(options.scanner)
+        self._options = msgspec.structs.replace(
+            options, credential_key=self._origin.seed, scanner=scanner
+        )
+        self.tree.learn(agents.recognise)
+        self.identities.learn(agents.recognise, agents.names)
+        self._flows.learn(options.providers)
+        self._files.learn(sensitive)
+
     def feed(self, record: Record) -> Iterator[Event]:
         """Take one record, yield the events that it completes."""
         if follower := self._followers.get(type(record)):
@@ -222,7 +242,12 @@ class Pipeline:
             self._opened(connection, record)
         elif isinstance(record, TlsRandom):
             connection.random = record.random
+            if at := self._ends.holds(record.random, record.key.process):
+                self.identities.accepted(at, _session(record.key.process))
             self._name_from_wire(connection, record.random)
+        elif isinstance(record, TlsSocket):
+            if connection.random is not None:
+                self._flows.learn_random(record.cookie, connection.random)
         elif not isinstance(record, TlsHold) and record.key not in self._muted:
             reader = self._reader(record.key)
             if isinstance(record, TlsName):
@@ -449,7 +474,10 @@ class Pipeline:
             return  # the other side of what a client says: its own host reports that
         for one in observed:
             self._name_agent(connection, one.action)
-            event = self._enriched(self._event(connection, one))
+            event = self._event(connection, one)
+            if isinstance(one.action, events.A2aRequest):
+                self._name_answerer(connection, event)
+            event = self._enriched(event)
             if one.is_ahead:
                 self._ahead.append(event)
             else:
@@ -461,6 +489,14 @@ class Pipeline:
         process, opened = connection.key.process, connection.opened
         if self.tree.name(process, action.agent.name, text(opened.comm) if opened else ""):
             self._outside.agent(process)
+
+    def _name_answerer(self, connection: Connection, event: Event) -> None:
+        if connection.random is None or event.connection is None:
+            return
+        process = connection.key.process
+        answerer = self._ends.asks(connection.random, process, event.connection)
+        if answerer is not None:
+            self.identities.accepted(event.connection, _session(answerer))
 
     def _event(self, connection: Connection, observed: Observed) -> Event:
         key, clock = connection.key, self._origin.clock

@@ -65,6 +65,10 @@ class ProcessTree:
         self._ended: dict[ProcessKey, int] = {}
         self.forgotten = 0
 
+    def learn(self, recognise: Recognise) -> None:
+        """Know agents by this from now on; who is known to be one, stays one."""
+        self._recognise = recognise
+
     def see(
         self, key: ProcessKey, parent: ProcessKey, name: str, exe: str, argv: Sequence[str]
     ) -> Agent | None:

@@ -49,6 +49,7 @@ class Replay:
             options=tables.options,
             agents=tables.agents,
             sensitive=tables.sensitive,
+            embed=tables.embed,
         )
 
     @property

@@ -18,6 +18,7 @@ from busted.classifier.framing import Framing, Protocol, Read, Role
 from busted.classifier.interest import Interest, Verdict
 from busted.classifier.mcp_memory import Memory, Pending
 from busted.classifier.options import DEFAULT_OPTIONS, Options
+from busted.classifier.pii_exchanges import Revealed
 from busted.classifier.websocket import WebSocketReader
 from busted.protocols.http import (
     HttpBody,
@@ -71,6 +72,7 @@ class ConnectionReader:
         self._upgrade: HttpRequest | None = None
         self._websocket: WebSocketReader | None = None
         self._pending = Pending(memory)
+        self._revealed = Revealed()
         self._count = 0
         if sni is not None:
             self.name(sni)
@@ -100,7 +102,7 @@ class ConnectionReader:
         """Whether something has begun and not ended: only then does `expire` find anything."""
         socket = self._websocket
         under_way = socket is not None and socket.is_answering
-        return bool(self._asking or self._answering) or under_way
+        return bool(self._asking or self._answering or self._revealed) or under_way
 
     @property
     def is_between(self) -> bool:
@@ -130,7 +132,7 @@ class ConnectionReader:
             self._interest.unread(data)
         if self._is_muted():
             self._forget()
-        return observed
+        return self._summed(observed, time_ns)
 
     def gap(self, direction: Direction, missing: int, time_ns: int) -> list[Observed]:
         """Tell that the next `missing` bytes of a direction were never seen."""
@@ -139,7 +141,7 @@ class ConnectionReader:
         observed = self._read(self._framing.gap(direction, missing), time_ns)
         if direction is Direction.READ and not self._answering:
             self._in_doubt = True
-        return observed
+        return self._summed(observed, time_ns)
 
     def close(self, time_ns: int) -> list[Observed]:
         """The connection is over: report what is unfinished as truncated."""
@@ -149,7 +151,7 @@ class ConnectionReader:
         if self._websocket:
             observed += self._websocket.close(time_ns)
         self._forget()
-        return observed
+        return self._summed(observed, time_ns)
 
     def expire(self, now_ns: int) -> list[Observed]:
         """Report as truncated what has begun and was idle for `IDLE_SECONDS`."""
@@ -163,7 +165,17 @@ class ConnectionReader:
                 observed += self._answering.pop(stream).end_response(True, now_ns)
         if self._websocket:
             observed += self._websocket.expire(oldest, now_ns)
-        return observed
+        return [*self._summed(observed, now_ns), *self._revealed.expire(now_ns)]
+
+    def _summed(self, observed: list[Observed], time_ns: int) -> list[Observed]:
+        """Return what was observed, and of the exchanges that are over what they reveal."""
+        told = self._revealed.keep(observed, time_ns)
+        if self._revealed:
+            exchanges = (self._waiting, self._asking, self._answering)
+            under_way = {one.number for some in exchanges for one in some.values()}
+            under_way.update(self._websocket.under_way if self._websocket else ())
+            told += self._revealed.over(under_way, time_ns)
+        return told
 
     def _is_muted(self) -> bool:
         return self.verdict == "not_ai"

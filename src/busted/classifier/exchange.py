@@ -11,6 +11,7 @@ from collections.abc import Iterable
 import msgspec
 
 from busted.classifier import requests
+from busted.classifier.a2a_answers import A2aReader
 from busted.classifier.answers import AnswerReader
 from busted.classifier.batch_results import BatchReader
 from busted.classifier.collect import BodyStore
@@ -59,7 +60,8 @@ class Exchange:
     ) -> None:
         self.last_ns = 0
         """When something of it was last seen."""
-        self._number = number
+        self.number = number
+        """Which exchange of the connection it is, from 1 on."""
         self._version = head.version
         self._stream_id = head.stream_id or None
         self._sni = sni
@@ -73,7 +75,7 @@ class Exchange:
             self._head = None if head.target == UNKNOWN else head
         self._request: Request | None = None
         self._asked_ns: int | None = None
-        self._answer: AnswerReader | BatchReader | None = None
+        self._answer: AnswerReader | A2aReader | BatchReader | None = None
 
     @property
     def is_ai(self) -> bool:
@@ -129,6 +131,10 @@ class Exchange:
         observed = self.end_request(True, time_ns)
         self.last_ns = time_ns
         asked = self._request
+        if asked and asked.a2a:
+            memory = self._pending.memory
+            self._answer = A2aReader(head, asked.a2a, memory, self._asked_ns)
+            return observed
         if asked and asked.fetches and asked.dialect is None and head.status < 400:
             self._answer = BatchReader(
                 head, self.provider, pending=self._pending, options=self._options
@@ -171,7 +177,7 @@ class Exchange:
             Observed(
                 action=told,
                 time_ns=time_ns,
-                exchange=self._number,
+                exchange=self.number,
                 http_version=self._version,
                 stream_id=self._stream_id,
             )

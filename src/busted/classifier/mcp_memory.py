@@ -1,5 +1,7 @@
 """What of MCP is remembered: who waits for an answer, and what tools looked like before.
 
+Of A2A, which agent is at an address.
+
 A connection has a `Pending`; the host has one `Memory`, since answers come on other
 connections than requests and a tool is changed between two of them. All of it is bounded and
 forgets what is oldest first.
@@ -19,7 +21,7 @@ from busted.classifier.chat import MAX_NAME_CHARS
 from busted.classifier.foreign import items, mapping, string
 from busted.classifier.mcp_http import Carrier, Sender
 from busted.classifier.mcp_params import Annotation, annotated
-from busted.events import McpTool
+from busted.events import A2aAgent, McpTool
 from busted.protocols.jsonrpc import JsonRpc
 
 # A client that waits for more than this many answers at once has lost them.
@@ -29,6 +31,8 @@ MAX_SHARED_PENDING = 8192
 MAX_ENDPOINTS = 1024
 # Some hundred servers with the tools of a big one, 100; 16 KB for each of those.
 MAX_TOOLS_KNOWN = 16_384
+# Agents of A2A that those of one host ask.
+MAX_AGENTS = 1024
 # Tools of one listing; the biggest servers have some hundred.
 MAX_TOOLS = 1024
 
@@ -75,6 +79,8 @@ class Memory:
         """Of requests whose answer may come on another connection."""
         self.endpoints: _Bounded[str, None] = _Bounded(max_endpoints)
         """Places that streams of the HTTP+SSE transport gave."""
+        self.agents: _Bounded[str, A2aAgent] = _Bounded(MAX_AGENTS)
+        """Of A2A, by the addresses in their cards, see `a2a`."""
         self._tools: _Bounded[tuple[str, str], str] = _Bounded(max_tools)
         self._annotations: _Bounded[tuple[str, str], tuple[Annotation, ...]] = _Bounded(max_tools)
 

@@ -117,6 +117,10 @@ class Scanner:
         other.key = key
         return other
 
+    def take_rules(self, other: Scanner) -> None:
+        """Find from now on what another scanner finds, everywhere that this one is used."""
+        self._search, self._canaries = other._search, other._canaries
+
     def find(self, text: str) -> Scan:
         """Return what is found in the first `MAX_SCAN_CHARS` of a text, placed by characters."""
         scanned = text[:MAX_SCAN_CHARS]
@@ -182,12 +186,15 @@ class Scanner:
         )
         if not scan.findings:
             return (action, *told)
+        counts = dict(sorted(scan.counts.items()))
         detected = PiiDetected(
             direction="write" if direction is Direction.WRITE else "read",
-            kinds=tuple(sorted(scan.counts)),
-            counts=dict(sorted(scan.counts.items())),
+            kinds=tuple(counts),
+            counts=counts,
+            written=counts if direction is Direction.WRITE else {},
             categories=tuple(sorted(scan.categories)),
             where=type(action).__name__,
+            actions=(type(action).__name__,),
             count=sum(scan.counts.values()),
         )
         return (action, detected, *told)

@@ -33,6 +33,11 @@ _ISSUERS = (
     (("38", "39"), (14,)),
     (("62", "62"), (16, 17, 18, 19)),  # UnionPay
 )
+# Nearly every long number in a text is looked up here, so not all rows are.
+_ISSUERS_BY_FIRST = {
+    first: [row for row in _ISSUERS if row[0][0][0] <= first <= row[0][1][0]]
+    for first in "0123456789"
+}
 
 # A digit and the sum of the digits of its double.
 _DOUBLED = bytes.maketrans(b"0123456789", b"0246813579")
@@ -129,10 +134,10 @@ _FILE_ENDINGS = (b".png", b".jpg", b".jpeg", b".gif", b".webp", b".svg", b".css"
 def is_card(value: bytes) -> bool:
     """Tell whether an issuer of cards gives such numbers, and the check digit is right."""
     digits = digits_of(value)
-    return luhn(digits) and any(
-        low <= digits[: len(low)] <= high and len(digits) in lengths
-        for (low, high), lengths in _ISSUERS
-    )
+    for (low, high), lengths in _ISSUERS_BY_FIRST.get(digits[:1], ()):
+        if len(digits) in lengths and low <= digits[: len(low)] <= high:
+            return luhn(digits)
+    return False
 
 
 def is_iban(value: bytes) -> bool:

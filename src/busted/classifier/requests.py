@@ -25,7 +25,7 @@ from busted.classifier.mcp_memory import Pending
 from busted.classifier.options import Options
 from busted.classifier.privacy import host_of, path_of
 from busted.classifier.providers import Provider
-from busted.events import Action, Prompt, Sdk, ToolResult
+from busted.events import A2aRequest, Action, Prompt, Sdk, ToolResult
 from busted.protocols import jsonrpc, multipart, partial_json
 from busted.protocols.http import HttpRequest, NamedHeaders, by_name, header
 from busted.protocols.jsonrpc import JsonRpc
@@ -50,7 +50,8 @@ _LATE_STREAM = re.compile(rb'(?<!\\)"stream"\s{0,8}:\s{0,8}(true|false)')
 class Request(msgspec.Struct, frozen=True, kw_only=True):
     """What a request was judged to be. `confidence` is 0 to 1, see `Classification`.
 
-    `fetches` what it asks for if that is an answer kept for later: then there is no prompt.
+    `fetches` what it asks for if that is an answer kept for later: then there is no prompt. `a2a`
+    is what it asks another agent, without what it says.
     """
 
     content_class: ContentClass = "none"
@@ -65,6 +66,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     signature: str | None = None
     rpc: tuple[JsonRpc, ...] = ()
     carrier: Carrier = Carrier()
+    a2a: A2aRequest | None = None
     actions: tuple[Action, ...] = ()
 
     @property
@@ -135,13 +137,18 @@ def read(
         if messages:
             carrier = mcp_http.carrier(head, sni) if head else Carrier()
             pending = Pending() if pending is None else pending
-            return _rpc(headers, body, messages, provider, carrier, pending)
+            return _rpc(head, headers, sni, body, messages, provider, carrier, pending)
     if head is not None:
         if mcp_http.is_declared(headers):
             carrier = mcp_http.carrier(head, sni)
             return Request(content_class="mcp", confidence=0.8, provider=provider, carrier=carrier)
         if a2a.is_a2a_request(path, headers):
-            return Request(content_class="a2a", confidence=0.8, provider=provider)
+            value, cut = _value(headers, body, truncated)
+            memory = Pending().memory if pending is None else pending.memory
+            said = a2a.request_over_rest(
+                head, headers, value, sni, memory, body.size, body.missing, truncated or cut
+            )
+            return _a2a((said,), provider)
     value, cut = _value(headers, body, truncated)
     route = routes.find(path) if head else None
     if route and route.model and (value or provider):
@@ -347,14 +354,31 @@ def _with_tail(asked: ModelRequest, tail: bytes) -> ModelRequest:
     )
 
 
+def _a2a(said: tuple[A2aRequest, ...], provider: Provider | None) -> Request:
+    return Request(
+        content_class="a2a",
+        confidence=0.8,
+        provider=provider,
+        a2a=msgspec.structs.replace(said[0], text=None),
+        actions=said,
+    )
+
+
 def _rpc(
+    head: HttpRequest | None,
     headers: NamedHeaders,
+    sni: str | None,
     body: BodyStore,
     messages: tuple[JsonRpc, ...],
     provider: Provider | None,
     carrier: Carrier,
     pending: Pending,
 ) -> Request:
+    said: tuple[A2aRequest, ...] = ()
+    if not carrier.declared:
+        said = a2a.requests(messages, head, headers, sni, pending.memory, body.size, body.missing)
+    if said:
+        return msgspec.structs.replace(_a2a(said, provider), rpc=messages)
     actions = mcp.actions(messages, carrier, pending, "client", body.size)
     kind: ContentClass = "json_rpc"
     confidence = 1.0
@@ -362,8 +386,6 @@ def _rpc(
         kind = "mcp"
         known = any(mcp.category(message.method) for message in messages)
         confidence = _CONFIDENCE[1 + known + carrier.declared]
-    elif any(map(a2a.is_a2a, messages)) or a2a.is_a2a_request("", headers):
-        kind, confidence = "a2a", 0.8
     return Request(
         content_class=kind,
         confidence=confidence,

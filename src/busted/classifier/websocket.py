@@ -11,7 +11,7 @@ Left out: text that is no JSON, and WebSockets over HTTP/2 (RFC 8441).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 import msgspec
 
@@ -105,6 +105,12 @@ class WebSocketReader:
     def is_answering(self) -> bool:
         """Whether an answer has begun and not ended: only then does `expire` find anything."""
         return bool(self._answering)
+
+    @property
+    def under_way(self) -> Iterator[int]:
+        """The numbers of the exchanges that have begun and not ended."""
+        for turn in (*self._waiting, *self._answering.values()):
+            yield turn.number
 
     def read(self, direction: Direction, message: WebSocketMessage, time_ns: int) -> list[Observed]:
         """Consume a message, seen at `time_ns`."""

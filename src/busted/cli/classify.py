@@ -17,7 +17,7 @@ from typing import Any
 import click
 import msgspec
 
-from busted import classifier
+from busted import classifier, state
 from busted.agent import host_key, private_log
 from busted.agent.clock import Clock
 from busted.agent.config import Tables
@@ -68,7 +68,7 @@ def classify(
     """
     if sni and not (write or read):
         raise click.UsageError("--sni goes with --write and --read; each line has its own.")
-    tables = keyed(tables, host_key.load(host_key.state_directory(), create=False).key)
+    tables = keyed(tables, host_key.load(state.directory(), create=False).key)
     scanner = tables.options.scanner
     private_log.obey(content_filter(content, scanner))
     bad_lines = 0

@@ -1,4 +1,8 @@
-"""The option `--config FILE`, which all commands that classify have."""
+"""The option `--config FILE` of commands that classify what is past.
+
+Of the file only the tables of rows matter to them. They do not look for one by themselves, so that
+their answers depend on what they are given alone.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +13,12 @@ from typing import Any
 import click
 import msgspec
 
-from busted.agent.config import DEFAULT_TABLES, Tables, read_tables
+from busted.agent import config_file
+from busted.agent.config import DEFAULT_TABLES, Tables
 
 
 def _tables(_: click.Context, __: click.Parameter, path: Path | None) -> Tables:
-    return read_tables(path) if path else DEFAULT_TABLES
+    return config_file.read(path).tables if path else DEFAULT_TABLES
 
 
 config_option: Callable[[Callable[..., Any]], Callable[..., Any]] = click.option(

@@ -6,12 +6,16 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Iterable
+from pathlib import Path
 
 import click
 import msgspec
 
+from busted.agent import socket_client
 from busted.agent.doctor import Check, Diagnosis, diagnose
 from busted.agent.doctor import live as ask_running
+from busted.cli.socket import socket_option
+from busted.cli.status import show
 
 CANNOT_RUN = 3
 MAX_WIDTH = 100
@@ -21,13 +25,16 @@ _COLOURS = {"yes": "green", "no": "red", "unknown": "yellow"}
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="One JSON object, see docs/cli.md.")
 @click.option("--live", is_flag=True, help="What a running monitor counts, measured for a second.")
-def doctor(as_json: bool, live: bool) -> None:
+@socket_option
+def doctor(as_json: bool, live: bool, socket: Path) -> None:
     """Say what this host can do and what it cannot.
 
     Exits with 3 when monitoring cannot work, or with --live when no monitor runs.
     """
     if live:
         _show_live(as_json)
+        if not as_json and socket_client.is_there(socket):
+            show(socket_client.status(socket))
         return
     found = diagnose()
     click.echo(msgspec.json.encode(found) if as_json else "\n".join(text(found)))

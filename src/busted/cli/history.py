@@ -11,10 +11,8 @@ from typing import Any
 
 import click
 
+from busted import state
 from busted.sinks.history_query import Filter
-
-# Where `monitor` as a service keeps it.
-DEFAULT_HISTORY = Path("/var/lib/busted/history.db")
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}
 _AGO = re.compile(r"(\d{1,9})([smhdw])")
@@ -43,10 +41,10 @@ class Time(click.ParamType[int]):
 history_option: Decorator = click.option(
     "--history",
     type=click.Path(path_type=Path),
-    default=DEFAULT_HISTORY,
-    show_default=True,
+    callback=lambda context, parameter, path: path or state.history(),
     metavar="FILE",
-    help="The history to read, as `busted monitor --output history:FILE` writes it.",
+    help="The history to read, as `busted monitor --output history:FILE` writes it.  [default: "
+    "history.db in /var/lib/busted, or in $STATE_DIRECTORY]",
 )
 
 _FILTERS = (

@@ -24,7 +24,8 @@ from busted.events import Event
 from busted.sinks import jsonl
 from busted.sinks.console import DEFAULT_WIDTH, Console
 from busted.sinks.delivery import Figures
-from busted.sinks.kinds import STANDARD_OUTPUT, Choice, StandardOutputSettings, parse
+from busted.sinks.kinds import STANDARD_OUTPUT, Choice, StandardOutputSettings
+from busted.sinks.recent import Recent
 from busted.sinks.writer import Render, Writer
 
 # What is queued when the monitor stops may still be read; whoever stopped it is waiting.
@@ -66,15 +67,17 @@ class Output:
         content: str,
         choices: Sequence[Choice] = (),
         scanner: Scanner = DEFAULT_SCANNER,
+        recent: Recent | None = None,
     ) -> None:
         """Open what was chosen; `format` and `content` are values of their options.
 
-        Raises OutputError and WrongOutput.
+        `recent` gets every event that is shown at `content`. Raises OutputError and WrongOutput.
         """
         self._outputs = Outputs(
             [choice for choice in choices if choice.kind != STANDARD_OUTPUT],
             cast(Level, content),
             scanner,
+            recent,
         )
         self._only = not choices
         self._writer: Writer | None = None
@@ -102,9 +105,13 @@ class Output:
             lost["output"] = self._writer.lost
         return lost
 
-    def waiting(self) -> dict[str, int]:
-        """Return how many events each output has still to deliver, by its name."""
-        return {name: figures.waiting for name, figures in self._outputs.figures().items()}
+    def figures(self) -> dict[str, Figures]:
+        """Return what each output did so far, by its name, standard output aside."""
+        return self._outputs.figures()
+
+    def filter(self, level: Level) -> ContentFilter:
+        """Return what shows events at a level as outputs of that level have them."""
+        return self._outputs.filter(level)
 
     def when_closed(self, call: Callable[[], object]) -> None:
         """Have `call` called, from another thread, when nobody reads any more."""
@@ -143,20 +150,6 @@ def _account(figures: Figures) -> str:
     if figures.waiting:
         told.append(f"{figures.waiting:,} events stay in its spool")
     return ", ".join(told)
-
-
-def _choices(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> tuple[Choice, ...]:
-    return tuple(parse(text) for text in texts)
-
-
-output_option: Decorator = click.option(
-    "--output",
-    "choices",
-    multiple=True,
-    metavar="KIND:TARGET",
-    callback=_choices,
-    help="Where events go, docs/outputs.md; repeatable.  [default: stdout]",
-)
 
 
 def content_filter(content: str, scanner: Scanner = DEFAULT_SCANNER) -> ContentFilter:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from busted import state
 from busted.agent import host_key, private_log
 from busted.agent.config import Tables
 from busted.agent.decisions import judged_all
@@ -46,7 +47,7 @@ def replay(
     if policy is None and on_error:
         raise click.UsageError("--on-error needs --policy.")
     header, frames = read(file)
-    found = host_key.load(host_key.state_directory(), create=False)
+    found = host_key.load(state.directory(), create=False)
     # The same recording gives the same events, also where the host's key is not there.
     tables = keyed(tables, header.origin.seed if found.temporary else found.key)
     private_log.obey(content_filter(content, tables.options.scanner))

@@ -1,7 +1,8 @@
 """Which agents have a connection open to which processes, by the addresses of its two ends.
 
 Both ends of a connection on this host tell of it: who asked for it, and who accepted it. While it
-is open, what the accepting process asks a model may be for who asked for the connection.
+is open, what the accepting process asks a model may be for who asked for the connection. Where
+requests on it are seen, as those of A2A are, it is so only while one awaits its answer, and likely.
 """
 
 from __future__ import annotations
@@ -17,9 +18,16 @@ MAX_CONNECTIONS = 4096
 Ends = tuple[str | None, int | None, str | None, int | None]
 
 
+# How sure it is that a process asks a model for who is connected, and for who awaits an answer.
+WHILE_CONNECTED, WHILE_ASKED = 0.6, 0.95
+
+
 class _Between(msgspec.Struct):
+    """`awaited` counts requests without an answer; None where none was ever seen."""
+
     caller: str = ""
     instance: str = ""
+    awaited: int | None = None
 
 
 class Callers:
@@ -41,13 +49,41 @@ class Callers:
         elif action.operation == "connect" and not action.error and identity:
             self._between(mine).caller = identity
         elif action.operation == "accept":
-            self._between(theirs).instance = instance
-            self._of.setdefault(instance, {})[theirs] = None
+            self._accepted(theirs, instance)
 
-    def of(self, instance: str) -> tuple[str, ...]:
-        """Return the identities that are connected to a process, in the order they were told."""
-        callers = (self._open[ends].caller for ends in self._of.get(instance, ()))
-        return tuple(dict.fromkeys(caller for caller in callers if caller))
+    def accepted(self, at: Connection, instance: str) -> None:
+        """Take that a process holds the other end of a connection."""
+        if at.src_ip and at.dst_ip:
+            self._accepted((at.src_ip, at.src_port, at.dst_ip, at.dst_port), instance)
+
+    def asked(self, at: Connection | None, identity: str) -> None:
+        """Take that an identity asked something over its connection."""
+        if at is not None and at.src_ip and at.dst_ip:
+            between = self._between((at.src_ip, at.src_port, at.dst_ip, at.dst_port))
+            between.caller, between.awaited = identity, (between.awaited or 0) + 1
+
+    def answered(self, at: Connection | None) -> None:
+        """Take that the answer came."""
+        between = at and self._open.get((at.src_ip, at.src_port, at.dst_ip, at.dst_port))
+        if between and between.awaited:
+            between.awaited -= 1
+
+    def of(self, instance: str) -> dict[str, float]:
+        """Return who is connected to a process and may be asking it, each with how sure that is."""
+        found: dict[str, float] = {}
+        for between in (self._open[ends] for ends in self._of.get(instance, ())):
+            if between.caller and between.awaited != 0:
+                sure = WHILE_ASKED if between.awaited else WHILE_CONNECTED
+                found[between.caller] = max(sure, found.get(between.caller, 0.0))
+        return found
+
+    def _accepted(self, ends: Ends, instance: str) -> None:
+        between = self._between(ends)
+        # One process accepts, and another one that it forks goes on.
+        if between.instance != instance:
+            self._left(between.instance, ends)
+        between.instance = instance
+        self._of.setdefault(instance, {})[ends] = None
 
     def _between(self, ends: Ends) -> _Between:
         known = self._open.get(ends)
@@ -59,7 +95,11 @@ class Callers:
 
     def _close(self, ends: Ends) -> None:
         between = self._open.pop(ends, None)
-        if between is not None and between.instance in self._of:
-            self._of[between.instance].pop(ends, None)
-            if not self._of[between.instance]:
-                del self._of[between.instance]
+        if between is not None:
+            self._left(between.instance, ends)
+
+    def _left(self, instance: str, ends: Ends) -> None:
+        if instance in self._of:
+            self._of[instance].pop(ends, None)
+            if not self._of[instance]:
+                del self._of[instance]

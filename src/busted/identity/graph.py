@@ -4,7 +4,8 @@ Four kinds of links, each with how often, since when, and how sure:
 
 - `starts`: an agent's process runs another program, or another agent.
 - `uses`: an agent speaks MCP to a server.
-- `calls`: an agent is connected to a process of another one while that asks a model.
+- `calls`: an agent asks another one by A2A, or is connected to a process of another one while that
+  asks a model.
 - `did`: what an agent did after a model asked for it.
 
 A tool call and what came of it are tied by what the call says: its arguments hold the words of a

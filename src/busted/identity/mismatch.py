@@ -40,6 +40,10 @@ class Mismatches:
         self._agents, self._max = agents, max_sessions
         self._sessions: OrderedDict[str, _Use] = OrderedDict()
 
+    def learn(self, agents: frozenset[str]) -> None:
+        """Take the agents that are known by their executables from now on."""
+        self._agents = agents
+
     def claim(
         self,
         claimed: str,

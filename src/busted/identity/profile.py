@@ -11,6 +11,7 @@ from typing import Literal
 
 import msgspec
 
+from busted.identity.images import NO_IMAGE, Image
 from busted.identity.programs import UNKNOWN, Program
 from busted.identity.similarity import PromptPrint
 
@@ -44,7 +45,7 @@ class Signals(msgspec.Struct, frozen=True):
     """What an event and its process show of who speaks; empty where they do not say.
 
     `agent` is a known agent by name, and `verified` says that its executable shows that.
-    `session` and `credential` are hashes.
+    `session` and `credential` are hashes; `workload` is what made the pod and whom it acts as.
     """
 
     program: Program = UNKNOWN
@@ -53,6 +54,8 @@ class Signals(msgspec.Struct, frozen=True):
     exe: str = ""
     build_id: str = ""
     cgroup: str = ""
+    image: Image = NO_IMAGE
+    workload: str = ""
     session: str = ""
     mcp_client: str = ""
     prompt: PromptPrint | None = None
@@ -91,6 +94,9 @@ class Profile(msgspec.Struct, omit_defaults=True):
     destinations: tuple[str, ...] = ()
     sessions: tuple[str, ...] = ()
     cgroups: tuple[str, ...] = ()
+    images: tuple[str, ...] = ()
+    image_digests: tuple[str, ...] = ()
+    workloads: tuple[str, ...] = ()
     credentials: tuple[str, ...] = ()
     principals: tuple[str, ...] = ()
     events: int = 0
@@ -136,6 +142,9 @@ class Profile(msgspec.Struct, omit_defaults=True):
         self.destinations = added(self.destinations, signals.destination)
         self.sessions = added(self.sessions, signals.session)
         self.cgroups = added(self.cgroups, signals.cgroup)
+        self.images = added(self.images, signals.image.name)
+        self.image_digests = added(self.image_digests, signals.image.digest)
+        self.workloads = added(self.workloads, signals.workload)
         self.credentials = added(self.credentials, signals.credential)
         if signals.build_id and not self.knows(signals.build_id):
             build = Build(signals.build_id, signals.exe, now_ns)

@@ -83,14 +83,29 @@ class Resolver:
         self._keys: dict[str, tuple[str, ...]] = {}
         self.evicted: dict[str, Profile] = {}
 
-    def resolve(self, signals: Signals, now_ns: int, here: Sequence[str] = ()) -> Resolved:
-        """Return whose the signals are; `here` are the identities that the process has shown."""
+    def resolve(
+        self,
+        signals: Signals,
+        now_ns: int,
+        here: Sequence[str] = (),
+        helps: str = "",
+    ) -> Resolved:
+        """Return whose the signals are; `here` are the identities that the process has shown.
+
+        What would be a new identity is that of the agent that it `helps`, if it may help one; what
+        a generic program asks always is.
+        """
+        helped = self._helped(helps) if helps else None
+        if helped and signals.program.generic:
+            return helped
         if signals.agent:
             return self._agent(signals, now_ns)
         candidates = self._candidates(signals)
         best = _best(signals, candidates, here)
         if best and best[0] >= scoring.MATCH_POINTS:
             return self._matched(best, "configuration")
+        if helped:
+            return helped
         same = [profile for profile in candidates if _of_program(profile, signals)]
         if len(same) >= self._max_of_program and (best := _best(signals, same, here)):
             return self._matched(best, "program")
@@ -104,8 +119,8 @@ class Resolver:
         if len(known) != 1:
             return None
         (profile,) = known
-        # One that was seen with MCP alone is no configuration among several.
-        plain = profile.mcp_client and not profile.prompt and not profile.tools
+        # One that was seen with MCP or A2A alone is no configuration among several.
+        plain = not (profile.prompts or profile.prompt or profile.tools)
         if not plain and profile.first_ns + SETTLED_NS > now_ns:
             return None
         evidence = scoring.evidence(signals, profile)
@@ -141,9 +156,21 @@ class Resolver:
         self._profiles.move_to_end(profile.id)
         return known
 
+    def all(self) -> list[Profile]:
+        """Return those in memory, the last seen first."""
+        return list(reversed(self._profiles.values()))
+
     def __len__(self) -> int:
         """Count the identities in memory."""
         return len(self._profiles)
+
+    def _helped(self, identity: str) -> Resolved | None:
+        profile = self.get(identity)
+        if profile is None:
+            return None
+        evidence = (Evidence("helper", scoring.WEIGHTS["helper"].agrees),)
+        sure = scoring.confidence(scoring.points(evidence))
+        return Resolved(profile, "instance", sure, evidence)
 
     def _agent(self, signals: Signals, now_ns: int) -> Resolved:
         profile = self.get(_id("agent", signals.agent))
@@ -271,7 +298,9 @@ def _founding(signals: Signals) -> tuple[str, ...]:
         persona = f"tools {_hashed(*sorted(signals.tools))}"
     else:
         persona = ""
-    return ("program", program.key or f"?{program.name}", program.configuration, persona)
+    founding = ("program", program.key or f"?{program.name}", program.configuration, persona)
+    # Paths say little within containers: every other image has an /app/main.py.
+    return (*founding, f"image {signals.image.name}") if signals.image.name else founding
 
 
 def _name(signals: Signals, identity: str) -> str:

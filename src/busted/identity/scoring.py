@@ -53,12 +53,19 @@ WEIGHTS = {
     "program": Weight(4.0, -4.0),
     "generic_program": Weight(0.5, -4.0),
     "configuration": Weight(1.5, -12.0),
+    # All that is made from one image of a digest has the same files; without, it is a name. A name
+    # that differs outweighs a path such as /app/main.py, which every image has.
+    "image_digest": Weight(3.0, 0.0),
+    "image": Weight(1.0, -8.0),
+    # Two deployments of one agent are one agent.
+    "workload": Weight(2.0, 0.0),
     # Both are others after a restart.
     "cgroup": Weight(0.5, 0.0),
     "session": Weight(4.0, 0.0),
     "mcp_client": Weight(2.0, -3.0),
     "system_prompt": Weight(4.0, -12.0),
     "system_prompt_opening": Weight(1.0, 0.0),
+    "system_prompt_meaning": Weight(1.0, 0.0),
     "tools": Weight(2.0, -5.0),
     "signature": Weight(1.0, -0.5),
     "sdk": Weight(0.5, -1.5),
@@ -66,6 +73,8 @@ WEIGHTS = {
     # The key of these hashes is of one run, and a key that two agents share is usual.
     "credential": Weight(1.0, 0.0),
     "destination": Weight(0.5, -0.5),
+    # What a process asks beside its agent, and what a program that is nobody asks for its agent.
+    "helper": Weight(4.5, 0.0),
 }
 
 
@@ -112,6 +121,9 @@ def evidence(signals: Signals, profile: Profile, here: bool = False) -> tuple[Ev
             part = min(1.0, common / OWN_TOOLS)
             told("tools", likeness >= SAME_TOOLS, f"{likeness:.2f} in common", part)
     for name, value, known in (
+        ("image", signals.image.name, profile.images),
+        ("image_digest", signals.image.digest, profile.image_digests),
+        ("workload", signals.workload, profile.workloads),
         ("cgroup", signals.cgroup, profile.cgroups),
         ("session", signals.session, profile.sessions),
         ("signature", signals.signature, profile.signatures),
@@ -127,6 +139,8 @@ def evidence(signals: Signals, profile: Profile, here: bool = False) -> tuple[Ev
 
 def _prompt(prompt: PromptPrint, known: PromptPrint) -> tuple[str, bool, float]:
     if prompt.opening != known.opening:
+        if min(prompt.words, known.words) >= OWN_WORDS and prompt.is_reworded(known):
+            return "system_prompt_meaning", True, 1.0
         return "system_prompt", False, 1.0
     if prompt.likeness(known) >= SAME_PROMPT:
         return "system_prompt", True, min(1.0, min(prompt.words, known.words) / OWN_WORDS)

@@ -101,4 +101,4 @@ def digest(entries: Iterable[Entry]) -> str:
 
 def _verb(entry: Entry) -> str:
     # Which tool is behaviour; which host or model is configuration.
-    return entry.what if entry.kind in ("ToolCall", "McpRequest") else ""
+    return entry.what if entry.kind in ("ToolCall", "McpRequest", "A2aRequest") else ""

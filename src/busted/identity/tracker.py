@@ -28,12 +28,13 @@ from busted.events import Event, IdentityLevel
 from busted.identity import scoring
 from busted.identity.callers import Callers
 from busted.identity.graph import Behaviour, Done, Graph, Link
-from busted.identity.mismatch import Mismatches
+from busted.identity.images import NO_IMAGE, Image, image_of
+from busted.identity.mismatch import SETTLED_NS, Mismatches
 from busted.identity.narrative import narrative
 from busted.identity.profile import MAX_KEPT, Evidence, Finding, Profile, Signals, added
 from busted.identity.programs import UNKNOWN, Program, program_of
 from busted.identity.resolver import MAX_IDENTITIES, Resolved, Resolver, Shelf
-from busted.identity.similarity import prompt_print
+from busted.identity.similarity import MAX_CHARS, PromptPrint, prompt_print
 from busted.identity.timeline import MAX_WHAT_CHARS, Entry, Timelines, summary
 
 # Processes with AI traffic of their own, or started by agents; the rest never come here.
@@ -43,10 +44,14 @@ MAX_INSTANCES = 2048
 MAX_EXCHANGES = 2048
 # Different requests that one process sends again and again, and whose they were.
 MAX_REMEMBERED = 16
+# System prompts whose meaning is remembered: a fingerprint and 36 bytes each.
+MAX_MEANINGS = 4096
 # What a process does before it says who it is: some connections and MCP's handshake.
 MAX_WAITING = 32
 # How many identities one process shows: the agents of a framework.
 MAX_SHOWN = 64
+# What a prompt of an agent's helper has at most: "Give the conversation a title."
+MAX_HELPER_WORDS = scoring.OWN_WORDS - 1
 # A command is looked for up to here among the parents of a process.
 MAX_PARENTS = 8
 # Changes that wait for the store, which takes them every second or so.
@@ -54,14 +59,16 @@ MAX_CHANGES = 50_000
 
 # Names of models, tools, programs and hosts: the same few hundred again and again.
 MAX_CLEANED = 2048
-# How sure it is that a process that asks a model does so for who is connected to it.
-CALLED_WHILE_ASKING = 0.6
 
 # What belongs to whoever sent the request, and to nobody else of its process.
 _ANSWERS = frozenset(("Response", "ToolCall", "ToolResult"))
 
 # What processes of an agent do that say nothing themselves.
 _DOINGS = (events.ProcessExec, events.Network, events.FileAccess, events.FileData)
+
+# How Kubernetes itself calls a service account that acts, and then its namespace and name:
+# https://kubernetes.io/docs/reference/access-authn-authz/service-accounts-admin/
+_SERVICE_ACCOUNT = "system:serviceaccount:"
 
 _SHOWN = (Evidence("instance", scoring.WEIGHTS["instance"].agrees),)
 
@@ -128,7 +135,7 @@ class Instance(msgspec.Struct):
     """One process, and what is known of it.
 
     `shown` are the identities that it spoke for, the last one last, and whether it was counted
-    as a run of theirs.
+    as a run of theirs. `spoke_ns` is when it first asked a model, 0 before.
     """
 
     key: tuple[int, str]
@@ -138,6 +145,10 @@ class Instance(msgspec.Struct):
     argv: tuple[str, ...] = ()
     build_id: str = ""
     cgroup: str = ""
+    container: tuple[str | None, ...] = ()
+    image: Image = NO_IMAGE
+    workload: str = ""
+    spoke_ns: int = 0
     program: Program = UNKNOWN
     recognised: str = ""
     principal: str = ""
@@ -159,15 +170,18 @@ class IdentityTracker:
         clean: Callable[[str], str] = str,
         max_identities: int = MAX_IDENTITIES,
         max_instances: int = MAX_INSTANCES,
+        embed: Callable[[str], bytes] | None = None,
     ) -> None:
         """`recognise` knows agents by their executables, `agents` are all names that it gives.
 
         With a `shelf` what changes is collected for `changes()`. `clean` takes secrets out of the
         names that programs give: they may be typed into a command line or be a model's name.
+        `embed` gives what a system prompt means, see `similarity`.
         """
         self._recognise, self._max_instances = recognise, max_instances
         self._resolver = Resolver(shelf, max_identities)
         self._clean = functools.lru_cache(MAX_CLEANED)(clean)
+        self._embed, self._meanings = embed, OrderedDict[PromptPrint, bytes]()
         self._stores = shelf is not None
         self._timelines = Timelines()
         self.graph = Graph()
@@ -181,6 +195,12 @@ class IdentityTracker:
         """Changes that the store was not given, because it did not ask for them."""
         if shelf is not None:
             self.graph.changed, self.graph.stored = self._linked, shelf.link
+
+    def learn(self, recognise: Recognise, agents: Collection[str]) -> None:
+        """Know agents by this from now on, and what is secret by what `clean` knows now."""
+        self._recognise = recognise
+        self._mismatches.learn(frozenset(agents))
+        self._clean.cache_clear()
 
     def observe(self, event: Event) -> IdentityMatch | None:
         """Return whose an event is; None while that is unknown, and for what nobody did."""
@@ -223,9 +243,17 @@ class IdentityTracker:
             self._timelines,
         )
 
+    def accepted(self, at: events.Connection, instance: str) -> None:
+        """Take that a process, by its session's id, holds the other end of a connection."""
+        self._callers.accepted(at, instance)
+
     def identity(self, id: str) -> Profile | None:
         """Return what is known of an identity, None where there is no such one."""
         return self._resolver.get(id)
+
+    def identities(self) -> list[Profile]:
+        """Return the identities in memory, the last seen first."""
+        return self._resolver.all()
 
     def timeline(self, id: str) -> tuple[Entry, ...]:
         """Return what an identity did, in the order of its times, as far as that is in memory."""
@@ -265,7 +293,9 @@ class IdentityTracker:
             self._executes(instance, process)
         elif not instance.program.name and process.name:
             instance.program = self._program(None, (), process.name)
-        if process.uid is not None:
+        if process.container_id is not None:
+            self._contained(instance, process)
+        if process.uid is not None and not instance.principal.startswith(_SERVICE_ACCOUNT):
             instance.principal = f"uid:{process.uid}"
         if process.ppid is not None:
             instance.ppid = process.ppid
@@ -292,6 +322,20 @@ class IdentityTracker:
         instance.build_id = "" if instance.program.interpreted else process.build_id or ""
         instance.recognised = self._recognise(process.exe or "", process.argv) or ""
         instance.remembered = {}
+
+    def _contained(self, instance: Instance, process: events.Process) -> None:
+        """Take the container and pod of a process; what Kubernetes says may come later."""
+        told = (process.image, process.namespace, process.owner, process.service_account)
+        if told == instance.container:
+            return
+        instance.container, instance.remembered = told, {}
+        instance.image = image_of(self._clean(process.image or ""))
+        namespace = process.namespace or ""
+        account = f"{_SERVICE_ACCOUNT}{namespace}:{process.service_account}"
+        if process.owner:
+            instance.workload = f"{namespace}/{process.owner} as {process.service_account or ''}"
+        if process.service_account:
+            instance.principal = account
 
     def _program(self, exe: str | None, argv: Sequence[str], name: str) -> Program:
         program, clean = program_of(exe, argv, name), self._clean
@@ -331,8 +375,8 @@ class IdentityTracker:
             # Its agent has said nothing yet: the process tree knows it by what it executed.
             signals = Signals(agent=event.process.agent, verified=True)
             return self._resolver.resolve(signals, now_ns), instance
-        if isinstance(action, events.McpRequest):
-            return self._by_mcp(instance, now_ns), instance
+        if isinstance(action, events.McpRequest | events.A2aRequest):
+            return self._by_asking(instance, action, now_ns), instance
         return self._resolver.of_program(self._signals(instance), now_ns), instance
 
     def _of_run(self, instance: Instance, now_ns: int) -> Resolved | None:
@@ -345,7 +389,7 @@ class IdentityTracker:
     def _asked(
         self, instance: Instance, event: Event, prompt: events.Prompt, now_ns: int
     ) -> Resolved:
-        printed = prompt_print(prompt.system_prompt)
+        printed = self._printed(prompt.system_prompt)
         destination = prompt.provider or (event.connection.sni if event.connection else None)
         sdk, agent, clean = prompt.sdk, prompt.agent, self._clean
         key = (
@@ -376,6 +420,7 @@ class IdentityTracker:
         )
         self._find(instance, reused)
         resolved = self._resolve(instance, signals, now_ns)
+        instance.spoke_ns = min(instance.spoke_ns or now_ns, now_ns)
         while len(instance.remembered) >= MAX_REMEMBERED:
             del instance.remembered[next(iter(instance.remembered))]
         # The next time it is none that was never seen.
@@ -386,6 +431,18 @@ class IdentityTracker:
             replace(resolved, level=level) if resolved.level == "new" else resolved
         )
         return resolved
+
+    def _printed(self, text: str | None) -> PromptPrint | None:
+        """Return the fingerprint of a system prompt; one that is new but for dates is embedded."""
+        printed = prompt_print(text)
+        if printed is None or text is None or self._embed is None:
+            return printed
+        meaning = self._meanings.get(printed)
+        if meaning is None:
+            meaning = self._meanings[printed] = self._embed(text[:MAX_CHARS])
+            if len(self._meanings) > MAX_MEANINGS:
+                self._meanings.popitem(last=False)
+        return replace(printed, meaning=meaning)
 
     def _agent(self, instance: Instance, claimed: str) -> tuple[str, bool]:
         """Return the agent that a request is from, if any, and whether its executable shows it."""
@@ -401,8 +458,12 @@ class IdentityTracker:
         return ("", False) if finding else (claimed, bool(claimed) and claimed == parent)
 
     def _resolve(self, instance: Instance, signals: Signals, now_ns: int) -> Resolved:
-        resolved = self._resolver.resolve(signals, now_ns, tuple(instance.shown))
+        helps = self._helps(instance, signals, now_ns)
+        resolved = self._resolver.resolve(signals, now_ns, tuple(instance.shown), helps)
         profile = resolved.profile
+        if helps == profile.id:
+            # What an agent's helper asks with is not what the agent does.
+            signals = replace(signals, program=profile.program, prompt=None, signature="")
         if profile.id not in instance.shown:
             self._find(instance, self._mismatches.build(profile, signals, now_ns))
             if len(instance.shown) >= MAX_SHOWN:
@@ -410,6 +471,32 @@ class IdentityTracker:
         self._shows(instance, profile)
         self._resolver.learn(profile, signals, now_ns)
         return resolved
+
+    def _helps(self, instance: Instance, signals: Signals, now_ns: int) -> str:
+        """Return the agent that a request may be made for, empty where it is one's own.
+
+        That has a prompt of its own and tools; the request has none of both. Either the agent asks
+        it itself, or a program that it runs, with its credential or in its session.
+        """
+        words = signals.prompt.words if signals.prompt else 0
+        if signals.tools or words > MAX_HELPER_WORDS or signals.agent:
+            return ""
+        owner: Instance | None = instance
+        if not instance.shown:
+            owner = None if words else self._above(instance, lambda above: bool(above.shown))
+        # Events of one second come in any order, and whose they are must not depend on it.
+        if owner is None or not owner.spoke_ns or owner.spoke_ns + SETTLED_NS > now_ns:
+            return ""
+        shown = [self._resolver.get(identity) for identity in owner.shown]
+        agents = [profile for profile in shown if profile and (profile.tools or profile.agent)]
+        if len(agents) != 1 or len(shown) != 1:
+            return ""
+        (agent,) = agents
+        if owner is not instance:
+            same = signals.credential in agent.credentials or signals.session in agent.sessions
+            return agent.id if same else ""
+        own = agent.prompt is not None and agent.prompt.words >= scoring.OWN_WORDS
+        return agent.id if own and words else ""
 
     def _shows(self, instance: Instance, profile: Profile) -> None:
         instance.shown[profile.id] = instance.shown.pop(profile.id, False)
@@ -422,6 +509,8 @@ class IdentityTracker:
             exe=self._clean(instance.exe or ""),
             build_id=instance.build_id,
             cgroup=instance.cgroup,
+            image=instance.image,
+            workload=instance.workload,
             mcp_client=instance.mcp_client,
         )
 
@@ -457,11 +546,15 @@ class IdentityTracker:
             instance = above
         return None
 
-    def _by_mcp(self, instance: Instance, now_ns: int) -> Resolved | None:
+    def _by_asking(
+        self, instance: Instance, action: events.McpRequest | events.A2aRequest, now_ns: int
+    ) -> Resolved | None:
+        """Return whose a process is that asks servers and agents, and no model so far."""
         signals = self._signals(instance)
         if known := self._resolver.of_program(signals, now_ns):
             return known
-        if not instance.mcp_client or instance.program.generic:
+        says = instance.mcp_client or isinstance(action, events.A2aRequest)
+        if not says or instance.program.generic:
             return None
         if self._resolver.has_program(signals):
             return None  # it may be any of them, and says so when it asks a model
@@ -553,8 +646,15 @@ class IdentityTracker:
                 usual = action.operation == "close" and not action.bytes_written
                 graph.did(id, Done("file", what, now_ns, words, *pids, usual))
             case events.Prompt():
-                for caller in self._callers.of(instance.id):
-                    graph.link("calls", caller, id, now_ns, CALLED_WHILE_ASKING)
+                for caller, sure in self._callers.of(instance.id).items():
+                    graph.link("calls", caller, id, now_ns, sure)
+            case events.A2aRequest() if action.method != "GetAgentCard":
+                self._callers.asked(event.connection, id)
+                place = event.connection.sni if event.connection else None
+                asked = action.agent.name if action.agent else f"at {place or 'an unknown place'}"
+                graph.link("calls", id, f"A2A agent {self._clean(asked)}", now_ns)
+            case events.A2aResponse() if action.method != "GetAgentCard":
+                self._callers.answered(event.connection)
 
     def _new_run(self, profile: Profile, instance: Instance, now_ns: int) -> None:
         instance.shown[profile.id] = True
@@ -592,6 +692,10 @@ def _what(event: Event) -> str:
             return action.tool or action.method
         case events.McpResponse() as action:
             return action.method or ""
+        case events.A2aRequest() as action:
+            return f"{action.method} {action.agent.name}" if action.agent else action.method
+        case events.A2aResponse() as action:
+            return f"{action.method} {action.state}" if action.state else action.method
         case events.PiiDetected() as action:
             return " ".join(action.kinds)
         case events.Network() as action:

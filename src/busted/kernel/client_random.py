@@ -1,4 +1,4 @@
-"""Where a TLS library keeps a connection's client random, read from the library's own code.
+"""Where a TLS library keeps a connection's client random and its socket, read from its own code.
 
 The random of the ClientHello is known to the library and seen on the wire, so it ties the two
 exactly. Where it lies in the connection object differs between versions and builds, but
@@ -9,6 +9,8 @@ value that a jump depends on) ends the walk without an answer, and then no rando
 
 Since OpenSSL 3.2 an object is of several kinds (ssl/ssl_local.h, SSL_CONNECTION_FROM_SSL): the
 walk takes the way of kind 0, a plain connection, and the kernel side asks for that kind.
+
+What the connection reads from (a BIO) is found the same way, from SSL_get_rbio(): its result.
 
 Left out: other processors than x86-64; libraries that do not export the function.
 
@@ -27,6 +29,7 @@ import msgspec
 from busted.kernel.elf import ElfFile
 
 FUNCTION = "SSL_get_client_random"
+BIO_FUNCTION = "SSL_get_rbio"
 # The random of a ClientHello (RFC 8446, 4.1.2).
 RANDOM_BYTES = 32
 
@@ -41,12 +44,14 @@ class RandomPath(msgspec.Struct, frozen=True):
     """From a connection object to its client random, in bytes.
 
     Where `zero` is set, a 32-bit zero must stand there. Where `pointer` is set, what it points at
-    holds the random at `offset`, else the connection itself does.
+    holds the random at `offset`, else the connection itself does. `bio` is where the connection
+    has the address of what it reads from, None when that is not certain.
     """
 
     offset: int
     pointer: int | None = None
     zero: int | None = None
+    bio: int | None = None
 
 
 class _Address(NamedTuple):
@@ -76,9 +81,14 @@ def random_path(elf: ElfFile, machine: str) -> RandomPath | None:
 
     `machine` is what `platform.machine()` says.
     """
-    if machine != "x86_64" or FUNCTION not in (found := elf.functions([FUNCTION])):
+    if machine != "x86_64":
         return None
-    return follow(elf.read(found[FUNCTION], _MAX_BYTES))
+    found = elf.functions([FUNCTION, BIO_FUNCTION])
+    path = follow(elf.read(found[FUNCTION], _MAX_BYTES)) if FUNCTION in found else None
+    if path is None or BIO_FUNCTION not in found:
+        return path
+    bio = follow_bio(elf.read(found[BIO_FUNCTION], _MAX_BYTES), path.zero)
+    return msgspec.structs.replace(path, bio=bio)
 
 
 def follow(code: bytes) -> RandomPath | None:
@@ -90,6 +100,31 @@ def follow(code: bytes) -> RandomPath | None:
                 return _path(copied, walk.zero)
     except (_Unknown, IndexError, struct.error):
         pass
+    return None
+
+
+def follow_bio(code: bytes, zero: int | None = None) -> int | None:
+    """Return where the pointer stands that the code of SSL_get_rbio returns, or None.
+
+    At `zero`, and nowhere else, the code may ask for a zero, too.
+    """
+    walk = _Walk(code)
+    try:
+        for _ in range(_MAX_STEPS):
+            if walk.returns:
+                return _field(walk.result) if walk.zero in (None, zero) else None
+            walk.step()
+    except (_Unknown, IndexError, struct.error):
+        pass
+    return None
+
+
+def _field(value: _Value) -> int | None:
+    match value:
+        case _Loaded(address=_Address(base="connection", offset=offset), size=8) if (
+            0 <= offset < _MAX_OFFSET
+        ):
+            return offset
     return None
 
 
@@ -105,6 +140,7 @@ def _path(copied: _Address, zero: int | None) -> RandomPath | None:
 
 # The first three arguments are in RDI, RSI and RDX (System V ABI for x86-64, 3.2.3).
 _RAX, _RDX, _RSI, _RDI = 0, 2, 6, 7
+_RETURN = 0xC3
 
 # condition codes of Jcc and CMOVcc after `cmp a, b` on unsigned numbers
 _CONDITIONS: dict[int, Callable[[int, int], bool]] = {
@@ -135,6 +171,16 @@ class _Walk:
         self._registers[_RDX] = RANDOM_BYTES
         self._compared: tuple[int, int] | None = None
         self.zero: int | None = None
+
+    @property
+    def returns(self) -> bool:
+        """Whether the next instruction ends the function."""
+        return self._code[self._at] == _RETURN
+
+    @property
+    def result(self) -> _Value:
+        """What the function returns, if it ends here."""
+        return self._registers[_RAX]
 
     def step(self) -> _Address | None:
         """Run one instruction; return the address that is copied to the output, once it is."""

@@ -49,12 +49,16 @@ class FilePrograms:
                 records.FILE_SETTINGS.pack(settings.max_file_bytes, settings.all, os.getpid())
             )
             self._object.load()
-            self._tell("file_words", map(_word, settings.words))
+            self.look_for(settings.words)
             self._tell("quiet_names", [_word(name) for name in settings.quiet if "/" not in name])
             self._tell("quiet_directories", _directories(settings.quiet))
             for program in _PROGRAMS:
                 self._links.append(self._object.attach(program))
             opened.pop_all()
+
+    def look_for(self, words: Iterable[str]) -> None:
+        """Also report files with one of these words in their path. Raises BpfError."""
+        self._tell("file_words", map(_word, words))
 
     def _tell(self, name: str, keys: Iterable[bytes]) -> None:
         table = self._object.map(name)

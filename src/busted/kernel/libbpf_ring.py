@@ -36,6 +36,11 @@ class LibbpfRing:
         self._room -= size
         return 0 if self._room > 0 else -1  # -1: taken, and no more for now
 
+    @property
+    def fill(self) -> float | None:
+        """None: libbpf does not tell how much waits."""
+        return None
+
     def read(self, max_bytes: int = MAX_BATCH_BYTES) -> list[bytes]:
         """Take the records that are there, in order, at most about `max_bytes` of them."""
         self._room = max_bytes

@@ -129,6 +129,11 @@ class PerfRing:
             self._merged = MergedBuffers(buffers)
             self._open = opened.pop_all()
 
+    @property
+    def fill(self) -> float | None:
+        """How much of the fullest buffer waited at the last read, in quarters."""
+        return self._merged.quarters / 4
+
     def read(self, max_bytes: int = MAX_BATCH_BYTES) -> list[bytes]:
         """Take the records whose turn it is, in order, at most about `max_bytes` of them."""
         records = self._merged.read(max_bytes)

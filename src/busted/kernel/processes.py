@@ -27,10 +27,14 @@ class ProcessPrograms:
         for program in (*_PROGRAMS, _ITERATOR):
             self._object.autoload(program, True)
         self._object.load()
+        self.look_for(words)
+        self._links = [self._object.attach(program) for program in _PROGRAMS]
+
+    def look_for(self, words: Iterable[str]) -> None:
+        """Also report execs that hold one of these words. Raises BpfError."""
         table = self._object.map("agent_words")
         for word in words:
             table.update(records.hash_word(word.encode()).to_bytes(8, "little"), b"\1")
-        self._links = [self._object.attach(program) for program in _PROGRAMS]
 
     def running(self) -> list[RunningProcess]:
         """Return the processes that run now. Raises BpfError."""

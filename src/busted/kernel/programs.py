@@ -211,5 +211,7 @@ def _cookie_key(cookie: int) -> bytes:
 
 
 def _packed(path: RandomPath) -> bytes:
-    zero, pointer = (records.NO_OFFSET if n is None else n for n in (path.zero, path.pointer))
-    return records.RANDOM_PATH.pack(zero, pointer, path.offset)
+    zero, pointer, bio = (
+        records.NO_OFFSET if n is None else n for n in (path.zero, path.pointer, path.bio)
+    )
+    return records.RANDOM_PATH.pack(zero, pointer, path.offset, bio)

@@ -48,6 +48,11 @@ class Ring:
         self._data = memoryview(self._pages)[page:]
         self._waiting = memoryview(self._reader_page)[:8].cast("Q")
 
+    @property
+    def fill(self) -> float | None:
+        """How much of it waits to be read, from 0 to 1."""
+        return float(self._producer[0] - self._consumer[0]) / self._size
+
     def read(self, max_bytes: int = MAX_BATCH_BYTES) -> list[bytes]:
         """Take the records that are there, in order, at most about `max_bytes` of them."""
         data, size, records = self._data, self._size, []

@@ -17,6 +17,8 @@ from collections.abc import Iterable, Iterator
 import msgspec
 
 from busted.events import (
+    A2aAgent,
+    A2aRequest,
     Event,
     McpImplementation,
     McpRequest,
@@ -54,6 +56,8 @@ used contains ["host", input.action.name] if input.action.type == "Network"
 
 used contains ["MCP server", input.action.server.name] if input.action.type == "McpResponse"
 
+used contains ["agent", input.action.agent.name] if input.action.type == "A2aRequest"
+
 used contains ["tool", input.action.tool] if input.action.type == "McpRequest"
 
 used contains ["tool", input.action.name] if input.action.type == "ToolCall"
@@ -89,6 +93,8 @@ def uses(event: Event) -> Iterator[tuple[str, str]]:
             yield "host", name
         case McpResponse(server=McpImplementation(name=name)):
             yield "MCP server", name
+        case A2aRequest(agent=A2aAgent(name=name)):
+            yield "agent", name
         case McpRequest(tool=str(tool)):
             yield "tool", tool
         case ToolCall(name=name):

@@ -23,6 +23,8 @@ from typing import Any
 import msgspec
 
 from busted.events import (
+    A2aRequest,
+    A2aResponse,
     Action,
     CanaryDetected,
     Connection,
@@ -70,6 +72,8 @@ _COLOURS: dict[type[Action], str] = {
     ToolResult: "\x1b[33m",
     McpRequest: "\x1b[35m",
     McpResponse: "\x1b[35m",
+    A2aRequest: "\x1b[35m",
+    A2aResponse: "\x1b[35m",
     PiiDetected: "\x1b[31m",
     CanaryDetected: "\x1b[31m",
     Network: "\x1b[2m",
@@ -141,6 +145,10 @@ def said(action: Action) -> str:
             return action.params or ""
         case McpResponse():
             return action.error or action.result or ""
+        case A2aRequest():
+            return action.text or ""
+        case A2aResponse():
+            return action.error or action.text or ""
         case PiiDetected() | CanaryDetected() | Network():
             return ""
         case ProcessExec():
@@ -236,10 +244,19 @@ def _what(action: Action) -> Iterator[str]:
             yield f"{_ARROWS[action.sender]} MCP {word(action.method or '')}"
             yield _failure(action)
             yield from (f"changed: {word(tool.name)}" for tool in action.tools if tool.changed)
+        case A2aRequest():
+            yield f">>> A2A {word(action.method)}"
+            yield word(action.agent.name) if action.agent else ""
+        case A2aResponse():
+            yield f"<<< A2A {word(action.method)}"
+            yield word(action.agent.name) if action.agent else ""
+            yield word(action.state or "")
+            yield _failure(action)
         case PiiDetected():
             way = "sent" if action.direction == "write" else "received"
             kinds = ", ".join(word(kind) for kind in action.kinds)
-            yield f"!! PII {way} in {word(action.where)}: {kinds} ({action.count})"
+            actions = ", ".join(word(name) for name in action.actions or (action.where,))
+            yield f"!! PII {way} in {actions}: {kinds} ({action.count})"
         case CanaryDetected():
             way = "sent" if action.direction == "write" else "asked for"
             spelled = "" if action.spelling == "plain" else f" as {action.spelling}"
@@ -298,10 +315,11 @@ def _moved(action: FileAccess) -> Iterator[str]:
         yield f"{count:,} bytes {way}" if count else ""
 
 
-def _failure(action: McpResponse) -> str:
+def _failure(action: McpResponse | A2aResponse) -> str:
     if action.error_code is None and not action.error:
         return ""
-    return f"error {action.error_name or action.error_code or ''}".rstrip()
+    name = action.error_name if isinstance(action, McpResponse) else None
+    return f"error {name or action.error_code or ''}".rstrip()
 
 
 def _model(action: Prompt | Response) -> str:

@@ -65,13 +65,19 @@ REASONS = ("queue_full", "spool_full", "spool_age", "refused", "stopped")
 
 
 class Figures(msgspec.Struct, frozen=True):
-    """What an output did so far, in events; `lost` by reason."""
+    """What an output did so far, in events; `lost` by reason.
+
+    `lag` is how long the oldest that waits has waited, in seconds; `spooled` of those that wait are
+    on disk.
+    """
 
     found: int
     produced: int
     delivered: int
     waiting: int
     lost: dict[str, int]
+    spooled: int = 0
+    lag: float = 0.0
 
 
 class Delivery:
@@ -98,6 +104,8 @@ class Delivery:
         self._lost = dict.fromkeys(REASONS, 0)
         self._spool_full = self._in_flight = self._ended = False
         self._failures = 0
+        # When the oldest that is offered was queued.
+        self._head_at: float | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._came, self._ready, self._stopping = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
@@ -122,7 +130,14 @@ class Delivery:
             delivered=self._delivered,
             waiting=spooled + in_memory,
             lost={reason: count for reason, count in lost.items() if count},
+            spooled=spooled,
+            lag=self._lag(),
         )
+
+    def _lag(self) -> float:
+        queued = (at for at in (self._head_at, self._memory.oldest_at) if at is not None)
+        # The clock may be set back.
+        return max(0.0, self._now() - min(queued, default=self._now()))
 
     async def run(self) -> None:
         """Deliver until `stop`, then what is queued; may be cancelled."""
@@ -187,6 +202,7 @@ class Delivery:
             # Before the look: what comes after it sets this again.
             self._ready.clear()
             queue, batch = self._head()
+            self._head_at = batch[0][1].queued_at if batch else None
             if not batch and self._stopping.is_set():
                 return
             if rest := self._to_wait(batch):

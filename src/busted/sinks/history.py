@@ -56,6 +56,8 @@ INDEXED: dict[type[Value], tuple[str, ...]] = {
     events.ToolResult: ("name", "content"),
     events.McpRequest: ("method", "tool", "params"),
     events.McpResponse: ("method", "result", "error"),
+    events.A2aRequest: ("method", "text"),
+    events.A2aResponse: ("method", "text", "error"),
     events.PiiDetected: ("kinds",),
     events.Network: ("name",),
     events.ProcessExec: ("exe", "argv"),
@@ -189,12 +191,11 @@ class History:
         if found is None:
             return False
         self._newest_ns = max(self._newest_ns, time_ns)
-        if text := _words(event):
+        if text := words(event):
             self._database.execute("INSERT INTO words (rowid, text) VALUES (?, ?)", (*found, text))
-        kinds = {finding.kind for finding in getattr(action, "pii", ())}
-        kinds |= set(getattr(action, "kinds", ()))
         self._database.executemany(
-            "INSERT INTO finding (kind, event) VALUES (?, ?)", [(kind, *found) for kind in kinds]
+            "INSERT INTO finding (kind, event) VALUES (?, ?)",
+            [(kind, *found) for kind in finding_kinds(event)],
         )
         return True
 
@@ -271,7 +272,14 @@ def subject(event: Event) -> str | None:
     return next(filter(None, texts), None)
 
 
-def _words(event: Event) -> str:
+def finding_kinds(event: Event) -> set[str]:
+    """Return the kinds of personal data and secrets that an event tells of."""
+    kinds = {finding.kind for finding in getattr(event.action, "pii", ())}
+    return kinds | set(getattr(event.action, "kinds", ()))
+
+
+def words(event: Event) -> str:
+    """Return what of an event is searched for words."""
     action = event.action
     values = [event.process.name, event.process.exe]
     values += [getattr(action, name) for name in INDEXED.get(type(action), ())]

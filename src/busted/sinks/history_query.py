@@ -22,13 +22,17 @@ from busted.sinks.history import APPLICATION_ID, BUSY_SECONDS, MINUTE_NS, VERSIO
 # An event at `--content full` may hold what a provider takes in one request.
 MAX_EVENT_BYTES = 64 << 20
 
+# What events can be grouped by.
+COLUMNS = ("agent", "provider", "model", "pid", "subject", "session")
 # What a total can be told for; the names of columns.
 GROUPS = ("agent", "provider", "model", "type", "decision")
 
 _WORD = re.compile(r'"([^"]*)"?|(\S+)')
 
 
-class Filter(msgspec.Struct, frozen=True, kw_only=True):
+class Filter(
+    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True
+):
     """Which events: all that are given must agree. Times are nanoseconds, the end not included."""
 
     since_ns: int | None = None
@@ -60,14 +64,44 @@ class Total(msgspec.Struct, frozen=True):
     latency: float
 
 
+class Place(msgspec.Struct, frozen=True):
+    """Where a page ended: the time and the number of its last event."""
+
+    time_ns: int
+    number: int
+
+
+class Page(msgspec.Struct, frozen=True):
+    """Some events, and from where the next are; None at the end."""
+
+    events: list[Event]
+    next: Place | None
+
+
+class Group(msgspec.Struct, frozen=True):
+    """The events that have one value of a column: how many, from when to when, and the newest."""
+
+    value: str | int
+    events: int
+    first_ns: int
+    last_ns: int
+    newest: Event
+
+
 class HistoryReader:
     """The reading end; it sees what was added while it is open."""
 
-    def __init__(self, path: Path) -> None:
-        """Open a file that is there. Raises HistoryError when it is not, or is no history."""
+    def __init__(self, path: Path, *, any_thread: bool = False) -> None:
+        """Open a file that is there. Raises HistoryError when it is not, or is no history.
+
+        `any_thread`: other threads may use it as well, one at a time.
+        """
         try:
             self._database = sqlite3.connect(
-                f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=BUSY_SECONDS
+                f"{path.absolute().as_uri()}?mode=ro",
+                uri=True,
+                timeout=BUSY_SECONDS,
+                check_same_thread=not any_thread,
             )
             (application,) = self._database.execute("PRAGMA application_id").fetchone()
             (version,) = self._database.execute("PRAGMA user_version").fetchone()
@@ -87,6 +121,47 @@ class HistoryReader:
             (*values, limit),
         ).fetchall()
         return [self._event(json) for (json,) in reversed(found)]
+
+    def page(self, filter: Filter, limit: int, before: Place | None = None) -> Page:
+        """Return events that agree, the newest first, from a place on where one is given."""
+        where, values = _conditions(filter)
+        if before is not None:
+            where.append("(time_ns, number) < (?, ?)")
+            values += [before.time_ns, before.number]
+        rows = self._database.execute(
+            f"SELECT time_ns, number, json FROM {_table(filter)} WHERE {_all_of(where)} "
+            "ORDER BY time_ns DESC, number DESC LIMIT ?",
+            (*values, limit + 1),
+        ).fetchall()
+        there_is_more = len(rows) > limit
+        events = [self._event(json) for _, _, json in rows[:limit]]
+        return Page(events, Place(*rows[limit - 1][:2]) if there_is_more else None)
+
+    def one(self, id: str) -> Event | None:
+        """Return the event of an id, None where it is not there."""
+        found = self._database.execute("SELECT json FROM event WHERE id = ?", (id,)).fetchone()
+        return self._event(found[0]) if found else None
+
+    def groups(self, column: str, filter: Filter, limit: int) -> list[Group]:
+        """Return what a column holds, of the events that agree, the last seen first.
+
+        Raises ValueError when it is not one of COLUMNS.
+        """
+        if column not in COLUMNS:
+            raise ValueError(f"{column} is not one of {', '.join(COLUMNS)}")
+        where, values = _conditions(filter)
+        # Beside max(), SQLite takes other columns from the row that has it
+        # (https://sqlite.org/lang_select.html, 2.5).
+        rows = self._database.execute(
+            f"SELECT {column}, count(*), min(time_ns), max(time_ns) AS newest, json "
+            f"FROM {_table(filter)} WHERE {_all_of([*where, f'{column} IS NOT NULL'])} "
+            f"GROUP BY {column} ORDER BY newest DESC LIMIT ?",
+            (*values, limit),
+        )
+        return [
+            Group(value, events, first_ns, last_ns, self._event(json))
+            for value, events, first_ns, last_ns, json in rows
+        ]
 
     def arrived(self, filter: Filter, after: int, until: int) -> list[Event]:
         """Return the events that agree of those that arrived with numbers in (after, until]."""
@@ -178,11 +253,13 @@ def _all_of(conditions: list[str]) -> str:
     return " AND ".join(conditions) or "1"
 
 
+def terms(text: str) -> list[tuple[str, bool]]:
+    """Return the words and phrases of a question, and of each whether it is a beginning."""
+    found = _WORD.findall(text)
+    return [(phrase or word.rstrip("*"), word.endswith("*")) for phrase, word in found]
+
+
 def _match(text: str) -> str:
     """Put words into quotes, in which no sign means anything (https://sqlite.org/fts5.html, 3)."""
-    terms = []
-    for phrase, word in _WORD.findall(text):
-        beginning = word.endswith("*")
-        quoted = (phrase or word.rstrip("*")).replace('"', '""')
-        terms.append(f'"{quoted}"{" *" if beginning else ""}')
-    return " ".join(terms) or '""'
+    quoted = ((term.replace('"', '""'), beginning) for term, beginning in terms(text))
+    return " ".join(f'"{term}"{" *" if beginning else ""}' for term, beginning in quoted) or '""'

@@ -14,6 +14,7 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
+from busted import state
 from busted.sinks.channel import Channel, WrongOutput
 from busted.sinks.delivery import Delivery, Limits
 from busted.sinks.settings import QueuedSettings, RemoteSettings, Settings
@@ -130,7 +131,8 @@ def open_delivery(choice: Choice) -> Delivery:
         if isinstance(settings, RemoteSettings):
             limits = msgspec.structs.replace(limits, spool_age_seconds=settings.spool_seconds)
             if settings.spool != "off":
-                spool = Spool(Path(settings.spool) / f"{choice.name}.db", settings.spool_bytes)
+                directory = Path(settings.spool) if settings.spool else state.spool()
+                spool = Spool(directory / f"{choice.name}.db", settings.spool_bytes)
     except WrongOutput as error:
         raise WrongOutput(f"output {choice.name}: {error}") from error
     return Delivery(choice.name, channel, limits, spool)

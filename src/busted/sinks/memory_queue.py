@@ -32,6 +32,13 @@ class MemoryQueue:
     def __len__(self) -> int:
         return len(self._items)
 
+    @property
+    def oldest_at(self) -> float | None:
+        """When the oldest was queued (Unix seconds), None where there is none."""
+        with self._lock:
+            oldest = next(iter(self._items.values()), None)
+            return oldest.queued_at if oldest else None
+
     def put(self, item: Item) -> int:
         """Add an event, dropping the oldest for it, and return how many wait now."""
         with self._lock:

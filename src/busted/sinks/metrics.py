@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hmac
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from socketserver import ThreadingMixIn
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
@@ -22,14 +22,13 @@ from prometheus_client.metrics_core import Metric
 
 from busted import __version__
 from busted.events import Event, Prompt, Response
+from busted.sinks.metric_sources import Sources
 
 # Values of one label. A host talks to few providers and models; names beyond are made up.
 MAX_VALUES = 100
 OTHER = "other"
 # From a cached answer to a long chain of thought, in seconds.
 SECONDS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
-
-Counts = Callable[[], dict[str, int]]
 
 
 class Bounded:
@@ -51,9 +50,9 @@ class Bounded:
 
 
 class Metrics:
-    """A sink that counts. `lost` and `queued` are asked at each scrape, by place."""
+    """A sink that counts; `sources` are asked at each scrape."""
 
-    def __init__(self, lost: Counts = dict, queued: Counts = dict) -> None:
+    def __init__(self, sources: Sources = Sources()) -> None:  # noqa: B008  (frozen)
         """A registry of its own, so that there may be several in a process."""
         self.registry = CollectorRegistry()
         self._provider, self._model, self._finding = Bounded(), Bounded(), Bounded()
@@ -71,7 +70,7 @@ class Metrics:
         Gauge("busted_build", "Always 1.", ["version"], registry=self.registry).labels(
             __version__
         ).set(1)
-        self.registry.register(_Asked(lost, queued))
+        self.registry.register(_Asked(sources))
 
     def _counter(self, name: str, help: str, *labels: str) -> Counter:
         return Counter(f"busted_{name}", help, labels, registry=self.registry)
@@ -113,17 +112,59 @@ class Metrics:
 class _Asked:
     """What is counted elsewhere, as it stands at a scrape."""
 
-    def __init__(self, lost: Counts, queued: Counts) -> None:
-        self._lost, self._queued = lost, queued
+    def __init__(self, sources: Sources) -> None:
+        self._sources = sources
 
     def collect(self) -> Iterable[Metric]:
         lost = CounterMetricFamily("busted_lost", "What was dropped.", labels=["place"])
-        for place, count in self._lost().items():
+        for place, count in self._sources.lost().items():
             lost.add_metric([place], count)
+        yield lost
+        yield from self._outputs()
+        yield from self._kernel()
+
+    def _outputs(self) -> Iterable[Metric]:
+        delivered = CounterMetricFamily(
+            "busted_delivered", "Events that outputs took.", labels=["sink"]
+        )
         queued = GaugeMetricFamily("busted_queued", "What waits for a sink.", labels=["sink"])
-        for sink, count in self._queued().items():
-            queued.add_metric([sink], count)
-        return lost, queued
+        lag = GaugeMetricFamily(
+            "busted_lag_seconds", "How long the oldest waits for a sink.", labels=["sink"]
+        )
+        for sink, figures in self._sources.outputs().items():
+            delivered.add_metric([sink], figures.delivered)
+            queued.add_metric([sink], figures.waiting)
+            lag.add_metric([sink], figures.lag)
+        yield from (delivered, queued, lag)
+
+    def _kernel(self) -> Iterable[Metric]:
+        kernel = self._sources.kernel()
+        runs = CounterMetricFamily(
+            "busted_program_runs", "Runs of eBPF programs.", labels=["program"]
+        )
+        seconds = CounterMetricFamily(
+            "busted_program_seconds", "What these took.", labels=["program"]
+        )
+        # Variants of a program, one of which runs, have the same name.
+        names = sorted({program.name for program in kernel.programs})
+        for name in names:
+            alike = [program for program in kernel.programs if program.name == name]
+            runs.add_metric([name], sum(program.runs for program in alike))
+            seconds.add_metric([name], sum(program.run_seconds for program in alike))
+        held = CounterMetricFamily(
+            "busted_held_requests", "Requests that waited.", labels=["decision"]
+        )
+        for decision, count in kernel.held.items():
+            held.add_metric([decision], count)
+        yield from (runs, seconds, held)
+        for name, help, value in (
+            ("busted_ring_fill_ratio", "How full the buffer of records is.", kernel.fill),
+            ("busted_hold_seconds", "Median of what held requests waited.", kernel.hold_seconds),
+        ):
+            gauge = GaugeMetricFamily(name, help)
+            if value is not None:
+                gauge.add_metric([], value)
+            yield gauge
 
 
 class MetricsServer:

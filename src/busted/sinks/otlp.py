@@ -14,6 +14,7 @@ Reference: https://opentelemetry.io/docs/specs/otlp/#otlphttp
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal
@@ -169,9 +170,9 @@ def _ids(exchange: str) -> dict[str, str]:
 
 def _named(event: dict[str, Any], told: Head) -> dict[str, Any]:
     found = {}
-    for name, path in {**names.COMMON, **names.BY_ACTION.get(told.action.type, {})}.items():
+    for name, steps in _paths(told.action.type):
         value: Any = event
-        for step in path.split("."):
+        for step in steps:
             value = value.get(step) if isinstance(value, dict) else None
         if value is None:
             continue
@@ -179,6 +180,13 @@ def _named(event: dict[str, Any], told: Head) -> dict[str, Any]:
             value = [value]
         found[name] = str(value) if name in names.TEXTS else value
     return found
+
+
+@functools.lru_cache
+def _paths(type: str) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """Return the attributes of a type of event, each with where its value is."""
+    paths = {**names.COMMON, **names.BY_ACTION.get(type, {})}
+    return tuple((name, tuple(path.split("."))) for name, path in paths.items())
 
 
 def _attributes(values: dict[str, Any]) -> list[dict[str, Any]]:

@@ -35,6 +35,12 @@ _MCP = {
     "mcp.protocol.version": "action.revision",
     "jsonrpc.request.id": "action.id",
 }
+_A2A = {
+    "gen_ai.agent.name": "action.agent.name",
+    "gen_ai.agent.version": "action.agent.version",
+    "gen_ai.conversation.id": "action.context_id",
+    "jsonrpc.request.id": "action.id",
+}
 BY_ACTION = {
     "Prompt": {
         **_MODEL,
@@ -60,6 +66,8 @@ BY_ACTION = {
     },
     "ToolCall": _TOOL,
     "ToolResult": _TOOL,
+    "A2aRequest": _A2A,
+    "A2aResponse": {**_A2A, "http.response.status_code": "action.status"},
     "McpRequest": {**_MCP, "gen_ai.tool.name": "action.tool"},
     "McpResponse": {**_MCP, "rpc.response.status_code": "action.error_code"},
 }

@@ -19,7 +19,6 @@ from busted.sinks.channel import WrongOutput
 Positive = Annotated[float, msgspec.Meta(gt=0)]
 Count = Annotated[int, msgspec.Meta(ge=1)]
 
-DEFAULT_SPOOL = Path("/var/lib/busted/spool")
 # A token or a key; more is another file given by mistake.
 MAX_SECRET_BYTES = 16 << 10
 
@@ -44,7 +43,8 @@ class QueuedSettings(Settings, frozen=True, kw_only=True):
 class RemoteSettings(QueuedSettings, frozen=True, kw_only=True):
     """What outputs have whose peer may be away; `spool` is a directory or "off"."""
 
-    spool: str = str(DEFAULT_SPOOL)
+    # None: in the state directory.
+    spool: str | None = None
     # Ten minutes of a very busy host, a day of a usual one.
     spool_bytes: Count = 256 << 20
     # A week.

@@ -11,6 +11,8 @@ import re
 from collections.abc import Iterable, Iterator
 
 from busted.events import (
+    A2aRequest,
+    A2aResponse,
     Event,
     McpRequest,
     McpResponse,
@@ -64,8 +66,12 @@ def _headline(event: Event) -> str:
             return f"MCP {plain(f'{method} {tool or str()}')}"
         case McpResponse(method=method):
             return f"MCP answer to {plain(method or 'an unknown request')}"
-        case PiiDetected(kinds=kinds, where=where):
-            return f"Found in {where}: {plain(', '.join(kinds))}"
+        case A2aRequest(method=method, agent=agent):
+            return f"A2A {plain(f'{method} {agent.name if agent else str()}')}"
+        case A2aResponse(method=method):
+            return f"A2A answer to {plain(method)}"
+        case PiiDetected(kinds=kinds, where=where, actions=actions):
+            return f"Found in {', '.join(actions or (where,))}: {plain(', '.join(kinds))}"
         case ProcessExec(exe=exe):
             return f"Runs {plain(exe)}"
         case action:
@@ -90,6 +96,10 @@ def _texts(event: Event) -> list[tuple[str, str | None]]:
             return [("Parameters", text)]
         case McpResponse(result=text, error=error):
             return [("Result", text), ("Error", error)]
+        case A2aRequest(text=text):
+            return [("Message", text)]
+        case A2aResponse(text=text, error=error):
+            return [("Answer", text), ("Error", error)]
         case ProcessExec(argv=argv):
             return [("Arguments", " ".join(argv))]
     return []

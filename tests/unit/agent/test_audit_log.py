@@ -9,6 +9,9 @@ import pytest
 
 from busted.agent.audit_check import verify
 from busted.agent.audit_log import FIRST_PREVIOUS, AuditError, AuditLog, decided, head_path
+from busted.classifier.canaries import Canary
+from busted.classifier.pii import Scanner
+from busted.classifier.pii_rules import CustomRule
 from busted.events import Action, Event, PolicyDecision, Process
 from tests.unit.sinks.samples import (
     ACTIONS,
@@ -33,7 +36,7 @@ def judged(action: Action = PROMPT, *reasons: str, number: int = 0) -> Event:
     )
 
 
-def open_log(path: Path, *, time: str = TIME, **options: int) -> AuditLog:
+def open_log(path: Path, *, time: str = TIME, **options: Any) -> AuditLog:
     return AuditLog(path, time, HOST, **options)
 
 
@@ -122,6 +125,19 @@ def test_a_secret_in_a_reason_or_a_name_is_redacted(path: Path) -> None:
 
     assert SECRET not in path.read_text()
     assert "the key <openai_key:" in entries(path)[-1]["reasons"][0]
+
+
+def test_what_only_the_operators_rules_and_canaries_find_is_redacted_too(path: Path) -> None:
+    scanner = Scanner(
+        custom=[CustomRule(kind="employee_id", pattern="EMP-[0-9]{6}")],
+        canaries=[Canary(name="harbour", value="lantern-58213")],
+    )
+    log = AuditLog(path, TIME, HOST, scanner)
+    log.write(judged(msgspec.structs.replace(PROMPT, model="EMP-493817"), "lantern-58213 was sent"))
+    log.close()
+
+    assert "<employee_id:" in entries(path)[-1]["model"]
+    assert "<canary:" in entries(path)[-1]["reasons"][0]
 
 
 def test_an_event_without_a_decision_has_no_line(path: Path) -> None:

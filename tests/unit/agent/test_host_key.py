@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from busted.agent.host_key import FILE_NAME, KEY_BYTES, load, state_directory
+from busted.agent.host_key import FILE_NAME, KEY_BYTES, KeyFileError, load, rotate
 
 
 def test_the_key_is_made_once_and_only_its_owner_can_read_it(tmp_path: Path) -> None:
@@ -71,6 +71,32 @@ def test_a_link_is_not_followed(tmp_path: Path) -> None:
     assert load(tmp_path, create=True).temporary is not None
 
 
-def test_systemd_says_where_the_state_is() -> None:
-    assert state_directory({"STATE_DIRECTORY": "/a/b:/c"}) == Path("/a/b")
-    assert state_directory({}) == Path("/var/lib/busted")
+def test_rotating_puts_another_key_in_its_place_that_only_its_owner_can_read(
+    tmp_path: Path,
+) -> None:
+    first = load(tmp_path, create=True)
+
+    path = rotate(tmp_path)
+
+    second = load(tmp_path, create=False)
+    assert second.temporary is None
+    assert second.key != first.key
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_rotating_makes_the_first_key_and_replaces_one_that_is_not_used(tmp_path: Path) -> None:
+    path = rotate(tmp_path / "state")
+    path.chmod(0o644)
+    rotate(tmp_path / "state")
+
+    assert load(tmp_path / "state", create=False).temporary is None
+
+
+def test_a_key_that_cannot_be_changed_is_kept_and_that_is_told(tmp_path: Path) -> None:
+    (tmp_path / FILE_NAME).mkdir()
+
+    with pytest.raises(KeyFileError, match=f"cannot change {tmp_path / FILE_NAME}: "):
+        rotate(tmp_path)
+
+    assert [file.name for file in tmp_path.iterdir()] == [FILE_NAME]

@@ -15,8 +15,14 @@ from busted.agent.clock import Clock
 from busted.agent.flows import Asks, Network
 from busted.agent.pipeline import Origin, Outside, Pipeline, event_id
 from busted.agent.replay import connection_events
+from busted.classifier.canaries import Canary
 from busted.classifier.connection import ConnectionReader, Observed
 from busted.classifier.direction import Direction as ClassifierDirection
+from busted.classifier.options import with_rows
+from busted.classifier.pii import Scanner
+from busted.classifier.providers import Provider
+from busted.enrich.agents import Agent, Agents
+from busted.enrich.sensitive import Sensitive, SensitiveFiles
 from busted.events import Coverage, Credential, Event, Library, Process, Prompt, Response
 from busted.records import (
     ClientHello,
@@ -38,6 +44,7 @@ from busted.records import (
     TlsName,
     TlsOpen,
     TlsRandom,
+    TlsSocket,
 )
 from busted.streams import Connections
 from tests import hello_wire
@@ -580,6 +587,22 @@ def test_what_is_said_carries_the_socket_that_its_hello_was_seen_on() -> None:
     assert network.connection.socket == prompt.connection.socket
 
 
+def test_what_is_said_carries_the_socket_that_its_library_reads_from() -> None:
+    host, key = Host(), ConnectionKey(7, 70, 1, 700)
+    late = msgspec.structs.replace(FLOW, operation=FlowOperation.LOOK, opened_ns=0)
+    host.pipeline = Pipeline(ORIGIN, {}, Outside(network="ai", flows=Asks(look=lambda _: late)))
+    told = host.open(key)
+    told += host.feed(TlsSocket(key, host.now(), FLOW.cookie + 1))  # without a random: of no use
+    told += host.feed(TlsRandom(key, host.now(), hello_wire.RANDOM))
+    told += host.feed(TlsSocket(key, host.now(), FLOW.cookie))
+    prompt, network = told + host.write(key, REQUEST)
+    assert isinstance(prompt.action, Prompt)
+    assert prompt.connection is not None
+    assert (prompt.connection.dst_ip, prompt.connection.dst_port) == ("203.0.113.1", 443)
+    assert isinstance(network.action, events.Network)
+    assert network.action.joined_late
+
+
 def test_a_replay_where_nobody_can_be_asked_gives_the_same_events() -> None:
     assert with_flow("ae") == with_flow("e") != []
 
@@ -732,3 +755,34 @@ def test_what_files_hold_is_searched_and_followed_by_what_it_reveals() -> None:
     assert [finding.kind for finding in data.action.pii] == ["openai_key"]
     assert isinstance(detected.action, events.PiiDetected)
     assert (detected.action.where, detected.action.direction) == ("FileData", "read")
+
+
+def test_what_is_learned_holds_for_what_begins_then() -> None:
+    host = Host()
+    # With a scanner of its own: what it learns all know who have that one.
+    host.pipeline = Pipeline(ORIGIN, {}, options=with_rows([], [], Scanner()))
+    before = host.key(1)
+    opened = host.open(before) + host.name(before, "api.openai.com")
+    provider = Provider(id="mine", name="Mine", hosts=("api.openai.com",))
+    options = with_rows(
+        [provider], [], Scanner(canaries=[Canary(name="x", value="Name a colour.")])
+    )
+
+    host.pipeline.learn(
+        options,
+        Agents([Agent("my-agent", executables=("mine",))]),
+        SensitiveFiles([Sensitive("vault", ("vault.txt",))]),
+    )
+
+    (asked,) = (opened + host.write(before, REQUEST))[:1]
+    assert isinstance(asked.action, Prompt)
+    assert asked.action.provider == "openai"
+    prompt, canary, *_ = host.exchange(host.key(2))
+    assert isinstance(prompt.action, Prompt)
+    assert prompt.action.provider == "mine"
+    assert isinstance(canary.action, events.CanaryDetected)
+    host.feed(executed(AGENT, "/usr/bin/mine"))
+    (opened_file,) = host.feed(accessed(AGENT, "/srv/vault.txt"))
+    assert isinstance(opened_file.action, events.FileAccess)
+    assert opened_file.action.category == "vault"
+    assert opened_file.process.agent == "my-agent"

@@ -261,7 +261,7 @@ def test_joined_in_the_middle_of_an_answer() -> None:
     assert [type(action) for action in actions(seen)] == [Prompt, Response]
 
 
-def test_what_one_says_is_searched_and_told_after_it() -> None:
+def test_what_an_exchange_reveals_is_told_once_when_it_is_over() -> None:
     turns = [{"role": "user", "content": "I am bob@example.com"}]
     reply = {"object": "chat.completion", "choices": [{"message": {"content": "eve@example.com"}}]}
 
@@ -269,13 +269,50 @@ def test_what_one_says_is_searched_and_told_after_it() -> None:
 
     assert [type(action) for action in actions(seen)] == [
         Prompt,
-        PiiDetected,
         Response,
         PiiDetected,
     ]
-    assert [a.direction for a in actions(seen) if isinstance(a, PiiDetected)] == ["write", "read"]
+    assert seen[-1].action == PiiDetected(
+        direction="write",
+        kinds=("email",),
+        categories=("personal",),
+        counts={"email": 2},
+        written={"email": 1},
+        where="Prompt",
+        actions=("Prompt", "Response"),
+        count=2,
+    )
+    assert seen[-1].exchange == seen[0].exchange
     (finding,) = prompt_of(seen).pii
     assert (finding.where, finding.start, finding.end) == ("user_message", 5, 20)
+
+
+ASKS_WITH_ADDRESS = request(
+    {"model": "m", "messages": [{"role": "user", "content": "I am bob@example.com"}]}
+)
+
+
+def test_what_an_exchange_without_an_answer_reveals_is_told_when_the_connection_ends() -> None:
+    reader = ConnectionReader()
+    assert PiiDetected not in map(type, actions(reader.feed(WRITE, ASKS_WITH_ADDRESS, 0)))
+
+    (detected,) = reader.close(SECOND)
+
+    assert isinstance(detected.action, PiiDetected)
+    assert (detected.exchange, detected.time_ns) == (1, SECOND)
+
+
+def test_what_an_exchange_reveals_that_never_ends_is_told_after_a_while() -> None:
+    reader = ConnectionReader()
+    reader.feed(WRITE, ASKS_WITH_ADDRESS, 0)
+    assert reader.is_waiting
+    assert reader.expire(IDLE_SECONDS * SECOND) == []
+
+    (detected,) = reader.expire((IDLE_SECONDS + 1) * SECOND)
+
+    assert isinstance(detected.action, PiiDetected)
+    assert not reader.is_waiting
+    assert reader.close((IDLE_SECONDS + 2) * SECOND) == []
 
 
 def test_telemetry_to_a_host_of_models_is_no_prompt() -> None:

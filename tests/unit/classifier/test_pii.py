@@ -3,6 +3,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from busted.classifier.canaries import Canary
 from busted.classifier.direction import Direction
 from busted.classifier.pii import MAX_FINDINGS, MAX_SCAN_CHARS, Scanner
 from busted.classifier.pii_search import SIGNS
@@ -263,7 +264,9 @@ def test_an_action_is_followed_by_what_it_reveals() -> None:
         kinds=("credit_card", "email"),
         categories=("personal",),
         counts={"credit_card": 1, "email": 1},
+        written={"credit_card": 1, "email": 1},
         where="Prompt",
+        actions=("Prompt",),
         count=2,
     )
 
@@ -284,3 +287,14 @@ def test_what_is_told_of_many_findings_is_bounded() -> None:
     assert isinstance(second, PiiDetected)
     assert len(first.pii) == MAX_FINDINGS
     assert second.count == count
+
+
+def test_a_scanner_takes_the_rules_of_another_wherever_it_is_used_and_keeps_its_key() -> None:
+    used = Scanner(key=b"k")
+    other = Scanner(canaries=[Canary(name="backup", value="planted-value-77")])
+    assert used.redact("planted-value-77", b"k", cut=False) == "planted-value-77"
+
+    used.take_rules(other)
+
+    assert used.redact("planted-value-77", b"k", cut=False).startswith("<canary:")
+    assert used.key == b"k"

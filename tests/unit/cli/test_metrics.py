@@ -3,13 +3,14 @@ from __future__ import annotations
 import socket
 from pathlib import Path
 
-import click
 import pytest
 from click.testing import CliRunner
 
+from busted.agent.endpoint import Endpoint
 from busted.cli.main import main
-from busted.cli.metrics import Endpoint, check_metrics, serving
+from busted.cli.metrics import serving
 from busted.sinks.channel import WrongOutput
+from busted.sinks.metric_sources import Sources
 
 
 def complaint(*arguments: str) -> str:
@@ -29,24 +30,18 @@ def test_beyond_loopback_it_takes_a_token(text: str) -> None:
 
 
 def test_a_token_for_nothing_is_a_mistake_in_use(tmp_path: Path) -> None:
-    assert "needs --metrics" in complaint("--metrics-token-file", str(tmp_path / "token"))
+    assert "without --metrics" in complaint("--metrics-token-file", str(tmp_path / "token"))
 
 
-def test_the_token_is_what_the_file_holds(tmp_path: Path) -> None:
+def test_a_token_that_cannot_be_read_is_a_mistake_in_use(tmp_path: Path) -> None:
     file = tmp_path / "token"
-    file.write_text("secret\n")
-    assert check_metrics(Endpoint("0.0.0.0", 1), file) == "secret"
-    assert check_metrics(Endpoint("::1", 1), None) is None
     file.write_text("")
-    with pytest.raises(WrongOutput, match="empty"):
-        check_metrics(Endpoint("127.0.0.1", 1), file)
-    with pytest.raises(click.UsageError):
-        check_metrics(Endpoint("192.0.2.1", 1), None)
+    assert "empty" in complaint("--metrics", "192.0.2.1:1", "--metrics-token-file", str(file))
 
 
 def test_an_address_that_is_taken_is_told() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         endpoint = Endpoint("127.0.0.1", taken.getsockname()[1])
         cannot = pytest.raises(WrongOutput, match="cannot serve metrics")
-        with cannot, serving(endpoint, None, dict, dict):
+        with cannot, serving(endpoint, None, Sources()):
             pass

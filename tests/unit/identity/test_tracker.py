@@ -6,6 +6,9 @@ import pytest
 from msgspec.structs import replace
 
 from busted.events import (
+    A2aAgent,
+    A2aRequest,
+    A2aResponse,
     Action,
     Connection,
     Coverage,
@@ -23,6 +26,7 @@ from busted.events import (
     ToolCall,
     ToolResult,
 )
+from busted.identity.callers import WHILE_ASKED
 from busted.identity.tracker import MAX_WAITING, IdentityMatch, IdentityTracker, nanoseconds
 from tests.identity.measure import agents, tracker
 from tests.identity.scenarios import claude, played
@@ -247,6 +251,39 @@ def test_a_process_that_asks_while_another_agent_is_connected_is_called_by_it() 
     known.observe(event(Network(operation="close", bytes_sent=0, bytes_received=0), connection=out))
     told(known, event(prompt(), SCRIPT, 2))
     assert [link.count for link in known.graph.links() if link.kind == "calls"] == [1]
+
+
+A2A: dict[str, Any] = {"method": "SendMessage", "binding": "rest", "bytes": 1, "truncated": False}
+
+
+def test_who_asks_another_agent_is_linked_to_it_by_its_card_and_by_what_that_asks() -> None:
+    known = tracker()
+    ends = ("127.0.0.1", 40_000, "127.0.0.1", 8080)
+    out = Connection(id="c", src_ip=ends[0], src_port=ends[1], dst_ip=ends[2], dst_port=ends[3])
+    into = Connection(id="d", src_ip=ends[2], src_port=ends[3], dst_ip=ends[0], dst_port=ends[1])
+    accept = Network(operation="accept", bytes_sent=0, bytes_received=0)
+    known.observe(event(accept, SCRIPT, connection=into))
+    asking = A2aRequest(agent=A2aAgent(name="weather"), **A2A)
+
+    caller = told(known, event(asking, connection=out))
+    callee = told(known, event(prompt(), SCRIPT, 1))
+    told(known, event(A2aResponse(status=200, stream=False, **A2A), second=2, connection=out))
+    told(known, event(prompt(), SCRIPT, 3))
+
+    calls = [link for link in known.graph.links(caller.id) if link.kind == "calls"]
+    assert [(link.target, link.count, link.confidence) for link in calls] == sorted(
+        [("A2A agent weather", 1, 1.0), (callee.id, 1, WHILE_ASKED)]
+    )
+
+
+def test_a_script_that_only_asks_other_agents_is_an_identity_and_curl_is_none() -> None:
+    known = tracker()
+    asking = A2aRequest(**A2A)
+
+    first = told(known, event(asking, SCRIPT))
+    assert told(known, event(asking, replace(SCRIPT, pid=21), 1)).id == first.id
+    curl = Process(pid=30, name="curl", exe="/usr/bin/curl", argv=("curl",), start_time="3")
+    assert known.observe(event(asking, curl)) is None
 
 
 def test_an_agent_that_an_agent_starts_is_its_own_and_linked() -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from busted.kernel.client_random import RandomPath, follow, random_path
+from busted.kernel.client_random import RandomPath, follow, follow_bio, random_path
 from busted.kernel.elf import ElfFile
 from tests.unit.kernel.elf_bytes import elf, opened
 
@@ -107,6 +107,39 @@ def test_an_object_of_two_kinds_is_not_understood() -> None:
     assert follow(twice + SIMPLE) is None
 
 
+# SSL_get_rbio, whole, and where its result stands.
+BIO_LIBRARIES = {
+    "libssl.so.3 3.0.19-1~deb12u2": ("488b4710c3", None, 0x10),
+    "libssl.so.3 3.5.7-1~deb13u2": (
+        "f30f1efa4885ff740a8b0785c07411a880751d31c031ffc30f1f840000000000488b475031ffc3",
+        0,
+        0x50,
+    ),
+}
+
+
+@pytest.mark.parametrize(("code", "zero", "bio"), BIO_LIBRARIES.values(), ids=BIO_LIBRARIES.keys())
+def test_what_a_connection_reads_from_is_found(code: str, zero: int | None, bio: int) -> None:
+    whole = bytes.fromhex(code)
+    assert follow_bio(whole, zero) == bio
+    assert {follow_bio(whole[:length], zero) for length in range(len(whole))} == {None}
+
+
+def test_what_a_connection_reads_from_is_not_told_where_it_is_not_certain() -> None:
+    kind = bytes.fromhex(BIO_LIBRARIES["libssl.so.3 3.5.7-1~deb13u2"][0])
+    assert follow_bio(kind, 4) is None  # another kind is asked for than the random's
+    assert follow_bio(bytes.fromhex("8b4710c3")) is None  # half an address
+    assert follow_bio(bytes.fromhex("488d4710c3")) is None  # the place, not what stands there
+    assert follow_bio(bytes.fromhex("488b8700000100c3")) is None  # behind the object
+
+
+@given(st.binary(max_size=200))
+@example(bytes.fromhex("488b8700000100c3"))
+def test_any_code_gives_what_a_connection_reads_from_within_it_or_nothing(code: bytes) -> None:
+    for bio in (follow_bio(code), follow_bio(b"\x48\x8b\x47\x10" + code)):
+        assert bio is None or 0 <= bio < 1 << 14
+
+
 @given(st.binary(max_size=200))
 @example(bytes.fromhex("488b042500000000"))
 def test_any_code_gives_a_place_within_an_object_or_nothing(code: bytes) -> None:
@@ -119,5 +152,8 @@ def test_it_is_looked_for_by_name_on_the_processor_that_is_understood() -> None:
     with opened(elf(SIMPLE, {"SSL_get_client_random": 0})) as fd:
         assert random_path(ElfFile(fd), "x86_64") == RandomPath(0x160)
         assert random_path(ElfFile(fd), "aarch64") is None
+    both = SIMPLE.ljust(1024, b"\xcc") + bytes.fromhex("488b4710c3")
+    with opened(elf(both, {"SSL_get_client_random": 0, "SSL_get_rbio": 1024})) as fd:
+        assert random_path(ElfFile(fd), "x86_64") == RandomPath(0x160, bio=0x10)
     with opened(elf(SIMPLE, {"SSL_get_server_random": 0})) as fd:
         assert random_path(ElfFile(fd), "x86_64") is None

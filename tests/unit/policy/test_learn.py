@@ -9,12 +9,13 @@ from hypothesis import strategies as st
 
 from busted.agent import recording
 from busted.agent.replay import Replay
-from busted.events import Action, Event, McpImplementation, to_json
+from busted.events import A2aAgent, Action, Event, McpImplementation, to_json
 from busted.policy.compiled import Compiled
 from busted.policy.learn import agent_of, learn, module, uses
 from busted.policy.sources import read
 from tests.golden.expected import RECORDINGS
 from tests.unit.sinks.samples import (
+    A2A_REQUEST,
     ACTIONS,
     MCP_REQUEST,
     MCP_RESPONSE,
@@ -55,6 +56,11 @@ def test_what_it_learned_from_is_allowed() -> None:
         (PROMPT, {"provider": "acme"}, "python3 was not seen to use the provider acme"),
         (PROMPT, {"model": "gpt-5"}, "python3 was not seen to use the model gpt-5"),
         (TOOL_CALL, {"name": "shell"}, "python3 was not seen to use the tool shell"),
+        (
+            A2A_REQUEST,
+            {"agent": A2aAgent(name="odd")},
+            "python3 was not seen to use the agent odd",
+        ),
         (MCP_REQUEST, {"tool": "shell"}, "python3 was not seen to use the tool shell"),
         (NETWORK, {"name": "evil.example"}, "python3 was not seen to use the host evil.example"),
         (

@@ -2,6 +2,9 @@
 
 from busted.events import (
     SCHEMA,
+    A2aAgent,
+    A2aRequest,
+    A2aResponse,
     Action,
     CanaryDetected,
     ChatMessage,
@@ -70,6 +73,26 @@ MCP_REQUEST = McpRequest(
 MCP_RESPONSE = McpResponse(
     method="tools/call", category="tools", id="7", result='{"ok":1}', bytes=9, truncated=False
 )
+A2A_REQUEST = A2aRequest(
+    method="SendMessage",
+    binding="jsonrpc",
+    agent=A2aAgent(name="weather"),
+    role="user",
+    text="How is Oslo?",
+    bytes=99,
+    truncated=False,
+)
+A2A_RESPONSE = A2aResponse(
+    method="SendMessage",
+    binding="jsonrpc",
+    agent=A2aAgent(name="weather"),
+    status=200,
+    state="completed",
+    text="Sunny.",
+    stream=False,
+    bytes=9,
+    truncated=False,
+)
 PII = PiiDetected(direction="write", kinds=("email", "api_key"), where="Prompt", count=3)
 CANARY = CanaryDetected(
     name="payroll",
@@ -130,6 +153,8 @@ ACTIONS: tuple[Action, ...] = (
     TOOL_RESULT,
     MCP_REQUEST,
     MCP_RESPONSE,
+    A2A_REQUEST,
+    A2A_RESPONSE,
     PII,
     CANARY,
     NETWORK,

@@ -19,6 +19,8 @@ from busted.events import (
 )
 from busted.sinks.console import Console, cut, excerpt, head, visible
 from tests.unit.sinks.samples import (
+    A2A_REQUEST,
+    A2A_RESPONSE,
     ACTIONS,
     CANARY,
     COVERAGE,
@@ -78,6 +80,18 @@ def prompt(said: str) -> Prompt:
             ],
         ),
         (MCP_RESPONSE, ["14:03:22.117 python3(41213) <<< MCP tools/call", '    {"ok":1}']),
+        (
+            A2A_REQUEST,
+            ["14:03:22.117 python3(41213) >>> A2A SendMessage weather", "    How is Oslo?"],
+        ),
+        (
+            A2A_RESPONSE,
+            ["14:03:22.117 python3(41213) <<< A2A SendMessage weather completed", "    Sunny."],
+        ),
+        (
+            msgspec.structs.replace(A2A_RESPONSE, error="404: none", error_code=404, state=None),
+            ["14:03:22.117 python3(41213) <<< A2A SendMessage weather error 404", "    404: none"],
+        ),
         (CANARY, ["14:03:22.117 python3(41213) !! canary payroll sent in Prompt as base64"]),
         (PII, ["14:03:22.117 python3(41213) !! PII sent in Prompt: email, api_key (3)"]),
         (

@@ -12,6 +12,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from busted.events import Event, Finding, PolicyDecision, Usage
+from busted.sinks.delivery import Figures
+from busted.sinks.metric_sources import KernelFigures, ProgramRuns, Sources
 from busted.sinks.metrics import MAX_VALUES, OTHER, Metrics, MetricsServer
 from tests.requirements import require, tool
 from tests.unit.sinks.samples import ACTIONS, PROMPT, RESPONSE, event
@@ -21,7 +23,14 @@ Key = tuple[str, frozenset[str]]
 
 @pytest.fixture
 def metrics() -> Metrics:
-    return Metrics(lost=lambda: {"ring_full": 7}, queued=lambda: {"otlp": 3})
+    late = Figures(found=0, produced=9, delivered=6, waiting=3, lost={}, lag=2.5)
+    kernel = KernelFigures(
+        fill=0.25,
+        programs=(ProgramRuns("write", 5, 0.5), ProgramRuns("write", 2, 0.25)),
+        held={"denied": 4},
+        hold_seconds=0.125,
+    )
+    return Metrics(Sources(lambda: {"ring_full": 7}, lambda: {"otlp": late}, lambda: kernel))
 
 
 def scraped(metrics: Metrics, token: str | None = None) -> str:
@@ -78,6 +87,13 @@ def test_what_agents_said_is_counted(metrics: Metrics) -> None:
         key("first_token_seconds_count", "openai"): 2,
         key("lost_total", "ring_full"): 7,
         key("queued", "otlp"): 3,
+        key("delivered_total", "otlp"): 6,
+        key("lag_seconds", "otlp"): 2.5,
+        key("ring_fill_ratio"): 0.25,
+        key("program_runs_total", "write"): 7,
+        key("program_seconds_total", "write"): 0.75,
+        key("held_requests_total", "denied"): 4,
+        key("hold_seconds"): 0.125,
     }
     assert {one: told.get(one) for one in expected} == expected
 
