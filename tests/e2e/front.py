@@ -15,12 +15,17 @@ AT_FRONT = {"OPENAI_BASE_URL": f"https://api.openai.com:{PORT}/v1"}
 
 
 @contextmanager
-def http2_front(bed: Bed) -> Iterator[None]:
-    """Run nghttpx in the sandbox, which listens on `PORT` and passes on to the provider."""
+def http2_front(bed: Bed, window: int = 65535) -> Iterator[None]:
+    """Run nghttpx in the sandbox, which listens on `PORT` and passes on to the provider.
+
+    It takes `window` bytes of a request, and of a connection, ahead of reading them.
+    """
     key = str(bed.directory / "server.pem")
     process = bed.sandbox.start(
         [
             *("nghttpx", f"--frontend={ADDRESS},{PORT}", f"--backend={ADDRESS},443;;tls"),
+            f"--frontend-http2-window-size={window}",
+            f"--frontend-http2-connection-window-size={window}",
             *("--insecure", "--workers=1", "--padding=20", "--errorlog-file=/dev/null"),
             *("--accesslog-file=/dev/null", "--conf=/dev/null", key, key),
         ]

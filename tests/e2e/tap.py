@@ -14,9 +14,10 @@ from types import TracebackType
 
 from tests.e2e.sandbox import Sandbox
 
-# Prints, at its end, for each connection to port 443 the bytes of the client, in hexadecimal.
+# Prints, at its end, for each connection to a port (its argument) the bytes of the client, in
+# hexadecimal.
 _SCRIPT = """
-import json, signal, socket, struct
+import json, signal, socket, struct, sys
 tap = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(3))
 tap.setsockopt(socket.SOL_SOCKET, 33, 256 << 20)  # SO_RCVBUFFORCE
 first, pieces, done = {}, {}, []
@@ -34,7 +35,7 @@ while True:
         continue
     tcp = packet[(packet[0] & 15) * 4 : struct.unpack("!H", packet[2:4])[0] or None]
     source, target, number = struct.unpack("!HHI", tcp[:8])
-    if target != 443:
+    if target != int(sys.argv[1]):
         continue
     if tcp[13] & 2:
         first[source] = number + 1
@@ -62,14 +63,14 @@ class Tap:
     Ports must not be used again meanwhile.
     """
 
-    def __init__(self, sandbox: Sandbox) -> None:
-        self._sandbox = sandbox
+    def __init__(self, sandbox: Sandbox, port: int = 443) -> None:
+        self._sandbox, self._port = sandbox, port
         self.streams: list[bytes] = []
 
     def __enter__(self) -> Tap:
         """Wait until it watches."""
         self._process: subprocess.Popen[bytes] = self._sandbox.start(
-            [sys.executable, "-I", "-c", _SCRIPT], stderr=None
+            [sys.executable, "-I", "-c", _SCRIPT, str(self._port)], stderr=None
         )
         assert self._process.stdout is not None
         assert self._process.stdout.readline() == b"ready\n"

@@ -24,7 +24,7 @@ from tests.e2e.front import PORT, http2_front
 from tests.e2e.monitor import Monitor
 from tests.e2e.sandbox import Finished
 from tests.e2e.tap import Tap
-from tests.requirements import require
+from tests.requirements import BUN, require
 
 REQUESTS = int(os.environ.get("BUSTED_HELD_REQUESTS", "5"))
 MARKER = "stays-here"
@@ -113,6 +113,75 @@ def test_no_byte_of_a_denied_request_leaves_and_the_next_one_succeeds(
     assert max(sent) - min(sent) <= GOODBYE
 
 
+REALTIME = {
+    "openai": [sys.executable, "-m", "tests.e2e.clients.persistent_realtime"],
+    "node_ws": ["node", "tests/e2e/clients/persistent_realtime.mjs"],
+}
+
+
+@pytest.mark.parametrize("client", REALTIME)
+def test_no_byte_of_a_denied_message_over_a_websocket_leaves_and_the_next_one_succeeds(
+    client: str, policy: Path, test_bed: Bed
+) -> None:
+    if client == "node_ws":
+        require("node")
+    with holding(policy) as monitor, Tap(test_bed.sandbox) as tap:
+        asking = Asking(test_bed, REALTIME[client])
+        for number in range(REQUESTS):
+            longer = MARKER * (number + 1)
+            # Ahead of what asks for a response, as the first message; in what asks, as a later one.
+            assert asking.ask(f"{longer} ahead") == [None]
+            (answer,) = asking.ask("leaves")
+            assert answer is not None
+            assert "leaves" in answer
+            assert asking.ask(f"!{longer}") == [None]
+        assert asking.end() == 0
+        pid = asking.process.pid
+        until(lambda: denied_messages(monitor, pid) >= 2 * REQUESTS, "all are told")
+        told = prompts(monitor, pid)
+    assert {p.get("enforced") for p in told if p["decision"] == "deny"} == {"prevented"}
+    # What opens the WebSocket, and the same with one allowed turn, however long the denied was.
+    opened, talked = tap.sent()[::2], tap.sent()[1::2]
+    assert len(opened) == len(talked) == REQUESTS
+    assert max(opened) - min(opened) <= GOODBYE
+    assert max(talked) - min(talked) <= GOODBYE
+
+
+def denied_messages(monitor: Monitor, pid: int) -> int:
+    """Return how many exchanges were denied."""
+    events = monitor.of(pid, "Prompt")
+    return len({e["exchange_id"] for e in events if e["policy"]["decision"] == "deny"})
+
+
+def test_what_cannot_be_held_is_told_and_its_connection_is_ended(
+    policy: Path, test_bed: Bed
+) -> None:
+    """Bun has BoringSSL linked in, stripped of what would tell the random."""
+    require("bun")
+    command = [str(BUN), "tests/e2e/clients/persistent.mjs"]
+
+    def is_hooked() -> bool:
+        told = [e["action"] for e in tuple(monitor.events) if e["action"]["type"] == "Coverage"]
+        return any(BUN.name in library["path"] for library in told[-1].get("libraries", ()))
+
+    with Monitor("--policy", str(policy), "--enforce") as monitor:
+        ahead = Asking(test_bed, command)
+        assert ahead.ask("hello") != [None]
+        monitor.wait_until(is_hooked, "it is hooked")
+        assert ahead.end() == 0
+        asking = Asking(test_bed, command)
+        # The answer may have been on its way.
+        asking.ask(MARKER)
+        (event,) = monitor.wait_for(asking.process.pid, "Prompt")[:1]
+        assert asking.ask("hello") != [None]
+        assert asking.end() == 0
+        monitor.wait_until(lambda: bool(monitor.lost.get("unheld")), "it is counted")
+        assert monitor.stop() == 130
+    assert event["policy"]["decision"] == "deny"
+    assert event["policy"]["enforced"] in ("interrupted", "after_send")
+    assert event["connection"]["dst_port"] == 443
+
+
 # More than a socket keeps without being told to, and less than the limit.
 MEGABYTES = "word " * 600_000
 CURL = [
@@ -172,6 +241,81 @@ def test_a_denied_request_over_http2_is_prevented_and_the_next_one_succeeds(
             assert event["policy"]["enforced"] == "prevented"
     peers = test_bed.sandbox.run(["curl", "-sS", "https://api.openai.com/peers"])
     assert MARKER not in json.loads(peers.stdout)
+
+
+def test_a_request_over_http2_is_seen_whole_where_the_servers_window_has_room(
+    policy: Path, test_bed: Bed
+) -> None:
+    require("nghttpx")
+    long = "word " * 200_000
+    with (
+        holding(policy) as monitor,
+        http2_front(test_bed, window=4 << 20),
+        Tap(test_bed.sandbox, PORT) as tap,
+    ):
+        denied = ask_curl(test_bed, long + MARKER, "--http2", port=PORT)
+        assert denied.code != 0
+        assert ask_curl(test_bed, long, "--http2", port=PORT).code == 0
+        (event,) = monitor.wait_for(denied.pid, "Prompt")
+    assert event["policy"]["enforced"] == "prevented"
+    assert "hindrance" not in event["policy"]
+    assert not event["action"]["truncated"]
+    assert [size > len(long) for size in tap.sent()] == [False, True]
+    assert min(tap.sent()) < HTTP2_BEGIN
+
+
+def test_no_byte_of_what_curl_is_denied_leaves_and_the_next_one_succeeds(
+    policy: Path, test_bed: Bed
+) -> None:
+    with holding(policy) as monitor, Tap(test_bed.sandbox) as tap:
+        told = ask_curl_in_turns(monitor, test_bed, "--http1.1")
+    assert {p["enforced"] for p in told} == {"prevented"}
+    sent = [size for size in tap.sent() if size > GOODBYE]
+    assert len(sent) == REQUESTS
+    assert max(sent) - min(sent) <= GOODBYE
+
+
+def test_no_byte_of_what_curl_is_denied_over_http2_leaves_and_the_next_one_succeeds(
+    policy: Path, test_bed: Bed
+) -> None:
+    require("nghttpx")
+    with (
+        holding(policy) as monitor,
+        http2_front(test_bed),
+        Tap(test_bed.sandbox, PORT) as tap,
+    ):
+        told = ask_curl_in_turns(monitor, test_bed, "--http2", port=PORT)
+    assert {p["enforced"] for p in told} == {"prevented"}
+    # Each of the denied is longer than all that a connection sends beside.
+    assert max(tap.sent()) < HTTP2_BEGIN
+    peers = test_bed.sandbox.run(["curl", "-sS", "https://api.openai.com/peers"])
+    assert f"{MARKER} {MARKER}" not in peers.stdout.decode()
+
+
+# More than a connection sends before a request, and with a short one.
+HTTP2_BEGIN = 2000
+
+
+def ask_curl_in_turns(
+    monitor: Monitor, test_bed: Bed, *options: str, port: int = 443
+) -> list[dict[str, Any]]:
+    """Have one curl be denied and allowed in turns; return what is told of the denied."""
+    url = f"https://api.openai.com:{port}/v1/chat/completions"
+    command = ["curl"]
+    for number in range(2 * REQUESTS):
+        prompt = "leaves" if number % 2 else f"{MARKER} " * (300 + number % 100)
+        body = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": prompt}]}
+        command += [*options, "-sS", "-o", "/dev/null", "-w", "%{exitcode} ", url, "--json"]
+        command += [json.dumps(body), "-H", f"authorization: Bearer {OPENAI_KEY}", "--next"]
+    finished = test_bed.sandbox.run(command[:-1])
+    assert [code != b"0" for code in finished.stdout.split()] == [True, False] * REQUESTS
+    # On a connection that was used before it tries again.
+    monitor.wait_for(finished.pid, "Response", REQUESTS)
+    told = prompts(monitor, finished.pid)
+    denied = [p for p in told if p["decision"] == "deny"]
+    assert len(told) - len(denied) == REQUESTS
+    assert len(denied) >= REQUESTS
+    return denied
 
 
 def test_a_connection_is_decided_alone_beside_others_of_its_process(

@@ -220,7 +220,29 @@ class Flows:
 
         `sni` is the name that the TLS library was given.
         """
-        flow = self.of_random(random)
+        return self._carrying(self.of_random(random), sni)
+
+    def carrying_alone(self, process: ProcessKey, sni: str | None) -> Flow | None:
+        """Return the same by the only open flow of a process whose ClientHello named the host.
+
+        For libraries that do not tell the random, as a stripped BoringSSL. None where there are
+        several, or none.
+        """
+        for followed in list(self._open.values()):
+            if followed.flow.key == process and self._names_host(followed, sni):
+                self._bring(followed.flow.cookie)
+        found = [
+            followed.flow
+            for followed in self._open.values()
+            if followed.flow.key == process and self._names_host(followed, sni)
+        ]
+        return self._carrying(found[0], sni) if len(found) == 1 else None
+
+    def _names_host(self, followed: _Followed, sni: str | None) -> bool:
+        hello = self._names.of_socket(followed.flow.cookie)
+        return hello is not None and not hello.ech and hello.sni is not None and hello.sni == sni
+
+    def _carrying(self, flow: Flow | None, sni: str | None) -> Flow | None:
         followed = self._find(flow.cookie) if flow else None
         if followed is None:
             return None

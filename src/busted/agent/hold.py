@@ -151,11 +151,18 @@ class Holds:
     # Records
 
     def follow(
-        self, record: Record, made: Sequence[Event], is_between: bool, now_ns: int
+        self,
+        record: Record,
+        made: Sequence[Event],
+        is_between: bool,
+        now_ns: int,
+        ahead: Sequence[Event] = (),
     ) -> Sequence[Event]:
         """Take a record and the events made of it; those of what is held come back decided.
 
         `is_between`: behind it the connection has written whole requests and nothing else.
+        `ahead` is what it said ahead of a request, which would be too late to judge with that: of
+        it only what is denied comes back.
         """
         if isinstance(record, TlsHold):
             self._connections.setdefault(record.key, _Connection(record))
@@ -172,7 +179,7 @@ class Holds:
                 self._close(record.key, now_ns)
             elif record.direction == Direction.WRITE:
                 self._wrote(connection, record)
-                made = self._decided(connection, made)
+                made = self._decided(connection, made) + self._denied_of(connection, ahead)
                 self._settle(connection, record, is_between, now_ns)
         return made
 
@@ -206,6 +213,10 @@ class Holds:
                 ),
             )
         return decided
+
+    def _denied_of(self, connection: _Connection, ahead: Sequence[Event]) -> list[Event]:
+        decided = self._decided(connection, ahead)
+        return [event for event in decided if event.policy and event.policy.decision == "deny"]
 
     def _settle(
         self, connection: _Connection, record: TlsData, is_between: bool, now_ns: int

@@ -227,7 +227,9 @@ class Monitor:
                     "containers": self._containers,
                 },
                 outside,
-                options=settings.tables.options,
+                options=msgspec.structs.replace(
+                    settings.tables.options, judges_ahead=self._holds is not None
+                ),
                 agents=settings.tables.agents,
                 shelf=self._identities,
                 sensitive=settings.tables.sensitive,
@@ -426,7 +428,8 @@ class Monitor:
         """Have what waits for a decision decided before anything else is read."""
         made = list(events)
         is_between = not isinstance(record, TlsData) or self._pipeline.is_between(record.key)
-        decided = holds.follow(record, made, is_between, time.monotonic_ns())
+        ahead = self._pipeline.take_ahead()
+        decided = holds.follow(record, made, is_between, time.monotonic_ns(), ahead)
         if holds.is_waiting and not self._is_expiring:
             self._is_expiring = True
             asyncio.get_running_loop().call_later(EXPIRY_SECONDS, self._expire, holds)

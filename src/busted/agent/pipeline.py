@@ -144,6 +144,7 @@ class Pipeline:
         clean = partial(options.scanner.redact, key=origin.seed, cut=False)
         self.identities = IdentityTracker(agents.recognise, agents.names, shelf, clean, embed=embed)
         self._origin, self._enrichers, self._outside = origin, enrichers, outside
+        self._ahead: list[Event] = []
         self._options = msgspec.structs.replace(options, credential_key=origin.seed)
         self._connections = Connections() if connections is None else connections
         self._readers: dict[ConnectionKey, ConnectionReader] = {}
@@ -206,7 +207,10 @@ class Pipeline:
         scanner = self._options.scanner
         scanner.take_rules(options.scanner)
         self._options = msgspec.structs.replace(
-            options, credential_key=self._origin.seed, scanner=scanner
+            options,
+            credential_key=self._origin.seed,
+            scanner=scanner,
+            judges_ahead=self._options.judges_ahead,
         )
         self.tree.learn(agents.recognise)
         self.identities.learn(agents.recognise, agents.names)
@@ -278,6 +282,11 @@ class Pipeline:
             yield from self._close(connection.key, now_ns)
         yield from self._follow("flows", self._flows.drain)
         yield from self._follow("files", partial(self._files.close, now_ns))
+
+    def take_ahead(self) -> list[Event]:
+        """Return what records before this said ahead of a request, once; see `Options`."""
+        taken, self._ahead = self._ahead, []
+        return taken
 
     def is_between(self, key: ConnectionKey) -> bool:
         """Tell whether all that a connection wrote up to now are whole requests."""
@@ -471,7 +480,11 @@ class Pipeline:
             event = self._event(connection, one)
             if isinstance(one.action, events.A2aRequest):
                 self._name_answerer(connection, event)
-            yield self._enriched(event)
+            event = self._enriched(event)
+            if one.is_ahead:
+                self._ahead.append(event)
+            else:
+                yield event
 
     def _name_agent(self, connection: Connection, action: events.Action) -> None:
         if not isinstance(action, events.Prompt) or not action.agent:
@@ -516,8 +529,9 @@ class Pipeline:
 
     def _with_flow(self, connection: Connection, told: events.Connection) -> events.Connection:
         if connection.random is None:
-            return told
-        flow = self._flows.carrying(connection.random, connection.name)
+            flow = self._flows.carrying_alone(connection.key.process, connection.name)
+        else:
+            flow = self._flows.carrying(connection.random, connection.name)
         if flow is None:
             return told
         return msgspec.structs.replace(

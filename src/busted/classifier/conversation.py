@@ -48,6 +48,9 @@ class Conversation(Protocol):
     def ask(self, value: Body, size: int) -> Asked | None:
         """Take a client's message of `size` bytes; return the request that it completes."""
 
+    def ahead(self, value: Body, size: int) -> Asked | None:
+        """Return what such a message says by itself, after `ask` found that it completes none."""
+
     def unasked(self, *, is_over: bool = False) -> Asked | None:
         """Return what was said and not asked to be answered: the server begins, or it `is_over`."""
 

@@ -34,13 +34,17 @@ from busted.protocols.http2_headers import UNKNOWN
 
 
 class Observed(msgspec.Struct, frozen=True, kw_only=True):
-    """An action, the time of the write or read that completed it, and its exchange, from 1 on."""
+    """An action, the time of the write or read that completed it, and its exchange, from 1 on.
+
+    What `is_ahead` was said ahead of a request, which tells it again: it is there to be judged.
+    """
 
     action: Action
     time_ns: int
     exchange: int
     http_version: str | None = None
     stream_id: int | None = None
+    is_ahead: bool = False
 
 
 class Exchange:

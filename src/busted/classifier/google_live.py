@@ -85,6 +85,10 @@ def _calls(body: Body) -> list[Body]:
     return [mapping(call) for call in items(mapping(body.get("toolCall")).get("functionCalls"))]
 
 
+def _spoken(text: str) -> Body:
+    return {"role": "user", "parts": [{"text": text}]}
+
+
 def _named(body: Body, name: str, other: str) -> Body:
     return mapping(body.get(name) or body.get(other))
 
@@ -117,6 +121,18 @@ class LiveConversation:
             self._hear(heard, size)
         return None
 
+    def ahead(self, value: Body, size: int) -> Asked | None:
+        """Return what a message adds to the session or sets for it; of sound nothing."""
+        turns: list[object] = []
+        if content := _named(value, "clientContent", "client_content"):
+            turns += items(content.get("turns"))
+        elif text := string(_named(value, "realtimeInput", "realtime_input").get("text")):
+            turns.append(_spoken(text))
+        elif not mapping(value.get("setup")):
+            return None
+        body = {**self._setup, "contents": turns}
+        return Asked(body=body, size=size, truncated=size > MAX_BODY_BYTES)
+
     def unasked(self, *, is_over: bool = False) -> Asked | None:
         """Return what was said or heard; what was only heard is no request if nobody answers it."""
         said = self._said
@@ -142,7 +158,7 @@ class LiveConversation:
 
     def _hear(self, heard: Body, size: int) -> None:
         if text := string(heard.get("text")):
-            self._said.add({"role": "user", "parts": [{"text": text}]}, size)
+            self._said.add(_spoken(text), size)
         chunks = items(heard.get("mediaChunks") or heard.get("media_chunks"))
         for chunk in (*chunks, *(heard.get(kind) for kind in _MEDIA)):
             self._said.media += encoded_size(string(mapping(chunk).get("data")) or "")
@@ -151,6 +167,6 @@ class LiveConversation:
         said, self._said = self._said, Said()
         turns = said.items
         if said.media:
-            turns.append({"role": "user", "parts": [{"text": described("media", said.media)}]})
+            turns.append(_spoken(described("media", said.media)))
         body = {**self._setup, "contents": turns}
         return Asked(body=body, size=said.size, truncated=said.is_cut)

@@ -124,6 +124,15 @@ class RealtimeConversation:
                 return self._asked(mapping(value.get("response")))
         return None
 
+    def ahead(self, value: Body, size: int) -> Asked | None:
+        """Return what a message adds to the conversation or sets for it."""
+        added: list[object] = []
+        if value.get("type") == "conversation.item.create":
+            added.append(mapping(value.get("item")))
+        elif value.get("type") != "session.update" or not is_request(value):
+            return None
+        return self._request({}, added, size, truncated=size > MAX_BODY_BYTES)
+
     def unasked(self, *, is_over: bool = False) -> Asked | None:
         """Return what was said or heard; what was only heard is no request if nobody answers it."""
         said = self._said
@@ -148,6 +157,9 @@ class RealtimeConversation:
         added = [*said.items, *items(response.get("input"))]
         if said.media:
             added.append({"role": "user", "content": described("audio", said.media)})
+        return self._request(response, added, said.size, truncated=said.is_cut)
+
+    def _request(self, response: Body, added: list[object], size: int, *, truncated: bool) -> Asked:
         told = {**self._session, **response, "input": added}
         body = {"type": "response.create", "response": told}
-        return Asked(body=body, size=said.size, truncated=said.is_cut)
+        return Asked(body=body, size=size, truncated=truncated)

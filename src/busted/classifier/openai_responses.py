@@ -348,6 +348,10 @@ class ResponsesConversation:
             return Asked(body=value, size=size, lane=None)
         return None
 
+    def ahead(self, value: Body, size: int) -> Asked | None:
+        """Return nothing: requests say it all."""
+        return None
+
     def unasked(self, *, is_over: bool = False) -> Asked | None:
         """Return nothing: a server only answers what it was asked."""
         return None

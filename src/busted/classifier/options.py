@@ -20,13 +20,15 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     of the hashes that stand for credentials.
 
     `credential_key` is random and of one run, at most 64 bytes; without it no credential is
-    told, since anybody could then try which one gives a hash.
+    told, since anybody could then try which one gives a hash. With `judges_ahead` what a
+    conversation says ahead of its next request is observed by itself too, marked as such.
     """
 
     providers: Providers
     prices: Prices
     credential_key: bytes = b""
     scanner: Scanner = DEFAULT_SCANNER
+    judges_ahead: bool = False
 
 
 def with_rows(

@@ -13,6 +13,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
+import msgspec
+
 from busted.classifier import dialects, requests, routes
 from busted.classifier.answers import AnswerReader
 from busted.classifier.collect import BodyStore
@@ -124,7 +126,10 @@ class WebSocketReader:
         if direction is Direction.WRITE:
             size = len(message.data) + len(message.tail)
             asked = conversation.ask(value, size)
-            return self._ask(asked, message, time_ns) if asked else []
+            if asked:
+                return self._ask(asked, message, time_ns)
+            ahead = conversation.ahead(value, size) if self._options.judges_ahead else None
+            return self._say_ahead(ahead, message, time_ns) if ahead else []
         place = conversation.answer(value)
         return self._answer(place, message, time_ns) if place else []
 
@@ -153,10 +158,26 @@ class WebSocketReader:
 
     def _ask(self, asked: Asked, message: WebSocketMessage | None, time_ns: int) -> list[Observed]:
         """Report a request, which waits for its answer from now on."""
+        request = self._told(asked, message)
+        if request is None:
+            return []
+        turn = self._begin(request, asked.lane, time_ns if message else None)
+        self._waiting.append(turn)
+        del self._waiting[:-MAX_TURNS]
+        return self._observed(request.actions, turn.number, Direction.WRITE, time_ns)
+
+    def _say_ahead(self, asked: Asked, message: WebSocketMessage, time_ns: int) -> list[Observed]:
+        """Report what was said and asks for no answer, which no answer is to then."""
+        request = self._told(asked, message)
+        actions = request.actions if request else ()
+        said = self._observed(actions, self._number(), Direction.WRITE, time_ns)
+        return [msgspec.structs.replace(one, is_ahead=True) for one in said]
+
+    def _told(self, asked: Asked, message: WebSocketMessage | None) -> Request | None:
         dialect = dialects.by_name(self._api)
         if dialect is None:
-            return []
-        request = requests.told(
+            return None
+        return requests.told(
             self._head,
             _stored(message, asked.size),
             asked.body,
@@ -165,10 +186,6 @@ class WebSocketReader:
             truncated=asked.truncated or (message is not None and message.truncated),
             options=self._options,
         )
-        turn = self._begin(request, asked.lane, time_ns if message else None)
-        self._waiting.append(turn)
-        del self._waiting[:-MAX_TURNS]
-        return self._observed(request.actions, turn.number, Direction.WRITE, time_ns)
 
     def _begin(self, request: Request, lane: str | None, asked_ns: int | None) -> _Turn:
         answer = AnswerReader(

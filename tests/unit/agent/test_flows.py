@@ -307,6 +307,21 @@ def test_a_flow_on_which_an_ai_action_was_seen_is_told_whoever_serves_it() -> No
     assert host.kernel.wanted == [5]
 
 
+def test_a_tls_connection_without_a_random_is_on_the_only_open_flow_to_its_host() -> None:
+    host = Host()
+    host.kernel.known[5] = flow(LOOK)
+    host.hello(hello())
+    found = host.flows.carrying_alone(FLOW.key, "api.openai.com")
+    assert found is not None
+    assert found.cookie == 5
+    assert host.flows.carrying_alone(FLOW.key, "api.anthropic.com") is None
+    assert host.flows.carrying_alone(FLOW.key, None) is None
+    assert host.flows.carrying_alone(FLOW.key._replace(pid=1), "api.openai.com") is None
+    host.names.hellos[6] = hello(cookie=6)
+    host.flows.feed(flow(cookie=6))
+    assert host.flows.carrying_alone(FLOW.key, "api.openai.com") is None
+
+
 def test_with_ech_the_name_is_the_librarys() -> None:
     host = Host()
     host.kernel.known[5] = flow(LOOK)

@@ -62,9 +62,14 @@ class Host:
         self.follow(HOLD)
 
     def follow(
-        self, record: Record, *made: Event, is_between: bool = True, now_ns: int = 20
+        self,
+        record: Record,
+        *made: Event,
+        is_between: bool = True,
+        now_ns: int = 20,
+        ahead: tuple[Event, ...] = (),
     ) -> list[Event]:
-        return list(self.holds.follow(record, made, is_between, now_ns))
+        return list(self.holds.follow(record, made, is_between, now_ns, ahead))
 
     def decide(self, made: Iterable[Event]) -> Iterator[Event]:
         for one in made:
@@ -112,6 +117,16 @@ def test_a_whole_request_that_is_allowed_may_pass_up_to_its_end_and_no_further()
     host.follow(data(b"x" * 50, 100), event("again"))
     assert host.allowed == [100, 150]
     assert not host.holds.is_waiting
+
+
+def test_of_what_is_said_ahead_of_a_request_only_what_is_denied_is_told() -> None:
+    host = Host()
+    assert host.follow(data(b"x" * 100), ahead=(event("hello"),)) == []
+    assert (host.allowed, host.denied) == ([100], 0)
+    (told,) = host.follow(data(b"x", 100), ahead=(event("hello"), event("deny")))
+    assert told.id == "deny"
+    assert enforced([told]) == ["prevented"]
+    assert (host.allowed, host.denied, host.ended) == ([100], 1, 1)
 
 
 def test_a_request_in_pieces_waits_for_its_end() -> None:

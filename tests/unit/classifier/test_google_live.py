@@ -4,7 +4,7 @@ import pytest
 
 from busted.classifier import Direction, classify
 from busted.events import ChatMessage, Prompt, Response, ToolCall, ToolResult, Usage
-from tests.unit.classifier.test_websocket import only, reader, told
+from tests.unit.classifier.test_websocket import JUDGING_AHEAD, only, reader, told
 from tests.unit.classifier.wire import as_json
 
 WRITE, READ = Direction.WRITE, Direction.READ
@@ -67,6 +67,20 @@ def test_a_turn_that_comes_in_pieces_is_told_when_it_is_complete() -> None:
     assert told(socket, WRITE, part) == []
     asked = told(socket, WRITE, {"client_content": {"turn_complete": True}})
     assert only(asked, Prompt).user_message == "hi"
+
+
+def test_turns_and_text_ahead_of_a_request_are_judged_as_they_are_sent() -> None:
+    socket = reader(PATH, HOST, JUDGING_AHEAD)
+    part = {"client_content": {"turns": [TURN], "turn_complete": False}}
+    (set_up,), (said,), (typed,) = (
+        told(socket, WRITE, value) for value in (SETUP, part, {"realtimeInput": {"text": "typed"}})
+    )
+    assert told(socket, WRITE, {"realtimeInput": {"audio": {"data": "AAAA"}}}) == []
+
+    assert set_up.is_ahead
+    assert only([set_up], Prompt).system_prompt == "be kind"
+    assert (only([said], Prompt).user_message, only([said], Prompt).model) == ("hi", "gemini-live")
+    assert only([typed], Prompt).user_message == "typed"
 
 
 def test_a_tool_is_called_and_its_result_is_the_next_request() -> None:

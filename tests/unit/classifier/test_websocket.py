@@ -2,11 +2,12 @@ from itertools import count
 from typing import TypeVar
 
 import pytest
+from msgspec.structs import replace
 
 from busted.classifier.direction import Direction
 from busted.classifier.exchange import Observed
 from busted.classifier.mcp_memory import Pending
-from busted.classifier.options import DEFAULT_OPTIONS
+from busted.classifier.options import DEFAULT_OPTIONS, Options
 from busted.classifier.websocket import MAX_TURNS, WebSocketReader
 from busted.events import (
     Action,
@@ -31,13 +32,15 @@ HOST = "api.openai.com"
 HEADERS = (("user-agent", "codex_cli_rs/0.169.0 (Debian 12; x86_64) xterm"),)
 
 
-def reader(path: str | None = None, sni: str | None = HOST) -> WebSocketReader:
+def reader(
+    path: str | None = None, sni: str | None = HOST, options: Options = DEFAULT_OPTIONS
+) -> WebSocketReader:
     numbers = count(3)
     return WebSocketReader(
         HttpRequest("GET", path, HEADERS) if path else None,
         sni=sni,
         pending=Pending(),
-        options=DEFAULT_OPTIONS,
+        options=options,
         number=lambda: next(numbers),
     )
 
@@ -298,6 +301,38 @@ def test_what_was_set_and_said_is_the_request_that_asks_for_a_response() -> None
     assert response.time_to_first_token == 0.0
     assert only(again, Prompt).messages == ()
     assert only(again, Prompt).system_prompt == "short"
+
+
+JUDGING_AHEAD = replace(DEFAULT_OPTIONS, judges_ahead=True)
+
+
+def test_what_is_said_ahead_of_a_request_is_judged_as_it_is_sent_and_told_with_the_request() -> (
+    None
+):
+    socket = reader("/v1/realtime?model=gpt-realtime", options=JUDGING_AHEAD)
+    session = {"instructions": "be kind"}
+    told_of = [
+        told(socket, WRITE, value)
+        for value in (
+            {"type": "session.update", "session": session},
+            {"type": "session.update", "session": {"type": "realtime"}},
+            {"type": "conversation.item.create", "item": message("hello")},
+            {"type": "input_audio_buffer.append", "audio": "AAAA"},
+        )
+    ]
+    asked = told(socket, WRITE, {"type": "response.create"})
+
+    assert [len(seen) for seen in told_of] == [1, 0, 1, 0]
+    assert all(one.is_ahead for seen in told_of for one in seen)
+    set_up, said = (only(told_of[place], Prompt) for place in (0, 2))
+    assert (set_up.system_prompt, set_up.messages) == ("be kind", ())
+    assert (said.model, said.system_prompt, said.user_message) == (
+        "gpt-realtime",
+        "be kind",
+        "hello",
+    )
+    assert not any(one.is_ahead for one in asked)
+    assert only(asked, Prompt).messages[0].content == "hello"
 
 
 def test_a_response_to_what_was_heard_is_an_exchange_too() -> None:
