@@ -29,6 +29,7 @@ import msgspec
 
 from busted import __version__
 from busted.agent.audit_log import AuditLog
+from busted.agent.budgets import DAY_NS
 from busted.agent.clock import read_clock
 from busted.agent.config import Settings, Tables
 from busted.agent.decisions import Decisions, Judge, judged_all
@@ -180,6 +181,7 @@ class Monitor:
                     selection=settings.selection,
                     network=settings.network,
                     files=settings.files or "sensitive",
+                    loops=settings.loops,
                 )
                 self._recording = opened.enter_context(
                     contextlib.closing(RecordingWriter(settings.record, header))
@@ -234,7 +236,10 @@ class Monitor:
                 shelf=self._identities,
                 sensitive=settings.tables.sensitive,
                 embed=settings.tables.embed,
+                loops=settings.loops,
             )
+            if self._identities:
+                self._pipeline.budgets.recall(self._identities.spent(), time.time_ns())
             self._find_agents()
             self._targets = Targets(platform.machine())
             self._scan()
@@ -815,8 +820,11 @@ class Monitor:
         if self._identities is None:
             return
         changes = self._pipeline.identities.changes()
+        spent = self._pipeline.budgets.changes()
         try:
             self._identities.write(changes)
+            if spent:
+                self._identities.keep_spent(spent, time.time_ns() - DAY_NS)
         except StoreError as error:
             # What they do from now on is written all the same.
             self._count_and_log("identity_store", error)

@@ -20,10 +20,12 @@ from typing import Annotated, Any
 import msgspec
 
 from busted import events
+from busted.agent.budgets import Budgets
 from busted.agent.clock import Clock
 from busted.agent.embedding import Embed
 from busted.agent.file_access import Files, Mode
 from busted.agent.flows import Asks, Flows, Network, with_addresses
+from busted.agent.loops import Loops, LoopTerms
 from busted.agent.names import Names
 from busted.agent.process_tree import Agent, ProcessTree, text
 from busted.agent.tls_ends import TlsEnds
@@ -136,11 +138,14 @@ class Pipeline:
         shelf: Shelf | None = None,
         sensitive: SensitiveFiles = SensitiveFiles(SENSITIVE),  # noqa: B008  (never changed)
         embed: Embed | None = None,
+        loops: LoopTerms = LoopTerms(),  # noqa: B008  (frozen)
     ) -> None:
         """Enrichers run in their order; their names appear in `failures`.
 
         `shelf` has the identities of earlier runs, `embed` says what system prompts mean.
         """
+        self.budgets = Budgets(keeps=shelf is not None)
+        self._loops = Loops(loops)
         clean = partial(options.scanner.redact, key=origin.seed, cut=False)
         self.identities = IdentityTracker(agents.recognise, agents.names, shelf, clean, embed=embed)
         self._origin, self._enrichers, self._outside = origin, enrichers, outside
@@ -195,6 +200,8 @@ class Pipeline:
             lost["processes_forgotten"] = self.tree.forgotten
         if self.identities.lost:
             lost["identity_changes"] = self.identities.lost
+        if self.budgets.forgotten:
+            lost["budgets"] = self.budgets.forgotten
         if self._files.forgotten:
             lost["files_forgotten"] = self._files.forgotten
         return lost | self.names.lost
@@ -483,11 +490,29 @@ class Pipeline:
             event = self._event(connection, one)
             if isinstance(one.action, events.A2aRequest):
                 self._name_answerer(connection, event)
-            event = self._enriched(event)
+            event = self._with_budget(self._enriched(event), one)
             if one.is_ahead:
                 self._ahead.append(event)
-            else:
-                yield event
+                continue
+            yield event
+            if loop := self._loop(event, one):
+                yield self._enriched(self._event(connection, loop))
+
+    def _with_budget(self, event: Event, observed: Observed) -> Event:
+        wall_ns = self._origin.clock.wall_ns(observed.time_ns)
+        try:
+            return self.budgets.count(event, wall_ns, again=observed.is_ahead)
+        except Exception:
+            self._failed("budgets")
+            return event
+
+    def _loop(self, event: Event, observed: Observed) -> Observed | None:
+        try:
+            loop = self._loops.follow(event, self._origin.clock.wall_ns(observed.time_ns))
+        except Exception:
+            self._failed("loops")
+            return None
+        return msgspec.structs.replace(observed, action=loop) if loop else None
 
     def _name_agent(self, connection: Connection, action: events.Action) -> None:
         if not isinstance(action, events.Prompt) or not action.agent:

@@ -50,6 +50,7 @@ class Replay:
             agents=tables.agents,
             sensitive=tables.sensitive,
             embed=tables.embed,
+            loops=header.loops,
         )
 
     @property

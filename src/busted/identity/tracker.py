@@ -698,6 +698,8 @@ def _what(event: Event) -> str:
             return f"{action.method} {action.state}" if action.state else action.method
         case events.PiiDetected() as action:
             return " ".join(action.kinds)
+        case events.LoopDetected() as action:
+            return action.tool
         case events.Network() as action:
             return f"{action.operation} {_place(event, action)}"
         case events.FileAccess() as action:

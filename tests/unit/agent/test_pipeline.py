@@ -13,6 +13,7 @@ from busted import events
 from busted.agent import pipeline as pipeline_module
 from busted.agent.clock import Clock
 from busted.agent.flows import Asks, Network
+from busted.agent.loops import LoopTerms
 from busted.agent.pipeline import Origin, Outside, Pipeline, event_id
 from busted.agent.replay import connection_events
 from busted.classifier.canaries import Canary
@@ -800,3 +801,51 @@ def test_what_is_learned_holds_for_what_begins_then() -> None:
     assert isinstance(opened_file.action, events.FileAccess)
     assert opened_file.action.category == "vault"
     assert opened_file.process.agent == "my-agent"
+
+
+def test_prompts_and_responses_tell_what_their_identity_spent() -> None:
+    host = Host()
+    told = [e for n in (1, 2) for e in host.exchange(host.key(n)) if e.budget is not None]
+    assert [type(e.action) for e in told] == [Prompt, Response] * 2
+    assert [e.budget and e.budget.requests_hour for e in told] == [1, 1, 2, 2]
+
+
+def test_a_part_that_fails_leaves_the_events_of_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise ValueError("a fault of ours")
+
+    host = Host()
+    monkeypatch.setattr(host.pipeline.budgets, "count", fail)
+    monkeypatch.setattr(pipeline_module.Loops, "follow", fail)
+    told = host.exchange(host.key(1))
+    assert [type(e.action) for e in told[:2]] == [Prompt, Response]
+    assert host.pipeline.failures == {"budgets": len(told), "loops": len(told)}
+
+
+def test_a_loop_is_told_right_behind_the_call_and_belongs_to_its_exchange() -> None:
+    host = Host()
+    host.pipeline = Pipeline(ORIGIN, {}, loops=LoopTerms(calls=2))
+    call = (
+        b'{"id":"1","model":"gpt-4o","choices":[{"index":0,"finish_reason":"tool_calls","message":'
+        b'{"role":"assistant","tool_calls":[{"id":"c","type":"function",'
+        b'"function":{"name":"search","arguments":"{\\"q\\":1}"}}]}}]}'
+    )
+    key = host.key(1)
+    told = host.open(key)
+    for _ in range(2):
+        told += host.write(key, REQUEST)
+        told += host.read(
+            key,
+            b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+            % len(call)
+            + call,
+        )
+    kinds = [type(e.action).__name__ for e in told]
+    place = kinds.index("LoopDetected")
+    assert kinds.count("LoopDetected") == 1
+    before, loop = told[place - 1], told[place]
+    assert isinstance(before.action, events.ToolCall)
+    assert isinstance(loop.action, events.LoopDetected)
+    assert (loop.action.tool, loop.action.count) == ("search", 2)
+    assert (loop.exchange_id, loop.identity) == (before.exchange_id, before.identity)
+    assert len({e.id for e in told}) == len(told)
