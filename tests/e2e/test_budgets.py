@@ -1,4 +1,4 @@
-"""What agents spent and repeated reaches policies, which stop them: real clients and a real kernel."""
+"""What agents spent and repeated reaches policies, which stop them: with real clients."""
 
 from pathlib import Path
 

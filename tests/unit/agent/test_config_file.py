@@ -52,7 +52,8 @@ def test_a_setting_may_stand_under_a_dotted_or_inline_name(tmp_path: Path) -> No
         ("[xyz]", ", line 1: nothing is called 'xyz'; there are monitor, network, "),
         (
             "seconds = 1",
-            ", line 1: nothing is called 'seconds'; did you mean 'loops.seconds' or 'hold.seconds'?",
+            ", line 1: nothing is called 'seconds'; "
+            "did you mean 'loops.seconds' or 'hold.seconds'?",
         ),
         (
             "identity_store = 'x'",
