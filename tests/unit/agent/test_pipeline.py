@@ -13,7 +13,7 @@ from busted import events
 from busted.agent import pipeline as pipeline_module
 from busted.agent.clock import Clock
 from busted.agent.flows import Asks, Network
-from busted.agent.loops import LoopTerms
+from busted.agent.loops import Loops, LoopTerms
 from busted.agent.pipeline import Origin, Outside, Pipeline, event_id
 from busted.agent.replay import connection_events
 from busted.classifier.canaries import Canary
@@ -816,7 +816,7 @@ def test_a_part_that_fails_leaves_the_events_of_the_others(monkeypatch: pytest.M
 
     host = Host()
     monkeypatch.setattr(host.pipeline.budgets, "count", fail)
-    monkeypatch.setattr(pipeline_module.Loops, "follow", fail)
+    monkeypatch.setattr(Loops, "follow", fail)
     told = host.exchange(host.key(1))
     assert [type(e.action) for e in told[:2]] == [Prompt, Response]
     assert host.pipeline.failures == {"budgets": len(told), "loops": len(told)}
