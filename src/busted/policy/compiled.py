@@ -149,17 +149,16 @@ class Compiled:
 
         To be called while nothing waits for an answer: it takes milliseconds, now and then.
         """
-        if len(self._smaller) >= MAX_SMALLER:
+        # Not by `most_common`, which imports something: a worker can open nothing.
+        left = max(self._met, key=self._met.__getitem__, default=None)
+        if left is None or self._met[left] < met or len(self._smaller) >= MAX_SMALLER:
             return
-        for left, times in self._met.most_common(1):
-            if times < met:
-                return
-            del self._met[left]
-            without = [g for n, g in enumerate(self._guarded) if not left >> n & 1]
-            try:
-                self._smaller[left] = self._made(without)
-            except PolicyError:
-                self._smaller[left] = self._layers
+        del self._met[left]
+        ruled_out = [rule for n, rule in enumerate(self._guarded) if not left >> n & 1]
+        try:
+            self._smaller[left] = self._made(ruled_out)
+        except PolicyError:
+            self._smaller[left] = self._layers
 
     def _layers_for(self, event: bytes) -> list[_Layer]:
         """Return what has to be evaluated: the whole, or what its rules' guards leave of it."""

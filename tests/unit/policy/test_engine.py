@@ -394,3 +394,23 @@ def test_what_is_evaluated_is_a_json_object_of_any_size(engine: PolicyEngine) ->
     large = json.dumps({"deny": True, "text": "x" * (8 << 20)}).encode()
 
     assert engine.evaluate(large).reasons == ("because",)
+
+
+def test_the_worker_evaluates_without_what_events_rule_out_once_they_come_often() -> None:
+    text = "\n".join(
+        (
+            "package busted",
+            'default decision := "audit"',
+            'decision := "deny" if count(reasons) > 0',
+            *(f'reasons contains "{n}" if input.action.model == "model-{n}"' for n in range(50)),
+        )
+    )
+    with PolicyEngine(text) as engine:
+        for _ in range(40):
+            for model, decision in (("model-7", "deny"), ("other", "audit")):
+                event = b'{"action": {"model": "%s"}}' % model.encode()
+                decided = engine.evaluate(event)
+                assert (decided.decision, decided.error) == (decision, None)
+                assert decided.reasons == (("7",) if decision == "deny" else ())
+        assert engine.counts["decisions"] == 80
+        assert engine.counts["crashes"] == 0
