@@ -414,3 +414,21 @@ def test_the_worker_evaluates_without_what_events_rule_out_once_they_come_often(
                 assert decided.reasons == (("7",) if decision == "deny" else ())
         assert engine.counts["decisions"] == 80
         assert engine.counts["crashes"] == 0
+
+
+@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_what_ends_or_reloads_the_monitor_reaches_its_processes_and_costs_no_decision(
+    sent: signal.Signals, engine: PolicyEngine
+) -> None:
+    """A service manager and a terminal send it to all of them at once."""
+    assert engine._nursery is not None
+    pid = worker_pid(engine)
+    for process in (pid, engine._nursery._process.pid):
+        os.kill(process, sent)
+
+    assert decisions(engine.evaluate_batch([AUDITED, DENIED])) == ["audit", "deny"]
+    # The nursery still knows its worker, and forks another one.
+    os.kill(pid, signal.SIGKILL)
+    engine.evaluate(AUDITED)
+    assert decisions([engine.evaluate(DENIED)]) == ["deny"]
+    assert counted(engine, "crashes", "restarts", "unavailable") == (1, 1, 0)
