@@ -207,7 +207,10 @@ class Pipeline:
         scanner = self._options.scanner
         scanner.take_rules(options.scanner)
         self._options = msgspec.structs.replace(
-            options, credential_key=self._origin.seed, scanner=scanner
+            options,
+            credential_key=self._origin.seed,
+            scanner=scanner,
+            judges_ahead=self._options.judges_ahead,
         )
         self.tree.learn(agents.recognise)
         self.identities.learn(agents.recognise, agents.names)
