@@ -29,6 +29,8 @@ _PASSED_ON = ("http_proxy", "https_proxy", "no_proxy", "PIP_CERT", "NODE_EXTRA_C
 _ENTER = f"""
 set -e
 root=$1; shift
+# A mount of its own: only of such a one may what runs in it make private namespaces.
+mount --bind "$root" "$root"
 mount -t proc proc "$root/proc"
 mount --rbind /sys "$root/sys"
 mount --rbind /dev "$root/dev"
