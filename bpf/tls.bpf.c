@@ -564,6 +564,10 @@ static __always_inline bool hold_socket(const struct held_socket *socket, __u32 
 
 	if (!known)
 		return !bpf_map_update_elem(&holds, &cookie, &fresh, BPF_ANY);
+	/* A server on this host holds the same random, but writes to a socket of its own: what it
+	 * is allowed must not let the client's pass. */
+	if (known->pid != pid)
+		return false;
 	permission = bpf_map_lookup_elem(&permissions, &cookie);
 	/* One deadline for all that belongs together; what is new gets one of its own. */
 	if (known->deadline_ns < now || (permission && permission->position >= known->position))

@@ -171,7 +171,7 @@ def test_what_cannot_be_held_is_told_and_its_connection_is_ended(
         assert ahead.end() == 0
         asking = Asking(test_bed, command)
         # The answer may have been on its way.
-        asking.ask(MARKER)
+        asking.ask(f"{MARKER} by Bun")
         (event,) = monitor.wait_for(asking.process.pid, "Prompt")[:1]
         assert asking.ask("hello") != [None]
         assert asking.end() == 0

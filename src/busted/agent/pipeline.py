@@ -393,6 +393,9 @@ class Pipeline:
         # With ECH the name on the wire may be that of the front alone (RFC 9849).
         if connection.name or hello is None or not hello.sni or hello.ech:
             return
+        # A server on this host holds the same random: it asks nobody of that name anything.
+        if hello.key.pid not in (0, connection.key.pid):
+            return
         connection.name = hello.sni
         if connection.key not in self._muted:
             self._ask(connection.key, partial(_name, self._reader(connection.key), hello.sni))

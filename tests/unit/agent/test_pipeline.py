@@ -587,6 +587,20 @@ def test_what_is_said_carries_the_socket_that_its_hello_was_seen_on() -> None:
     assert network.connection.socket == prompt.connection.socket
 
 
+def test_a_server_on_this_host_does_not_get_the_name_that_its_client_asked_for() -> None:
+    wanted: list[ConnectionKey] = []
+    host, client = Host(), ConnectionKey(7, 70, 1, 700)
+    host.pipeline = Pipeline(ORIGIN, {}, Outside(want=wanted.append))
+    hello = hello_wire.records(hello_wire.message(hello_wire.server_name(b"api.openai.com")))
+    host.feed(ClientHello(client.process, 1, FLOW.cookie, 1, 0, len(hello), hello))
+    for key in (client._replace(pid=8), client):
+        host.open(key)
+        host.feed(TlsRandom(key, host.now(), hello_wire.RANDOM))
+        host.write(key, b"PRI * HTTP/2.0\r\n")
+    # What is wanted is held: a server's end would be taken for its client's.
+    assert wanted == [client]
+
+
 def test_what_is_said_carries_the_socket_that_its_library_reads_from() -> None:
     host, key = Host(), ConnectionKey(7, 70, 1, 700)
     late = msgspec.structs.replace(FLOW, operation=FlowOperation.LOOK, opened_ns=0)
