@@ -29,12 +29,20 @@ _PASSED_ON = ("http_proxy", "https_proxy", "no_proxy", "PIP_CERT", "NODE_EXTRA_C
 _ENTER = f"""
 set -e
 root=$1; shift
+# Only a mount of its own can be the root of a namespace.
+mount --bind "$root" "$root"
 mount -t proc proc "$root/proc"
 mount --rbind /sys "$root/sys"
 mount --rbind /dev "$root/dev"
 cp -L /etc/resolv.conf "$root/etc/resolv.conf"
 if [ -e "$root{_CERTIFICATES}" ]; then mount --bind {_CERTIFICATES} "$root{_CERTIFICATES}"; fi
-exec chroot "$root" "$@"
+# Not chroot: who enters the namespace later, as nsenter does, comes out at its root.
+mkdir -p "$root/.outside"
+cd "$root"
+pivot_root . .outside
+cd /
+umount -l /.outside
+exec "$@"
 """
 
 
@@ -142,6 +150,7 @@ def bare_root(*packages: str) -> Iterator[Root]:
     directory = Path(tempfile.mkdtemp(prefix="busted-root-"))
     try:
         subprocess.run(["tar", "-C", directory, "-xf", _archive(packages)], check=True)
+        Path(directory).chmod(0o755)
         yield Root(directory)
     finally:
         # Nothing is mounted in it any more: each command took its mounts with it.

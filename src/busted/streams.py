@@ -47,6 +47,7 @@ class Connection:
         self.opened: TlsOpen | None = None
         self.name: str | None = None
         self.random: bytes | None = None
+        self.socket: int | None = None  # its cookie, where the library reads from one by itself
         self.streams = (Stream(), Stream())
         self._early: list[TlsData] = []
         self._early_bytes = 0

@@ -203,8 +203,9 @@ class Flows:
     def of_random(self, random: bytes) -> Flow | None:
         """Return the flow whose ClientHello had this random, as it stands, or None."""
         cookie = self._cookies.get(random)
-        if cookie is None:
-            return None
+        return None if cookie is None else self._of_cookie(cookie)
+
+    def _of_cookie(self, cookie: int) -> Flow | None:
         if cookie not in self._looked:
             self._bring(cookie)
         followed = self._find(cookie)
@@ -221,6 +222,10 @@ class Flows:
         `sni` is the name that the TLS library was given.
         """
         return self._carrying(self.of_random(random), sni)
+
+    def at_socket(self, cookie: int, sni: str | None) -> Flow | None:
+        """Return the same by the cookie of its socket."""
+        return self._carrying(self._of_cookie(cookie), sni)
 
     def carrying_alone(self, process: ProcessKey, sni: str | None) -> Flow | None:
         """Return the same by the only open flow of a process whose ClientHello named the host.

@@ -265,8 +265,9 @@ class Monitor:
             # Not before the lock-down: its thread has the privileges that are left.
             if self._pod_watch:
                 self._pod_watch.start()
-            self._tick(loop)
+            # Before it says that it watches: who starts then may be gone a moment later.
             give_back_memory()
+            self._tick(loop)
             loop.call_later(UNUSED_SECONDS, self._let_unused_go, loop)
             for fd in self._watch.fds:
                 loop.add_reader(fd, self._mappings_came, loop, fd)

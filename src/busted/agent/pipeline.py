@@ -256,8 +256,7 @@ class Pipeline:
                 self.identities.accepted(at, _session(record.key.process))
             self._name_from_wire(connection, record.random)
         elif isinstance(record, TlsSocket):
-            if connection.random is not None:
-                self._flows.learn_random(record.cookie, connection.random)
+            connection.socket = record.cookie
         elif not isinstance(record, TlsHold) and record.key not in self._muted:
             reader = self._reader(record.key)
             if isinstance(record, TlsName):
@@ -556,7 +555,10 @@ class Pipeline:
         )
 
     def _with_flow(self, connection: Connection, told: events.Connection) -> events.Connection:
-        if connection.random is None:
+        if connection.socket is not None:
+            # Of its own: by the random the other end finds it, too, if that is on this host.
+            flow = self._flows.at_socket(connection.socket, connection.name)
+        elif connection.random is None:
             flow = self._flows.carrying_alone(connection.key.process, connection.name)
         else:
             flow = self._flows.carrying(connection.random, connection.name)

@@ -607,7 +607,6 @@ def test_what_is_said_carries_the_socket_that_its_library_reads_from() -> None:
     late = msgspec.structs.replace(FLOW, operation=FlowOperation.LOOK, opened_ns=0)
     host.pipeline = Pipeline(ORIGIN, {}, Outside(network="ai", flows=Asks(look=lambda _: late)))
     told = host.open(key)
-    told += host.feed(TlsSocket(key, host.now(), FLOW.cookie + 1))  # without a random: of no use
     told += host.feed(TlsRandom(key, host.now(), hello_wire.RANDOM))
     told += host.feed(TlsSocket(key, host.now(), FLOW.cookie))
     prompt, network = told + host.write(key, REQUEST)
@@ -616,6 +615,24 @@ def test_what_is_said_carries_the_socket_that_its_library_reads_from() -> None:
     assert (prompt.connection.dst_ip, prompt.connection.dst_port) == ("203.0.113.1", 443)
     assert isinstance(network.action, events.Network)
     assert network.action.joined_late
+
+
+def test_both_ends_of_a_connection_on_this_host_have_addresses_of_their_own() -> None:
+    host, client = Host(), ConnectionKey(7, 70, 1, 700)
+    server = client._replace(pid=8)
+    accepted = msgspec.structs.replace(
+        FLOW, cookie=FLOW.cookie + 1, local_port=FLOW.remote_port, remote_port=FLOW.local_port
+    )
+    flows = {flow.cookie: flow for flow in (FLOW, accepted)}
+    host.pipeline = Pipeline(ORIGIN, {}, Outside(network="ai", flows=Asks(look=flows.get)))
+    for key, flow in ((client, FLOW), (server, accepted)):
+        host.open(key)
+        host.feed(TlsRandom(key, host.now(), hello_wire.RANDOM))
+        host.feed(TlsSocket(key, host.now(), flow.cookie))
+    (prompt, *_) = host.write(client, REQUEST)
+    assert prompt.connection is not None
+    assert prompt.connection.src_port == FLOW.local_port
+    assert prompt.connection.dst_port == FLOW.remote_port
 
 
 def test_a_replay_where_nobody_can_be_asked_gives_the_same_events() -> None:
