@@ -60,9 +60,10 @@ def serve(*options: str, port: int = 0, state: Path) -> Iterator[Served]:
             process.stderr.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     require("chromium")
+    # For a module alone: as long as it is there, Playwright runs an event loop in this thread.
     with sync_playwright() as playwright:
         # Root's browser has no sandbox of its own; it sees pages of this test alone.
         opened = playwright.chromium.launch(
