@@ -72,6 +72,7 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
     network: Network = "none"
     files: Mode = "sensitive"
     loops: LoopTerms = LoopTerms()
+    foresees: bool = False
 
 
 class RawRecord(msgspec.Struct, frozen=True):

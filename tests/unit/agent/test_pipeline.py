@@ -29,6 +29,7 @@ from busted.records import (
     ClientHello,
     ConnectionKey,
     Direction,
+    DnsMessage,
     FileAccess,
     FileData,
     FileKey,
@@ -49,6 +50,7 @@ from busted.records import (
 )
 from busted.streams import Connections
 from tests import hello_wire
+from tests.dns_wire import address, message, question
 from tests.unit.agent.test_flows import FLOW
 
 SECOND = 1_000_000_000
@@ -866,3 +868,59 @@ def test_a_loop_is_told_right_behind_the_call_and_belongs_to_its_exchange() -> N
     assert (loop.action.tool, loop.action.count) == ("search", 2)
     assert (loop.exchange_id, loop.identity) == (before.exchange_id, before.identity)
     assert len({e.id for e in told}) == len(told)
+
+
+OPENAI_ADDRESS = "192.0.2.1"
+
+
+def resolved(cookie: int = 1) -> list[DnsMessage]:
+    """Somebody asks where OpenAI is, and is told."""
+    asked = [question("api.openai.com")]
+    return [
+        DnsMessage(CHILD, 9, cookie, 5, direction, False, 0, len(data), data)
+        for direction, data in (
+            (Direction.WRITE, message(asked)),
+            (Direction.READ, message(asked, [address(OPENAI_ADDRESS)])),
+        )
+    ]
+
+
+def foreseeing(foresees: bool = True, network: Network = "ai") -> Pipeline:
+    agents = Agents([Agent("my-agent", executables=("mine",))])
+    return Pipeline(ORIGIN, {}, Outside(foresees=foresees, network=network), agents=agents)
+
+
+@pytest.mark.parametrize("agent_first", [True, False])
+def test_where_an_agent_may_connect_is_told_before_it_does_and_with_whose_it_would_be(
+    agent_first: bool,
+) -> None:
+    pipeline = foreseeing()
+    began: list[Record] = [executed(AGENT, "/usr/bin/mine")]
+    records = [*began, *resolved()] if agent_first else [*resolved(), *began]
+    assert [e for record in records for e in pipeline.feed(record)] == []
+
+    ((event, netns),) = pipeline.take_foreseen()
+    assert netns == 5
+    assert isinstance(event.action, events.Network)
+    assert (event.action.provider, event.action.name) == ("openai", "api.openai.com")
+    assert event.connection is not None
+    assert event.connection.dst_ip == OPENAI_ADDRESS
+    assert (event.process.agent, event.process.uid) == ("my-agent", 1000)
+    assert event.identity is not None
+    assert event.identity.agent == "my-agent"
+    # It did not happen.
+    assert pipeline.identities.timeline(event.identity.id) == ()
+    assert pipeline.take_foreseen() == []
+    pipeline.foresee(9)
+    ((again, _),) = pipeline.take_foreseen()
+    assert again.action == event.action
+    list(pipeline.feed(ProcessExit(AGENT, 10)))
+    pipeline.foresee(11)
+    assert pipeline.take_foreseen() == []
+
+
+def test_nothing_is_foreseen_that_nobody_asks_for() -> None:
+    for pipeline in (foreseeing(foresees=False), foreseeing(network="none")):
+        records: list[Record] = [executed(AGENT, "/usr/bin/mine"), *resolved()]
+        assert [e for record in records for e in pipeline.feed(record)] == []
+        assert pipeline.take_foreseen() == []
