@@ -73,8 +73,9 @@ bench: setup ## Measure, as root (benchmarks/)
 	@exec $(PYTHON) -m benchmarks $(ARGS)
 
 ##@ Docs
-docs: setup ## Check the documents against the code
-	@exec $(PYTHON) -m pytest tests/test_docs.py
+docs: setup ## Check the documents against the code, and make a site of them, in build/site
+	@$(PYTHON) -m pytest tests/test_docs.py tests/test_commands.py
+	@$(PYTHON) -m xtask docs
 
 ##@ Deploy
 wheel: build ## The file to copy to a host: dist/busted-*.whl, with the eBPF objects inside
