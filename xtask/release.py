@@ -45,9 +45,7 @@ def main() -> int:
         return 1
     bill = DIST / f"busted-{version}.cdx.json"
     bill.write_text(json.dumps(bill_of_materials(version), indent=2) + "\n")
-    files = sorted(
-        each for each in DIST.iterdir() if re.search(rf"[-_]{re.escape(version)}\b", each.name)
-    )
+    files = sorted(file for file in DIST.iterdir() if is_of(version, file.name))
     (DIST / SUMS).write_text(checksums(files))
     print("\n".join(f"made dist/{each.name}" for each in [*files, DIST / SUMS]))
     print(sign(DIST / SUMS, os.environ.get(KEY_VARIABLE, "")))
@@ -98,6 +96,11 @@ def _of_the_page() -> list[tuple[str, str, str]]:
         for path, package in packages.items()
         if path and not package.get("dev")
     ]
+
+
+def is_of(version: str, name: str) -> bool:
+    """Tell whether a file of dist/ is one of this version, by its name."""
+    return re.match(rf"busted[-_]{re.escape(version)}(?![0-9])(?!\.[0-9])", name) is not None
 
 
 def checksums(files: list[Path]) -> str:

@@ -40,6 +40,22 @@ def test_a_package_for_some_machines_says_which() -> None:
     assert json.loads(json.dumps(bill)) == bill
 
 
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("busted-1.2.3-py3-none-any.whl", True),
+        ("busted-1.2.3.tar.gz", True),
+        ("busted-1.2.3.cdx.json", True),
+        ("busted_1.2.3_arm64_trixie.deb", True),
+        ("busted-1.2.30.tar.gz", False),
+        ("busted-11.2.3.tar.gz", False),
+        ("SHA256SUMS", False),
+    ],
+)
+def test_files_of_this_version_are_told_from_others(name: str, expected: bool) -> None:
+    assert release.is_of("1.2.3", name) == expected
+
+
 def test_checksums_are_as_sha256sum_takes_them(tmp_path: Path) -> None:
     file = tmp_path / "busted-1.2.3.tar.gz"
     file.write_bytes(b"x")
