@@ -476,6 +476,16 @@ class Coverage(Value, frozen=True, kw_only=True, tag=True):
         """Whether it tells of Busted itself, and of nothing that anybody did."""
         return self.connection is None
 
+    @property
+    def name(self) -> str | None:
+        """The host that the connection is to, if it tells of one and that is known."""
+        return self.connection.name if self.connection else None
+
+    @property
+    def provider(self) -> str | None:
+        """Whose host that is, if it is a provider's."""
+        return self.connection.provider if self.connection else None
+
 
 Action = (
     Prompt

@@ -172,10 +172,10 @@ class Ledger:
         network, connection = told.action, told.connection
         if not isinstance(network, events.Network) or connection is None:
             return
-        if network.operation == "accept" or network.error:
-            return
         entry = self._entries.get(connection.id)
         if entry is None:
+            if network.error or not (network.operation == "connect" or network.joined_late):
+                return
             entry = _Entry(told, connection, agent)
             entry.first_bytes = (network.bytes_sent, network.bytes_received)
             entry.look_ns += self._limits.patience_ns

@@ -162,5 +162,7 @@ class Demo:
 def _events(path: Path) -> list[Event]:
     header, frames = recording.read(path)
     return [
-        event for event in Replay(header).events(frames) if not isinstance(event.action, Coverage)
+        event
+        for event in Replay(header).events(frames)
+        if not isinstance(event.action, Coverage) or not event.action.of_busted
     ]

@@ -205,7 +205,7 @@ class IdentityTracker:
     def observe(self, event: Event) -> IdentityMatch | None:
         """Return whose an event is; None while that is unknown, and for what nobody did."""
         action = event.action
-        if isinstance(action, events.Coverage):
+        if isinstance(action, events.Coverage) and action.of_busted:
             return None
         now_ns = nanoseconds(event.time)
         instance = self._instance(event.process, event.session_id)
@@ -700,6 +700,8 @@ def _what(event: Event) -> str:
             return " ".join(action.kinds)
         case events.Network() as action:
             return f"{action.operation} {_place(event, action)}"
+        case events.Coverage(connection=events.ConnectionCoverage() as coverage):
+            return f"{coverage.state} {_place(event, coverage)}"
         case events.FileAccess() as action:
             return f"{action.operation} {action.path}"
         case events.FileData() as action:
@@ -709,5 +711,5 @@ def _what(event: Event) -> str:
     return ""
 
 
-def _place(event: Event, action: events.Network) -> str:
+def _place(event: Event, action: events.Network | events.ConnectionCoverage) -> str:
     return action.name or (event.connection.dst_ip if event.connection else None) or ""

@@ -60,6 +60,7 @@ INDEXED: dict[type[Value], tuple[str, ...]] = {
     events.A2aResponse: ("method", "text", "error"),
     events.PiiDetected: ("kinds",),
     events.Network: ("name",),
+    events.Coverage: ("name",),
     events.ProcessExec: ("exe", "argv"),
     events.FileAccess: ("path", "new_path", "category"),
     events.FileData: ("path", "content"),
