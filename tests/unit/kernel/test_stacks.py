@@ -19,7 +19,7 @@ def built(directory: Path, constant: str, name: str = "program") -> Path:
         f'const char text[] __attribute__((used)) = "{constant}";\nint main(void) {{ return 0; }}\n'
     )
     program = directory / name
-    subprocess.run(["cc", "-s", "-o", program, source], check=True)
+    subprocess.run(["gcc", "-s", "-o", program, source], check=True)
     return program
 
 
@@ -79,7 +79,7 @@ def test_a_running_program_is_looked_into_and_told_by_its_path(tmp_path: Path) -
         'int main(void) { char c; return write(1, "!", 1) != 1 || read(0, &c, 1) < 0; }\n'
     )
     program = tmp_path / "waits"
-    subprocess.run(["cc", "-s", "-o", program, source], check=True)
+    subprocess.run(["gcc", "-s", "-o", program, source], check=True)
     process = subprocess.Popen([program], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     try:
         assert process.stdout is not None
