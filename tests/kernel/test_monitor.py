@@ -136,7 +136,9 @@ class Bed:
 
     def hooked(self) -> list[str]:
         """The paths that the last coverage event tells."""
-        coverage = [e.action for e in self.events if isinstance(e.action, Coverage)]
+        coverage = [
+            e.action for e in self.events if isinstance(e.action, Coverage) and e.action.of_busted
+        ]
         return [library.path for library in coverage[-1].libraries] if coverage else []
 
 
@@ -188,12 +190,18 @@ def test_a_connection_that_was_there_before_is_told_with_its_addresses(bed: Bed)
             await bed.reported(client)
             await until(lambda: any(isinstance(e.action, Network) for e in bed.events))
         told = [e for e in bed.events if e.process.pid == client.pid]
-        assert {type(e.action) for e in told} == {Prompt, Response, Network}
+        assert {type(e.action) for e in told} == {Prompt, Response, Network, Coverage}
         for event in told:
             assert event.connection is not None
             assert (event.connection.dst_ip, event.connection.dst_port) == ("127.0.0.1", bed.port)
             assert event.connection.src_port
         assert all(e.action.joined_late for e in told if isinstance(e.action, Network))
+        (coverage,) = (e.action.connection for e in told if isinstance(e.action, Coverage))
+        assert coverage is not None
+        assert (coverage.state, coverage.reason) == ("partial", "joined_late")
+        # What was said was read, and the handshake before it was not.
+        assert coverage.decoded_sent == len(REQUEST) < coverage.wire_sent
+        assert coverage.decoded_received == len(RESPONSE) < coverage.wire_received
 
     run(bed, scenario)
 
