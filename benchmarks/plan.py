@@ -29,6 +29,7 @@ class Plan(msgspec.Struct, frozen=True):
     classify_calls: int = 50
     policy_events: int = 2000
     held_requests: int = 100
+    history_events: int = 1_000_000
 
 
 FULL = Plan()
@@ -50,6 +51,7 @@ QUICK = Plan(
     classify_calls=1,
     policy_events=20,
     held_requests=3,
+    history_events=500,
 )
 
 
