@@ -105,7 +105,7 @@ class _Read:
     def __init__(self, key: ConnectionKey) -> None:
         self.key = key
         self.name: str | None = None
-        self.muted = False
+        self.muted = self.is_ai = False
         self.bytes, self.missing, self.calls = [0, 0], [0, 0], [0, 0]
         self.over_limit = 0
 
@@ -226,6 +226,10 @@ class Ledger:
         """Take that a TLS connection is of no interest, so that no more of it is told."""
         self._read(key).muted = True
 
+    def ai(self, key: ConnectionKey) -> None:
+        """Take that a TLS connection carries AI, whatever its host is."""
+        self._read(key).is_ai = True
+
     def _read(self, key: ConnectionKey) -> _Read:
         read = self._reads.get(key)
         if read is None:
@@ -297,7 +301,8 @@ class Ledger:
         return told
 
     def _tell(self, entry: _Entry, coverage: ConnectionCoverage, now_ns: int) -> list[Told]:
-        if coverage.state == "decoded" or (not entry.agent and not coverage.provider):
+        is_ai = entry.agent or coverage.provider or any(read.is_ai for read in entry.reads)
+        if coverage.state == "decoded" or not is_ai:
             return []
         if entry.wire == entry.first_bytes and not entry.reads:
             return []  # nothing moved while we looked

@@ -462,6 +462,7 @@ class Pipeline:
             self._mute(key)
         elif reader.verdict == "ai" and key not in self._wanted and key not in self._muted:
             self._wanted.add(key)
+            self._ledger.ai(key)
             self._outside.want(key)
 
     def _ask(self, key: ConnectionKey, ask: Callable[[], list[Observed]]) -> list[Observed]:

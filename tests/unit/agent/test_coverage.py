@@ -294,6 +294,16 @@ def test_an_agents_connection_without_tls_is_opaque_and_others_are_not_told() ->
     assert len(host.ledger.rows()) == 2
 
 
+def test_one_on_which_ai_was_seen_is_told_whatever_its_host() -> None:
+    host = Host()
+    host.network("update", 5000, 5000, provider=None, joined_late=True)
+    host.ledger.tie(KEY, COOKIE)
+    host.exchange()
+    host.ledger.ai(KEY)
+    host.network("close", 9000, 9000, provider=None, joined_late=True, second=1)
+    assert told_of(host.end()).reason == "joined_late"
+
+
 def test_connections_that_were_accepted_or_refused_are_not_in_it() -> None:
     host = Host()
     host.network("accept")
