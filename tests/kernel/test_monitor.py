@@ -180,6 +180,27 @@ def test_a_client_that_was_there_before_is_reported(bed: Bed) -> None:
     run(bed, scenario)
 
 
+def test_a_library_that_is_upgraded_is_read_by_those_that_have_the_old_and_the_new(
+    bed: Bed,
+) -> None:
+    async def scenario() -> None:
+        library = bed.own_library("library")
+        old = await bed.client(**library)
+        await old.mapped("libssl")
+        async with bed.watching():
+            # As a package manager does it: another file takes the name.
+            fresh = bed.own_library("fresh")
+            for file in Path(fresh["LD_LIBRARY_PATH"]).iterdir():
+                file.rename(Path(library["LD_LIBRARY_PATH"]) / file.name)
+            new = await bed.client(**library)
+            await until(lambda: sum("library/libssl" in path for path in bed.hooked()) == 2)
+            for client in (old, new):
+                await client.call()
+                await bed.reported(client)
+
+    run(bed, scenario)
+
+
 @pytest.mark.needs("attach cookie")
 def test_a_connection_that_was_there_before_is_told_with_its_addresses(bed: Bed) -> None:
     async def scenario() -> None:
