@@ -128,6 +128,12 @@ class _Entry:
         network = self.network
         return (network.bytes_sent, network.bytes_received) if network else (0, 0)
 
+    @property
+    def is_ai(self) -> bool:
+        """Whether it is an agent's, to a provider, or AI was seen on it."""
+        provider = self.network.provider if self.network else None
+        return bool(self.agent or provider or any(read.is_ai for read in self.reads))
+
 
 Look = Callable[[ProcessKey], Stack | None]
 """Says which stack a process has."""
@@ -179,12 +185,15 @@ class Ledger:
             entry = _Entry(told, connection, agent)
             entry.first_bytes = (network.bytes_sent, network.bytes_received)
             entry.look_ns += self._limits.patience_ns
-            self._look(told.key)
+            # Now, for it may be gone when it matters.
+            if (agent or network.provider) and told.key not in self._stacks:
+                self._look(told.key)
             self._waiting[connection.id] = entry
             if read := self._on_socket.get(connection.id):
                 self._tie(read, entry)
             forgotten = _keep(self._entries, connection.id, entry, self._limits.connections)
-            if forgotten is not None and self._waiting.pop(forgotten.connection.id, None):
+            if forgotten is not None and forgotten.connection.id in self._waiting:
+                del self._waiting[forgotten.connection.id]
                 self.forgotten += 1
         entry.network, entry.connection = network, connection
         entry.agent = entry.agent or agent
@@ -262,7 +271,8 @@ class Ledger:
                     told += self._finish(entry, now_ns)
             elif now_ns >= entry.look_ns:
                 entry.look_ns = now_ns + self._limits.patience_ns
-                coverage = self._coverage(entry, self._look)
+                look = self._look if entry.is_ai else self._stacks.get
+                coverage = self._coverage(entry, look)
                 # What is on its way from the socket to the process is not read yet.
                 if not entry.is_told and coverage.reason != "unread":
                     told += self._tell(entry, coverage, now_ns)
@@ -290,7 +300,7 @@ class Ledger:
 
     def _finish(self, entry: _Entry, now_ns: int) -> list[Told]:
         del self._waiting[entry.connection.id]
-        coverage = self._coverage(entry, self._look)
+        coverage = self._coverage(entry, self._look if entry.is_ai else self._stacks.get)
         told = [] if entry.is_told else self._tell(entry, coverage, now_ns)
         entry.coverage = coverage
         for read in entry.reads:
@@ -301,8 +311,7 @@ class Ledger:
         return told
 
     def _tell(self, entry: _Entry, coverage: ConnectionCoverage, now_ns: int) -> list[Told]:
-        is_ai = entry.agent or coverage.provider or any(read.is_ai for read in entry.reads)
-        if coverage.state == "decoded" or not is_ai:
+        if coverage.state == "decoded" or not entry.is_ai:
             return []
         if entry.wire == entry.first_bytes and not entry.reads:
             return []  # nothing moved while we looked

@@ -662,15 +662,15 @@ class Monitor:
         paths = {mapping.path: None for mapping in mappings(process.pid)}
         if not paths:
             return None  # it is gone
-        hooked = {one.library.path for one in self._hooked.values()}
+        hooked = {one.library.path: one.library.kind for one in self._hooked.values()}
         reason: Reason = "unknown_stack"
-        if seen := self._stacks.find(process.pid, paths):
+        if seen := self._stacks.find(process.pid, paths, hooked):
             reason = "no_hook"
             if seen.path in hooked:
                 reason = "hook_silent"
             elif seen.path in self._targets.unreadable:
                 reason = "not_probed"
-        elif paths.keys() & hooked:
+        elif paths.keys() & hooked.keys():
             reason = "hook_silent"
         stack = Stack(process, reason, seen.name if seen else None, seen.path if seen else None)
         if self._recording:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import msgspec
@@ -62,15 +62,23 @@ class Stacks:
         self._proc, self._max_files = proc, max_files
         self._seen: dict[tuple[int, int, int], str | None] = {}
 
-    def find(self, pid: int, paths: Iterable[str]) -> FoundStack | None:
-        """Return the stack of a process that has these files mapped, None when none is known."""
+    def find(
+        self, pid: int, paths: Iterable[str], known: Mapping[str, str] | None = None
+    ) -> FoundStack | None:
+        """Return the stack of a process that has these files mapped, None when none is known.
+
+        `known` are the stacks of files that need not be looked into, by path.
+        """
         for path in paths:
             base = path.rpartition("/")[2]
             for pattern, name in _LIBRARIES:
                 if pattern.match(base):
                     return FoundStack(name, path)
+        program = self._proc / str(pid) / "exe"
         try:
-            return self._of_program(self._proc / str(pid) / "exe")
+            if known and (path := os.readlink(program)) in known:
+                return FoundStack(known[path], path)
+            return self._of_program(program)
         except OSError:
             return None  # it is gone
 

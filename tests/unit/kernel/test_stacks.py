@@ -84,7 +84,9 @@ def test_a_running_program_is_looked_into_and_told_by_its_path(tmp_path: Path) -
     try:
         assert process.stdout is not None
         process.stdout.read(1)
-        assert Stacks().find(process.pid, [str(program)]) == FoundStack("rustls", str(program))
+        path = str(program)
+        assert Stacks().find(process.pid, [path]) == FoundStack("rustls", path)
+        assert Stacks().find(process.pid, [path], {path: "go"}) == FoundStack("go", path)
     finally:
         process.kill()
         process.communicate()
