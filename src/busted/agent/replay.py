@@ -47,12 +47,14 @@ class Replay:
                 stack=self._stacks.get,
                 network=header.network,
                 files=header.files,
+                foresees=header.foresees,
                 ended=lambda process, start_time: self._processes.ended(process.pid, start_time),
             ),
             options=tables.options,
             agents=tables.agents,
             sensitive=tables.sensitive,
             embed=tables.embed,
+            loops=header.loops,
         )
 
     @property
@@ -77,6 +79,8 @@ class Replay:
                         continue
                     now_ns = record.time_ns
                     yield from self._pipeline.feed(record)
+                    # What would have come is nothing that was reported.
+                    self._pipeline.take_foreseen()
                 case ProcessFacts():
                     self._processes.learn(frame)
                 case CgroupFacts() | ContainerFacts():
