@@ -64,7 +64,10 @@ MAX_CLEANED = 2048
 _ANSWERS = frozenset(("Response", "ToolCall", "ToolResult"))
 
 # What processes of an agent do that say nothing themselves.
-_DOINGS = (events.ProcessExec, events.Network, events.FileAccess, events.FileData)
+_DOINGS = (
+    *(events.ProcessExec, events.Network, events.FileAccess, events.FileData),
+    events.Coverage,  # of a connection
+)
 
 # How Kubernetes itself calls a service account that acts, and then its namespace and name:
 # https://kubernetes.io/docs/reference/access-authn-authz/service-accounts-admin/
