@@ -116,11 +116,11 @@ class Demo:
         with self._lock:
             return [msgspec.json.encode(told) for told in tell_asked(self._tracker, request)]
 
-    # The play
-
     def coverage(self) -> list[bytes]:
         """Return no line of the coverage ledger: nothing is watched."""
         return []
+
+    # The play
 
     def _run(self) -> None:
         while True:
