@@ -64,8 +64,10 @@ State = Literal["decoded", "partial", "opaque"]
 class Limits(msgspec.Struct, frozen=True):
     """What is remembered at most, and when is told what; the oldest makes room."""
 
-    # Connections of agents and to AI hosts, open and ended.
+    # Connections of agents and to AI hosts that are open, or ended just now.
     connections: int = 8192
+    # Those that ended before.
+    ended: int = 4096
     # TLS connections that were not muted; those of everybody are, after their first bytes.
     reads: int = 4096
     hellos: int = 4096
@@ -153,7 +155,10 @@ class Ledger:
     ) -> None:
         """`stack` looks at a process while it runs; None when it is gone, or cannot be asked."""
         self._names, self._stack, self._limits = names, stack, limits
-        self._entries: dict[str, _Entry] = {}
+        # In the order of their begin.
+        self._open: dict[str, _Entry] = {}
+        # In the order of their end.
+        self._ended: dict[str, _Entry] = {}
         self._reads: dict[ConnectionKey, _Read] = {}
         # Those of them that no socket is known of.
         self._untied: dict[ProcessKey, dict[ConnectionKey, _Read]] = {}
@@ -161,8 +166,6 @@ class Ledger:
         self._on_socket: dict[str, _Read] = {}
         self._hellos: dict[int, int] = {}
         self._stacks: dict[ProcessKey, Stack] = {}
-        # Not judged yet, in the order of their begin.
-        self._waiting: dict[str, _Entry] = {}
         self.forgotten = 0
         """Connections that were dropped before it was said how they stand."""
 
@@ -178,7 +181,9 @@ class Ledger:
         network, connection = told.action, told.connection
         if not isinstance(network, events.Network) or connection is None:
             return
-        entry = self._entries.get(connection.id)
+        if connection.id in self._ended:
+            return
+        entry = self._open.get(connection.id)
         if entry is None:
             if network.error or not (network.operation == "connect" or network.joined_late):
                 return
@@ -188,12 +193,9 @@ class Ledger:
             # Now, for it may be gone when it matters.
             if (agent or network.provider) and told.key not in self._stacks:
                 self._look(told.key)
-            self._waiting[connection.id] = entry
             if read := self._on_socket.get(connection.id):
                 self._tie(read, entry)
-            forgotten = _keep(self._entries, connection.id, entry, self._limits.connections)
-            if forgotten is not None and forgotten.connection.id in self._waiting:
-                del self._waiting[forgotten.connection.id]
+            if _keep(self._open, connection.id, entry, self._limits.connections):
                 self.forgotten += 1
         entry.network, entry.connection = network, connection
         entry.agent = entry.agent or agent
@@ -226,9 +228,9 @@ class Ledger:
             hello = self._names.of_socket(cookie)
             if hello is None or hello.key.pid not in (0, key.pid):
                 return
-        read, entry = self._read(key), self._entries.get(str(cookie))
+        read, entry = self._read(key), self._open.get(str(cookie))
         _keep(self._on_socket, str(cookie), read, self._limits.reads)
-        if entry is not None and entry.coverage is None:
+        if entry is not None:
             self._tie(read, entry)
 
     def muted(self, key: ConnectionKey) -> None:
@@ -265,7 +267,7 @@ class Ledger:
     def expire(self, now_ns: int) -> list[Told]:
         """Return what is to be said of connections that ended a while ago or are open for long."""
         told = []
-        for entry in list(self._waiting.values()):
+        for entry in list(self._open.values()):
             if entry.ended_ns is not None:
                 if now_ns - entry.ended_ns >= self._limits.settle_ns:
                     told += self._finish(entry, now_ns)
@@ -280,12 +282,10 @@ class Ledger:
 
     def close(self, now_ns: int) -> list[Told]:
         """Return what is to be said of those that are left: the monitor stops."""
-        return [
-            told for entry in list(self._waiting.values()) for told in self._finish(entry, now_ns)
-        ]
+        return [told for entry in list(self._open.values()) for told in self._finish(entry, now_ns)]
 
     def rows(self) -> list[Row]:
-        """Return how all connections stand that are known, the oldest first."""
+        """Return how all connections stand that are known, those that ended first."""
         return [
             Row(
                 pid=entry.told.key.pid,
@@ -295,11 +295,12 @@ class Ledger:
                 agent=entry.agent,
                 open=entry.ended_ns is None,
             )
-            for entry in self._entries.values()
+            for entry in (*self._ended.values(), *self._open.values())
         ]
 
     def _finish(self, entry: _Entry, now_ns: int) -> list[Told]:
-        del self._waiting[entry.connection.id]
+        del self._open[entry.connection.id]
+        _keep(self._ended, entry.connection.id, entry, self._limits.ended)
         coverage = self._coverage(entry, self._look if entry.is_ai else self._stacks.get)
         told = [] if entry.is_told else self._tell(entry, coverage, now_ns)
         entry.coverage = coverage

@@ -401,7 +401,7 @@ class Monitor:
         return tell_asked(self._pipeline.identities, request)
 
     def tell_coverage(self) -> list[Row]:
-        """Return how much was read of each connection, the oldest first; by its own thread."""
+        """Return how much was read of each connection; by its own thread."""
         return self._pipeline.ledger()
 
     # Records

@@ -334,7 +334,7 @@ class Pipeline:
         return self._flows.known(cookie)
 
     def ledger(self) -> list[Row]:
-        """Return how much was read of each connection, the oldest first."""
+        """Return how much was read of each connection, those that ended first."""
         return self._ledger.rows()
 
     def coverage(self, action: events.Coverage, process: events.Process, wall_ns: int) -> Event:

@@ -63,7 +63,7 @@ class Replay:
         return self._counts | self._pipeline.lost
 
     def ledger(self) -> list[Row]:
-        """Return how much was read of each connection, the oldest first."""
+        """Return how much was read of each connection, those that ended first."""
         return self._pipeline.ledger()
 
     def events(self, frames: Iterable[Frame]) -> Iterator[Event]:

@@ -368,7 +368,7 @@ def test_the_stack_is_told_of_a_process_that_is_gone() -> None:
 
 
 def test_it_is_bounded_and_counts_what_it_forgot() -> None:
-    limits = Limits(connections=2, reads=2, hellos=2, processes=2)
+    limits = Limits(connections=2, ended=1, reads=2, hellos=2, processes=2)
     host = Host(stack(), limits)
     for number in range(5):
         host.network("connect", cookie=number, process=ProcessKey(number, 1))
@@ -378,6 +378,18 @@ def test_it_is_bounded_and_counts_what_it_forgot() -> None:
     assert host.ledger.forgotten == 3
     assert len(host.ledger.rows()) == 2
     assert len(host.ledger.close(SECOND)) <= 2
+    assert len(host.ledger.rows()) == 1
+
+
+def test_connections_that_end_drop_none_that_is_open() -> None:
+    host = Host(stack(), Limits(connections=2, ended=1))
+    host.network("connect", cookie=1)
+    for number in range(2, 6):
+        host.network("connect", cookie=number)
+        host.network("close", 900, 7000, cookie=number)
+        host.end()
+    assert [row.connection for row in host.ledger.rows()] == ["5", "1"]
+    assert host.ledger.forgotten == 0
 
 
 def test_rows_say_how_open_connections_stand_without_looking_at_processes() -> None:
