@@ -37,6 +37,7 @@ COMMANDS = {
     "status": "busted.cli.status",
     "tail": "busted.cli.tail",
     "top": "busted.cli.top",
+    "tui": "busted.cli.tui",
     "ui": "busted.cli.ui",
     "version": "busted.cli.version",
 }
