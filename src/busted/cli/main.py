@@ -24,6 +24,7 @@ COMMANDS = {
     "audit": "busted.cli.audit",
     "classify": "busted.cli.classify",
     "config": "busted.cli.config",
+    "coverage": "busted.cli.coverage",
     "doctor": "busted.cli.doctor",
     "export": "busted.cli.export",
     "identities": "busted.cli.identities",

@@ -13,7 +13,7 @@ import asyncio
 import signal
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar
 
 import msgspec
@@ -28,6 +28,15 @@ from textual.widgets import DataTable, Input, Static, TabbedContent, TabPane
 from busted.ui.source import NotThere, Source, Unavailable
 from busted.ui.terminal.event_list import EventList
 from busted.ui.terminal.rows import Row, Rows, Texts, Wanted, after, row_of
+from busted.ui.terminal.tables import (
+    AGENT_COLUMNS,
+    PROVIDER_COLUMNS,
+    agent_rows,
+    bars,
+    flat,
+    provider_rows,
+    transcript,
+)
 
 # As fast as one can read along.
 READ_SECONDS = 0.2
@@ -37,7 +46,6 @@ READ_BYTES = 1 << 20
 MAX_READ = 500
 # What one scrolls through; the history has the rest.
 MAX_LINES = 5000
-MAX_TRANSCRIPT_BYTES = 1 << 20
 MAX_AGENTS = 100
 # A minute of events, one bar a second; the rate is that of the last five.
 BARS, RATE_SECONDS = 60, 5
@@ -45,7 +53,6 @@ VIEWS = ("events", "conversation", "agents", "providers", "health")
 # 128 and the number of the signal, as shells tell it.
 TERMINATED, HUNG_UP = 128 + signal.SIGTERM, 128 + signal.SIGHUP
 
-_BLOCKS = " ▁▂▃▄▅▆▇█"
 _DAY_MINUTES = 24 * 60
 _DAY_NS = 86_400 * 10**9
 
@@ -164,8 +171,8 @@ class Terminal(App[None]):
         loop = asyncio.get_running_loop()
         for number, code in ((signal.SIGTERM, TERMINATED), (signal.SIGHUP, HUNG_UP)):
             loop.add_signal_handler(number, self._ended_by, code)
-        self.query_one("#agents-table", DataTable).add_columns(*_AGENT_COLUMNS)
-        self.query_one("#providers-table", DataTable).add_columns(*_PROVIDER_COLUMNS)
+        self.query_one("#agents-table", DataTable).add_columns(*AGENT_COLUMNS)
+        self.query_one("#providers-table", DataTable).add_columns(*PROVIDER_COLUMNS)
         self.query_one(EventList).focus()
         self.set_interval(READ_SECONDS, self._read)
         self.set_interval(ASK_SECONDS, self._look)
@@ -250,19 +257,19 @@ class Terminal(App[None]):
         try:
             if view == "agents":
                 agents = await asyncio.to_thread(self._source.agents, MAX_AGENTS)
-                self._fill("agents", self._agent_rows(agents))
+                self._fill("agents", agent_rows(agents))
             elif view == "providers":
                 chosen = {"since": time.time_ns() - _DAY_NS}
                 totals = await asyncio.to_thread(
                     self._source.totals, "provider", chosen, _DAY_MINUTES
                 )
-                self._fill("providers", self._provider_rows(totals))
+                self._fill("providers", provider_rows(totals))
             elif view == "health":
                 status = await asyncio.to_thread(self._source.status)
-                self._write("how", _flat({"server": health, "monitor": status}))
+                self._write("how", flat({"server": health, "monitor": status}))
         except Unavailable as error:
             if view == "health":
-                self._write("how", [str(error), "", *_flat({"server": health})])
+                self._write("how", [str(error), "", *flat({"server": health})])
             else:
                 self._fill(view, (), str(error))
 
@@ -276,29 +283,6 @@ class Terminal(App[None]):
         if not why and not table.row_count:
             why = f"No {view} yet."
         self.query_one(f"#{view}-why", Static).update(Text(self._texts.visible(why)))
-
-    def _agent_rows(self, agents: Sequence[msgspec.Raw]) -> Iterator[Sequence[str]]:
-        for raw in agents:
-            agent = msgspec.json.decode(raw, type=_Agent)
-            seen = agent.last_seen[5:16].replace("T", " ")
-            yield (
-                agent.name,
-                seen,
-                str(agent.events),
-                " ".join(agent.principals),
-                agent.program or "",
-            )
-
-    def _provider_rows(self, totals: Sequence[dict[str, Any]]) -> Iterator[Sequence[str]]:
-        sums: dict[str, list[float]] = {}
-        for total in totals:
-            name = total["provider"] or "unknown"
-            found = sums.setdefault(name, [0.0] * len(_SUMMED))
-            for place, field in enumerate(_SUMMED):
-                found[place] += total[field]
-        for name, found in sorted(sums.items(), key=lambda item: -item[1][0]):
-            counts = (f"{value:,.0f}" for value in found[:-1])
-            yield name, *counts, f"{found[-1]:,.4f}"
 
     def _write(self, id: str, lines: Iterable[str]) -> None:
         shown = list(lines)
@@ -457,20 +441,7 @@ class _Gap(msgspec.Struct, frozen=True):
     why: str = ""
 
 
-class _Agent(msgspec.Struct, frozen=True):
-    """What the table shows of an identity."""
-
-    name: str = ""
-    last_seen: str = ""
-    events: int = 0
-    principals: tuple[str, ...] = ()
-    program: str | None = None
-
-
 _NO_CONVERSATION = "Mark an event and press s: what it belongs to is shown here."
-_AGENT_COLUMNS = ("agent", "last seen", "events", "who runs it", "program")
-_PROVIDER_COLUMNS = ("provider", "events", "tokens in", "tokens out", "errors", "dollars")
-_SUMMED = ("events", "input", "output", "errors", "cost")
 _FOCUS = {
     "events": "#list",
     "conversation": "#talk",
@@ -478,35 +449,3 @@ _FOCUS = {
     "providers": "#providers-table",
     "health": "#healthy",
 }
-
-
-def transcript(source: Source, session: str) -> list[str]:
-    """Return the lines of a session's transcript, of a long one the last. Raises what it does."""
-    kept: deque[bytes] = deque()
-    size, is_cut = 0, False
-    for piece in source.export("markdown", {"session": session}):
-        kept.append(piece)
-        size += len(piece)
-        while size > MAX_TRANSCRIPT_BYTES and len(kept) > 1:
-            size -= len(kept.popleft())
-            is_cut = True
-    text = b"".join(kept)[-MAX_TRANSCRIPT_BYTES:].decode(errors="replace")
-    return [*(["... what came before is in the history"] if is_cut else []), *text.split("\n")]
-
-
-def bars(counts: Collection[int]) -> str:
-    """Return counts as bars, the highest of which is full."""
-    most = max(counts, default=0) or 1
-    return "".join(_BLOCKS[-(-count * (len(_BLOCKS) - 1) // most)] for count in counts)
-
-
-def _flat(value: Any, indent: str = "") -> Iterator[str]:
-    """Yield nested names and values as lines."""
-    items = value.items() if isinstance(value, dict) else enumerate(value)
-    for name, item in items:
-        if isinstance(item, dict | list) and item:
-            yield f"{indent}{name}"
-            yield from _flat(item, indent + "  ")
-        else:
-            told = item if isinstance(item, str) else msgspec.json.encode(item).decode()
-            yield f"{indent}{name}: {told}"

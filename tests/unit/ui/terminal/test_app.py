@@ -11,7 +11,7 @@ import pytest
 from rich.cells import cell_len
 from textual.pilot import Pilot
 
-from busted.ui.terminal.app import HELP, MAX_TRANSCRIPT_BYTES, Terminal, bars, transcript
+from busted.ui.terminal.app import HELP, Terminal
 from tests.unit.ui.terminal.samples import HOSTILE, TEXTS, Told, answer, denied, prompt
 
 SCREENS = [(80, 24), (120, 40), (20, 6)]
@@ -194,14 +194,9 @@ def test_what_was_missed_is_told_and_what_is_no_event_does_no_harm() -> None:
     play(told, steps)
 
 
-def test_a_conversation_is_shown_and_a_long_one_from_its_end() -> None:
+def test_a_conversation_is_shown_and_told_when_it_cannot_be() -> None:
     told = telling(prompt(1), prompt(2))
     told.said["session-2"] = [b"# What\n", b"the beginning\n"]
-    told.said["session-1"] = [b"early\n", b"x\n" * (MAX_TRANSCRIPT_BYTES // 2), b"late\n"]
-    lines = transcript(told, "session-1")
-    assert lines[0] == "... what came before is in the history"
-    assert lines[-2:] == ["late", ""]
-    assert "early" not in lines
 
     async def steps(screen: Screen) -> None:
         await screen.shows("python3(2)")
@@ -286,9 +281,3 @@ def test_help_tells_the_keys_and_any_key_closes_it() -> None:
 
     assert play(Told(), steps).return_code == 0
     assert "Tab" in HELP
-
-
-def test_bars_show_counts_the_highest_full_and_what_is_not_nothing_never_as_nothing() -> None:
-    assert bars([0, 1, 100, 50]) == " ▁█▄"
-    assert bars([0, 0]) == "  "
-    assert bars([]) == ""
