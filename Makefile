@@ -75,6 +75,8 @@ bench: setup ## Measure, as root (benchmarks/)
 ##@ Docs
 docs: setup ## Check the documents against the code
 	@exec $(PYTHON) -m pytest tests/test_docs.py
+screenshots: setup ## Each view of the dashboard, dark, light and on a phone, into docs/screenshots/
+	@exec $(PYTHON) -m tests.ui.screenshots
 
 ##@ Deploy
 wheel: build ## The file to copy to a host: dist/busted-*.whl, with the eBPF objects inside

@@ -17,26 +17,11 @@ from busted.events import Event, Process, Prompt
 from busted.sinks.history import History
 from tests.requirements import ROOT, WEB, require
 from tests.ui.conftest import SECONDS, Open, Served, serve
+from tests.ui.views import VIEWS, at
 
 expect.set_options(timeout=SECONDS * 1000)
 
-# view: what is there once its answer has come
-VIEWS = {
-    "live": "[role=row]",
-    "conversation": "td a",
-    "agents": "td a",
-    "providers": "figure rect",
-    "processes": "td a",
-    "mcp": "td code",
-    "policy": "h3",
-    "coverage": "dl.facts",
-    "health": "dl.facts",
-}
 TABS = 20
-
-
-def at(served: Served, place: str) -> str:
-    return f"{served.url}#/{place}"
 
 
 def key(page: Page, name: str) -> None:

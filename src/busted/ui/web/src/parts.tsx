@@ -109,6 +109,7 @@ export function Bars(props: { bars: Bar[]; label: string; beside?: boolean; unit
           });
         })}
       </svg>
+      {props.bars.length > 1 && <p class="axis"><span>{props.bars[0]!.label}</span><span>{props.bars[props.bars.length - 1]!.label}</span></p>}
       <ul class="legend">
         {names.map((name, at) => <li key={name}><i class={`colour${at % COLOURS}`} />{safe(name) || "none"}</li>)}
       </ul>
