@@ -129,7 +129,7 @@ export function Decision(props: { event: Event }): JSX.Element | null {
 }
 
 // What stands where something personal or secret was: `<email:3f9a>`.
-const TOKEN = /(<[a-z][a-z0-9_]*:[0-9a-f]{4,16}>)/;
+export const TOKEN = /(<[a-z][a-z0-9_]*:[0-9a-f]{4,16}>)/;
 
 export function Said(props: { text: unknown; label?: string }): JSX.Element | null {
   const text = safe(props.text);

@@ -5,6 +5,7 @@ import type { Event } from "../api";
 import { Bars, Decision, Facts, Shown, Table, useAsked } from "../parts";
 import { to } from "../place";
 import { agentOf, moment, number, safe, summary } from "../text";
+import { Trial } from "./trial";
 import { over, useRange, type Total } from "./totals";
 
 interface Group {
@@ -168,6 +169,7 @@ export function PolicyView(): JSX.Element {
           </>
         )}
       </Shown>
+      <Trial />
     </section>
   );
 }
