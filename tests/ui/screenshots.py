@@ -24,6 +24,11 @@ LOOKS = {
     "phone": (True, 390, 844),
 }
 
+POLICY = """package busted
+
+decision := "deny" if input.action.type == "ToolCall"
+"""
+
 
 def take_all(browser: Browser, served: Served, directory: Path) -> None:
     """Write every view in every look, and what is opened from a view."""
@@ -54,6 +59,12 @@ def take_all(browser: Browser, served: Served, directory: Path) -> None:
         page.locator("td a").first.click()
         expect(page.get_by_role("heading", name="Timeline")).to_be_visible()
         take("agent")
+        page.goto(at(served, "policy"))
+        page.get_by_label("Policy in Rego").fill(POLICY)
+        page.get_by_role("button", name="Try").click()
+        expect(page.locator(".trial table")).to_be_visible()
+        page.locator(".trial").scroll_into_view_if_needed()
+        take("trial")
         context.close()
 
 

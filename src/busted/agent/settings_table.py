@@ -237,7 +237,7 @@ SETTINGS = (
         FilePath(),
         None,
         "Also append every decision to this file, each line tied to the one before, for `busted "
-        "audit verify`; needs --policy.",
+        "audit verify`; needs --policy or --reveal.",
     ),
     Setting(
         "enforce.enabled",

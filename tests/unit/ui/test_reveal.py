@@ -62,8 +62,8 @@ class Double:
 class Host:
     """A monitor that has told of one event, and its server."""
 
-    def __init__(self, api: Api, log: Path, originals: Recent | None) -> None:
-        self.api, self.log, self.originals = api, log, originals
+    def __init__(self, api: Api, log: Path, outputs: Outputs, originals: Recent | None) -> None:
+        self.api, self.log, self.outputs, self.originals = api, log, outputs, originals
 
     def revealed(self) -> list[Revealed]:
         lines = self.log.read_bytes().splitlines()
@@ -85,7 +85,7 @@ def host(
         outputs.write(said())
         access = Access(token=token)
         asked = opened.enter_context(api(served.path, directory / "no.db", access))
-        yield Host(asked, directory / "audit.log", originals)
+        yield Host(asked, directory / "audit.log", outputs, originals)
 
 
 @pytest.fixture
