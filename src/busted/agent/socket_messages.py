@@ -69,6 +69,10 @@ class Asker(msgspec.Struct, frozen=True):
     by: str = ""
 
 
+class CoverageRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How much was read of each connection of agents and to AI hosts."""
+
+
 class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """One line of a client: one of these."""
 
@@ -76,6 +80,7 @@ class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
     status: StatusRequest | None = None
     identities: IdentitiesRequest | None = None
     reveal: RevealRequest | None = None
+    coverage: CoverageRequest | None = None
 
 
 class Control(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -106,6 +106,9 @@ class Answers(Protocol):
     def reveal(self, event: str, asker: Asker) -> bytes:
         """Return an event as it was said, as JSON. Raises ValueError and PermissionError."""
 
+    def coverage(self) -> list[bytes]:
+        """Return the lines of the coverage ledger as JSON."""
+
 
 class SocketServer:
     """Serves until closed, from a thread of its own; `counts` tells what was refused, by reason."""
@@ -251,13 +254,16 @@ class SocketServer:
         async with asyncio.timeout(self._limits.stall_seconds):
             await writer.drain()
 
-    # Status and identities
+    # Status, identities and coverage
 
     async def _answer(self, writer: asyncio.StreamWriter, request: Request) -> None:
         try:
-            if request.identities:
-                asked = functools.partial(self._answers.identities, request.identities)
-                lines = await self._from_monitor(asked)
+            if request.identities or request.coverage:
+                lines = await self._from_monitor(
+                    functools.partial(self._answers.identities, request.identities)
+                    if request.identities
+                    else self._answers.coverage
+                )
                 lines.append(_control(Control("end")).rstrip())
             elif request.reveal:
                 pid, uid, _ = _peer(writer.get_extra_info("socket"))
@@ -382,9 +388,9 @@ def _control(control: Control) -> bytes:
 
 
 def _one_of(request: Request) -> None:
-    asked = (request.events, request.status, request.identities, request.reveal)
+    asked = [getattr(request, name) for name in request.__struct_fields__]
     if sum(value is not None for value in asked) != 1:
-        raise ValueError("it must have one of `events`, `status`, `identities` and `reveal`")
+        raise ValueError(f"it must have one of {', '.join(request.__struct_fields__)}")
 
 
 def _peer(peer: socket.socket) -> tuple[int, int, int]:

@@ -12,6 +12,7 @@ import pytest
 
 from busted.agent.audit_check import verify
 from busted.agent.audit_log import AuditLog, Revealed
+from busted.agent.coverage import Row
 from busted.agent.identities import Told
 from busted.agent.local_socket import Answers, kept
 from busted.agent.outputs import Outputs
@@ -48,6 +49,9 @@ class Double:
         )  # fmt: skip
 
     def tell_identities(self, request: IdentitiesRequest) -> list[Told]:
+        return []
+
+    def tell_coverage(self) -> list[Row]:
         return []
 
     def reveal(self, event: str, asker: Asker) -> bool:
