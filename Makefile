@@ -17,7 +17,7 @@ INSTALLED = $(DESTDIR)$(PREFIX)/lib/busted
 
 .DEFAULT_GOAL := help
 .PHONY: help setup build build-ebpf lock clean run demo test test-fast soak check lint typecheck fmt vm-test bench identity-report pii-report \
-	docs wheel oracles helm-lint helm-test image-test deb-test newcomer-test release-files version-check version-bump install uninstall
+	docs screenshots wheel oracles helm-lint helm-test image-test deb-test newcomer-test release-files version-check version-bump install uninstall
 
 help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## " } \
@@ -80,6 +80,8 @@ bench: setup ## Measure, as root (benchmarks/)
 docs: setup ## Check the documents against the code, and make a site of them, in build/site
 	@$(PYTHON) -m pytest tests/test_docs.py tests/test_commands.py
 	@$(PYTHON) -m xtask docs
+screenshots: setup ## Each view of the dashboard, dark, light and on a phone, into docs/screenshots/
+	@exec $(PYTHON) -m tests.ui.screenshots
 
 ##@ Deploy
 wheel: build ## The file to copy to a host: dist/busted-*.whl, with the eBPF objects inside
