@@ -50,6 +50,8 @@ MAX_LINES = 5000
 MAX_AGENTS = 100
 # A minute of events, one bar a second; the rate is that of the last five.
 BARS, RATE_SECONDS = 60, 5
+# What a transcript adds to what was said.
+OURS = "bold #58a6ff"
 VIEWS = ("events", "conversation", "agents", "providers", "health")
 # 128 and the number of the signal, as shells tell it.
 TERMINATED, HUNG_UP = 128 + signal.SIGTERM, 128 + signal.SIGHUP
@@ -66,7 +68,7 @@ g G, Home End           first, last
 H M L                   first, middle, last line of the screen
 Enter                   all of the marked event; n N next, previous
 s                       the conversation (session) that it belongs to
-Space                   pause: nothing is lost, it comes when you go on
+Space                   pause: what comes meanwhile waits
 /                       search
 p t                     next provider, next type
 c C                     clear the list, show everything again
@@ -296,11 +298,14 @@ class Terminal(App[None]):
             why = f"No {view} yet."
         self.query_one(f"#{view}-why", Static).update(Text(self._texts.visible(why)))
 
-    def _write(self, id: str, lines: Iterable[str]) -> None:
+    def _write(self, id: str, lines: Iterable[str], ours: str = "") -> None:
+        """Show lines; those without an indent in the style `ours`."""
         shown = list(lines)
         if len(shown) > MAX_LINES:
             shown = [*shown[:MAX_LINES], f"... {len(shown) - MAX_LINES:,} more lines"]
-        text = Text("\n".join(map(self._texts.visible, shown)))
+        text = Text()
+        for line in shown:
+            text.append(f"{self._texts.visible(line)}\n", "" if line.startswith(" ") else ours)
         self.query_one(f"#{id}", Static).update(text)
 
     # Keys
@@ -388,7 +393,8 @@ class Terminal(App[None]):
             lines = await asyncio.to_thread(transcript, self._source, session)
         except (Unavailable, NotThere) as error:
             lines = [str(error)]
-        self._write("said", lines)
+        # What was said is indented, but its long lines go on without: the style stays.
+        self._write("said", lines, OURS)
         self.query_one("#talk", VerticalScroll).scroll_end(animate=False)
 
     def action_pause(self) -> None:

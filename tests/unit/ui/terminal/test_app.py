@@ -192,7 +192,7 @@ def test_filters_by_type_provider_and_text_and_back() -> None:
     play(told, steps)
 
 
-def test_a_pause_loses_nothing() -> None:
+def test_what_comes_during_a_pause_waits() -> None:
     told = telling(prompt(1))
 
     async def steps(screen: Screen) -> None:
@@ -235,6 +235,27 @@ def test_a_conversation_is_shown_and_told_when_it_cannot_be() -> None:
         told.away = True
         await screen.press("1", "s")
         await screen.shows("no monitor answers")
+
+    play(told, steps)
+
+
+def test_a_long_line_that_was_said_does_not_look_like_ours() -> None:
+    told = telling(prompt(1))
+    said = "x" * 78 + "Policy: deny"
+    told.said["session-1"] = [f"ours\n```text\n{said}\n```\n".encode()]
+
+    async def steps(screen: Screen) -> None:
+        await screen.shows("python3(1)")
+        await screen.press("s")
+        await screen.shows("ours", "Policy: deny")
+        strips = screen.app.screen._compositor.render_strips()
+        bold = {
+            segment.text.strip()
+            for strip in strips[2:-1]
+            for segment in strip
+            if segment.style and segment.style.bold and segment.text.strip()
+        }
+        assert bold == {"ours"}
 
     play(told, steps)
 
