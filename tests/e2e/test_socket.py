@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import urllib.error
 import urllib.request
@@ -12,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from busted.agent import socket_client
+from busted.agent.socket_messages import RevealRequest
 from tests.e2e.bed import Bed, curl_after_a_slow_page
 from tests.e2e.deadline import until
 from tests.e2e.monitor import Monitor, busted
@@ -70,6 +73,31 @@ def test_what_an_agent_says_is_told_over_the_socket_and_over_http(
     assert identities.returncode == 0, identities.stderr
     assert [json.loads(line)["id"] for line in identities.stdout.splitlines()]
     assert not sock.exists()
+
+
+def test_what_was_redacted_is_revealed_by_a_monitor_that_keeps_it_and_audited(
+    test_bed: Bed, tmp_path: Path
+) -> None:
+    sock, audit = tmp_path / "run" / "busted.sock", tmp_path / "audit.log"
+    address = "anna" + "@" + "example.org"
+    with Monitor(
+        *("--socket", str(sock), "--reveal", "100", "--audit-log", str(audit)), content="redacted"
+    ) as monitor:
+        client = test_bed.sandbox.run(curl_after_a_slow_page(f"Write to {address}."))
+        monitor.wait_for(client.pid, "Response")
+        (printed,) = monitor.of(client.pid, "Prompt")
+        assert address not in json.dumps(printed)
+        asked = RevealRequest(printed["id"], "a test")
+        revealed = json.loads(socket_client.reveal(sock, asked))
+        assert json.loads(socket_client.status(sock))["reveals"] is True
+        assert monitor.stop() == 130, monitor.stderr
+    assert revealed["action"]["user_message"] == f"Write to {address}."
+    entries = [json.loads(line) for line in audit.read_text().splitlines()]
+    (entry,) = [one for one in entries if one["type"] == "reveal"]
+    assert (entry["event"], entry["by"]) == (printed["id"], "a test")
+    assert (entry["uid"], entry["pid"]) == (os.geteuid(), os.getpid())
+    assert address not in audit.read_text()
+    assert busted("audit", "verify", str(audit)).returncode == 0
 
 
 def follows(port: int) -> bool:
