@@ -1,0 +1,254 @@
+"""Record a portion of traffic, see the package: a few dozen clients at once, for a minute or two."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+from contextlib import ExitStack, closing
+from pathlib import Path
+
+import zstandard
+
+from busted.kernel import features
+from busted.kernel.network import FlowPrograms
+from busted.kernel.shared import SharedMaps
+from busted.ml.history import History
+from busted.ml.samples import Sample, write_samples
+from busted.records import Flow, FlowOperation, Traffic, decode
+from tests.e2e.sandbox import ROOT, Sandbox
+from tests.ml.traffic.profiles import PROFILES
+from tests.ml.traffic.scenarios import PORTS, Scenario
+
+HERE = Path(__file__).parent
+RING_BYTES = 8 << 20
+# The monitor looks as often (`TRAFFIC_SECONDS` of busted.agent.monitor).
+LOOK_SECONDS = 0.1
+# Libraries are loaded, and servers are ready, before anything counts.
+START_SECONDS = 30.0
+PACKAGES = {"aa": 300, "bb": 1500, "cc": 40, "dd": 5000, "ee": 12, "ff": 800}  # KB
+
+
+class Recorder:
+    """Turns records of the probes into samples."""
+
+    def __init__(self, line: str) -> None:
+        self.samples: list[Sample] = []
+        self.lost = 0
+        self._line = line
+        self._history = History()
+        self._scenarios: dict[int, Scenario] = {}
+
+    def take(self, raw: bytes) -> None:
+        """Take a record, whatever it is."""
+        record = decode(raw)
+        if isinstance(record, Flow) and record.operation == FlowOperation.CONNECT:
+            scenario = PORTS.get(record.remote_port)
+            if scenario and record.role == FlowOperation.CONNECT:
+                self._scenarios[record.cookie] = scenario
+                self._history.opened(record.key, record.remote, record.time_ns)
+        elif isinstance(record, Traffic) and record.cookie in self._scenarios:
+            row = self._scenarios[record.cookie]
+            self.samples.append(
+                Sample(
+                    row.part,
+                    row.kind,
+                    " ".join(
+                        word for word in (row.client, row.server, row.profile, self._line) if word
+                    ),
+                    record.cookie,
+                    self._history.context(record.key, record.window, record.time_ns),
+                    record.slices,
+                )
+            )
+
+
+def prepare(sandbox: Sandbox, directory: Path, delay_ms: float, loss: float) -> None:
+    """Make loopback a wide network, and what there is to install, to clone and to ask."""
+    line = f"ip link set lo mtu 1500 && tc qdisc add dev lo root netem limit 100000 delay {delay_ms}ms {delay_ms / 5}ms 25% distribution normal loss {loss}%"
+    done = sandbox.run(["sh", "-c", line])
+    if done.code:
+        raise SystemExit(f"no such line: {done.stderr.decode()}")
+    packages = directory / "packages"
+    packages.mkdir()
+    for name, kilobytes in PACKAGES.items():
+        # What does not compress; pip only downloads it.
+        (directory / name).write_bytes(json.dumps(name).encode() * 1 + random_bytes(kilobytes))
+        with tarfile.open(packages / f"{name}-1.0.tar.gz", "w:gz") as file:
+            file.add(directory / name, f"{name}-1.0/setup.py")
+    repository = directory / "repository.git"
+    subprocess.run(
+        ["git", "clone", "-q", "--bare", "--depth", "1", f"file://{ROOT}", repository], check=True
+    )
+    for command in (["unpack-objects", "-q"],):
+        pack = next(repository.glob("objects/pack/*.pack"))
+        moved = directory / pack.name
+        shutil.move(pack, moved)
+        with open(moved, "rb") as file:
+            subprocess.run(["git", "-C", repository, *command], stdin=file, check=True)
+    subprocess.run(["git", "-C", repository, "update-server-info"], check=True)
+
+
+def random_bytes(kilobytes: int) -> bytes:
+    """Return what no compression makes smaller."""
+    with open("/dev/urandom", "rb") as file:
+        return file.read(kilobytes << 10)
+
+
+def servers(sandbox: Sandbox, directory: Path) -> list[subprocess.Popen[bytes]]:
+    """Start all servers and wait until they listen."""
+    started = [
+        sandbox.start(
+            [sys.executable, "-m", "tests.ml.traffic.server", "--cert-dir", str(directory)]
+        )
+    ]
+    wait(started[0], directory / "ca.pem")
+    rows = [
+        [port, row.server, row.kind, row.profile]
+        for port, row in PORTS.items()
+        if row.server.startswith("node")
+    ]
+    command = [
+        "node",
+        str(HERE / "server.mjs"),
+        str(directory / "server.pem"),
+        json.dumps(PROFILES),
+        json.dumps(rows),
+        str(directory),
+    ]
+    started.append(sandbox.start(command))
+    wait(started[1])
+    return [*started, *postgres(sandbox, directory)]
+
+
+def postgres(sandbox: Sandbox, directory: Path) -> list[subprocess.Popen[bytes]]:
+    """Start a database with TLS, as a user that it takes; none where none is installed."""
+    ports = [port for port, row in PORTS.items() if row.server == "postgres"]
+    binaries = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+    if not binaries or not ports:
+        return []
+    data = directory / "database"
+    data.mkdir()
+    shutil.copy(directory / "server.pem", data / "server.crt")
+    shutil.copy(directory / "server.pem", data / "server.key")
+    (data / "server.key").chmod(0o600)
+    directory.chmod(0o755)
+    for path in (data, *data.iterdir()):
+        shutil.chown(path, "nobody", "nogroup")
+    as_nobody = ["setpriv", "--reuid", "nobody", "--regid", "nogroup", "--clear-groups"]
+    cluster = data / "cluster"
+    made = sandbox.run(
+        [
+            *as_nobody,
+            str(binaries[-1] / "initdb"),
+            "-D",
+            str(cluster),
+            "-A",
+            "trust",
+            "-U",
+            "nobody",
+        ],
+        environment={"PGDATA": str(cluster)},
+    )
+    if made.code:
+        raise SystemExit(made.stderr.decode())
+    settings = f"-p {ports[0]} -k {data} -c ssl=on -c ssl_cert_file={data}/server.crt -c ssl_key_file={data}/server.key -c listen_addresses=127.0.0.1 -c fsync=off"
+    return [
+        sandbox.start(
+            [*as_nobody, str(binaries[-1] / "postgres"), "-D", str(cluster), *settings.split()],
+            stderr=subprocess.DEVNULL,
+        )
+    ]
+
+
+def wait(process: subprocess.Popen[bytes], *files: Path) -> None:
+    """Wait until a server says that it is ready."""
+    assert process.stdout is not None
+    if process.stdout.readline() != b"ready\n":
+        assert process.stderr is not None
+        raise SystemExit(process.stderr.read().decode())
+    assert all(file.exists() for file in files)
+
+
+def clients(
+    sandbox: Sandbox, directory: Path, seconds: float, errors: Path
+) -> list[subprocess.Popen[bytes]]:
+    """Start a process for each scenario."""
+    environment = {
+        "SSL_CERT_FILE": str(directory / "ca.pem"),
+        "REQUESTS_CA_BUNDLE": str(directory / "ca.pem"),
+        "CURL_CA_BUNDLE": str(directory / "ca.pem"),
+        "NODE_EXTRA_CA_CERTS": str(directory / "ca.pem"),
+        "PYTHONWARNINGS": "ignore",
+    }
+    started = []
+    for port, row in PORTS.items():
+        url = f"https://localhost:{port}"
+        script = (
+            ["node", str(HERE / "client.mjs")]
+            if row.client.startswith("node")
+            else [sys.executable, str(HERE / "client.py")]
+        )
+        with open(errors, "ab") as file:
+            started.append(
+                sandbox.start(
+                    [*script, row.client, row.kind, url, str(seconds), str(row.workers)],
+                    environment,
+                    stderr=file,
+                )
+            )
+    return started
+
+
+def record(seconds: float, delay_ms: float, loss: float, errors: Path) -> Recorder:
+    """Run everything once, and return what was seen."""
+    recorder = Recorder(f"{delay_ms:g}ms")
+    found = features.probe()
+    with ExitStack() as opened:
+        directory = Path(opened.enter_context(tempfile.TemporaryDirectory()))
+        sandbox = opened.enter_context(Sandbox(directory))
+        prepare(sandbox, directory, delay_ms, loss)
+        servers(sandbox, directory)
+        shared = opened.enter_context(closing(SharedMaps(RING_BYTES)))
+        programs = opened.enter_context(
+            closing(FlowPrograms(shared, "all", found, features.try_programs(), traffic=True))
+        )
+        running = clients(sandbox, directory, seconds, errors)
+        until = time.monotonic() + seconds + START_SECONDS
+        while time.monotonic() < until and any(process.poll() is None for process in running):
+            due = time.monotonic() + LOOK_SECONDS
+            programs.look_at_traffic()
+            while batch := shared.ring.read():
+                for raw in batch:
+                    recorder.take(raw)
+            time.sleep(max(due - time.monotonic(), 0))
+        recorder.lost = sum(shared.lost().values())
+    return recorder
+
+
+def main() -> None:
+    """Read the command line and record."""
+    parser = argparse.ArgumentParser(description="Real traffic, recorded to train with.")
+    parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--delay-ms", type=float, default=15, help="each way")
+    parser.add_argument("--loss", type=float, default=0.05, help="percent")
+    parser.add_argument("--errors", type=Path, default=Path("/dev/null"), help="of the clients")
+    parser.add_argument("out", type=Path)
+    options = parser.parse_args()
+    recorder = record(options.seconds, options.delay_ms, options.loss, options.errors)
+    raw = write_samples(
+        f"{options.delay_ms:g} ms each way, {options.loss:g} % lost", recorder.samples
+    )
+    options.out.write_bytes(zstandard.compress(raw, 19))
+    print(
+        f"{len(recorder.samples)} windows, {recorder.lost} lost, {options.out.stat().st_size} bytes"
+    )
+
+
+if __name__ == "__main__":
+    main()
