@@ -270,7 +270,9 @@ struct traffic {
 	__u64 began_ns; /* of the window: when it was opened, or the first slice's time */
 	__u32 window;   /* how many windows of this connection were told before */
 	__u8 count;
-	__u8 unused[3];
+	__u8 unused;
+	__u16 remote_port;
+	__u8 remote[16]; /* as in struct flow */
 	struct traffic_slice slices[MAX_SLICES];
 };
 

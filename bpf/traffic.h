@@ -63,6 +63,8 @@ static __always_inline void follow_traffic(const struct flow *flow, __u64 sock)
 	followed->traffic.record.type = RECORD_TRAFFIC;
 	followed->traffic.cookie = cookie;
 	followed->traffic.began_ns = flow->opened_ns;
+	followed->traffic.remote_port = flow->remote_port;
+	__builtin_memcpy(followed->traffic.remote, flow->remote, sizeof(flow->remote));
 	followed->sock = sock;
 }
 

@@ -188,7 +188,8 @@ WANTED_ADDRESS = Layout("wanted_address", "netns Q address 16s")
 FLOW_SETTINGS = Layout("flow_settings", "monitor_pid I all B cookies B accepts B traffic B")
 # The slices stand last, and only `count` of them are there.
 TRAFFIC = Layout(
-    "traffic", _RECORD + "cookie Q began_ns Q window I count B unused 3x slices 512s"
+    "traffic",
+    _RECORD + "cookie Q began_ns Q window I count B unused x remote_port H remote 16s slices 512s",
 )
 TRAFFIC_SLICE = Layout(
     "traffic_slice", "at_ms I sent I received I segments_sent H segments_received H"
@@ -407,7 +408,7 @@ class TrafficSlice(NamedTuple):
 class Traffic(msgspec.Struct, frozen=True):
     """How a connection moved what it moved, in slices of time: one window of its life.
 
-    `key` is the process that opened it, `cookie` as in `Flow`. Only slices in which something
+    `key` is the process that opened it, `cookie` and `remote` are as in `Flow`. Only slices in which something
     moved are there, up to 32. `window` counts those of this connection, from 0; the first
     begins when the connection was asked for, others with their first slice.
     """
@@ -415,6 +416,8 @@ class Traffic(msgspec.Struct, frozen=True):
     key: ProcessKey
     time_ns: int
     cookie: int
+    remote: bytes
+    remote_port: int
     began_ns: int
     window: int
     slices: tuple[TrafficSlice, ...]
@@ -675,15 +678,20 @@ def _flow(raw: bytes) -> Flow:
 
 
 def _traffic(raw: bytes) -> Traffic:
-    _, _, pid, time_ns, start_ns, cookie, began_ns, window, count, slices = TRAFFIC.unpack_from(raw)
+    (
+        _, _, pid, time_ns, start_ns, cookie, began_ns, window, count,
+        remote_port, remote, slices,
+    ) = TRAFFIC.unpack_from(raw)  # fmt: skip
     used = slices[: count * TRAFFIC_SLICE.size]
     return Traffic(
-        ProcessKey(pid, start_ns),
-        time_ns,
-        cookie,
-        began_ns,
-        window,
-        tuple(map(TrafficSlice._make, TRAFFIC_SLICE.iter_unpack(used))),
+        key=ProcessKey(pid, start_ns),
+        time_ns=time_ns,
+        cookie=cookie,
+        remote=remote,
+        remote_port=remote_port,
+        began_ns=began_ns,
+        window=window,
+        slices=tuple(map(TrafficSlice._make, TRAFFIC_SLICE.iter_unpack(used))),
     )
 
 

@@ -17,6 +17,7 @@ import msgspec
 from busted.agent.embedding import Embed, EmbedError, EmbedSettings, load
 from busted.agent.enforcement import VERDICT_SECONDS, OnDeny
 from busted.agent.file_access import Mode
+from busted.agent.behaviour import BehaviourSettings
 from busted.agent.flows import Network
 from busted.agent.hold import Terms
 from busted.classifier import dialects
@@ -88,6 +89,8 @@ class Settings(msgspec.Struct, frozen=True):
     kubernetes: KubernetesSettings = KubernetesSettings()
     # Which flows become events; "none" does not even load the programs.
     network: Network = "ai"
+    # What connections behave like, also those that nobody can read; it takes `network`.
+    behaviour: BehaviourSettings = BehaviourSettings()
     # A directory or file of Rego; None: events carry no decisions.
     policy: Path | None = None
     # What is decided where policy cannot be asked.

@@ -20,6 +20,7 @@ from typing import Annotated, Any
 import msgspec
 
 from busted import events
+from busted.agent.behaviour import Behaviour
 from busted.agent.clock import Clock
 from busted.agent.embedding import Embed
 from busted.agent.file_access import Files, Mode
@@ -60,6 +61,7 @@ from busted.records import (
     TlsRandom,
     TlsRecord,
     TlsSocket,
+    Traffic,
 )
 from busted.streams import MAX_EARLY_NS, Connection, Connections
 
@@ -136,10 +138,12 @@ class Pipeline:
         shelf: Shelf | None = None,
         sensitive: SensitiveFiles = SensitiveFiles(SENSITIVE),  # noqa: B008  (never changed)
         embed: Embed | None = None,
+        behaviour: Behaviour | None = None,
     ) -> None:
         """Enrichers run in their order; their names appear in `failures`.
 
-        `shelf` has the identities of earlier runs, `embed` says what system prompts mean.
+        `shelf` has the identities of earlier runs, `embed` says what system prompts mean,
+        `behaviour` what connections are like that nobody can read.
         """
         clean = partial(options.scanner.redact, key=origin.seed, cut=False)
         self.identities = IdentityTracker(agents.recognise, agents.names, shelf, clean, embed=embed)
@@ -170,9 +174,11 @@ class Pipeline:
             started=outside.started,
             of_agent=self._of_agent,
         )
+        self._behaviour = behaviour
         self._files = Files(outside.files, sensitive, self._of_agent, origin.clock)
         self._followers: dict[type[Record], Follower] = {
             Flow: self._flows.feed,
+            Traffic: self._traffic,
             ClientHello: self._hello,
             DnsMessage: self._dns_message,
             ProcessExec: self._executed,
@@ -258,7 +264,7 @@ class Pipeline:
             else:
                 yield from self._ordered(connection, reader, connection.in_order(record))
                 self._keep_waiting(connection)
-            self._judge(record.key, reader)
+            self._judge(connection, reader)
 
     def expire(self, now_ns: int) -> Iterator[Event]:
         """Yield what has waited too long for its end; `now_ns` is on the records' clock."""
@@ -317,6 +323,22 @@ class Pipeline:
             self._flows.learned_address(record.netns, name, address)
         return ()
 
+    def _traffic(self, record: Traffic) -> Iterable[Told]:
+        if self._behaviour is None:
+            return ()
+        found = self._behaviour.feed(record)
+        if not self._behaviour.is_novel(record.cookie, found):
+            return ()
+        return self._flows.novel(record.cookie)
+
+    def _label(self, connection: Connection, *, is_llm: bool) -> None:
+        """Teach what a connection is whose plaintext was read."""
+        cookie = connection.socket
+        if cookie is None and connection.random is not None:
+            cookie = self._flows.cookie_of(connection.random)
+        if self._behaviour and cookie is not None:
+            self._behaviour.label(cookie, is_llm)
+
     def _follow(self, name: str, tell: Callable[[], Iterable[Told]]) -> Iterator[Event]:
         try:
             told = list(tell())
@@ -369,6 +391,7 @@ class Pipeline:
     def _told_event(self, told: Told) -> Event:
         self._told += 1
         clock, key = self._origin.clock, ConnectionKey(*told.key, 0, told.time_ns)
+        provider = told.action.provider if isinstance(told.action, events.Network) else None
         return Event(
             schema=events.SCHEMA,
             id=event_id(clock.wall_ns(told.time_ns), self._origin.seed, key, self._told),
@@ -377,8 +400,16 @@ class Pipeline:
             process=_with_agent(told.process, self.tree.agent_of(told.key)),
             connection=told.connection,
             session_id=_session(told.key),
+            behavior=self._behavior(told.connection, provider),
             action=told.action,
         )
+
+    def _behavior(
+        self, connection: events.Connection | None, provider: str | None
+    ) -> events.Behavior | None:
+        if self._behaviour is None or connection is None or connection.socket is None:
+            return None
+        return self._behaviour.of_connection(int(connection.socket), provider)
 
     def _opened(self, connection: Connection, record: TlsOpen) -> None:
         connection.opened = record
@@ -426,8 +457,10 @@ class Pipeline:
         if reader := self._readers.get(connection.key):
             yield from self._ordered(connection, reader, connection.release())
 
-    def _judge(self, key: ConnectionKey, reader: ConnectionReader) -> None:
+    def _judge(self, connection: Connection, reader: ConnectionReader) -> None:
+        key = connection.key
         if reader.verdict == "not_ai" and key not in self._muted:
+            self._label(connection, is_llm=False)
             self._mute(key)
         elif reader.verdict == "ai" and key not in self._wanted and key not in self._muted:
             self._wanted.add(key)
@@ -479,6 +512,8 @@ class Pipeline:
             return  # the other side of what a client says: its own host reports that
         for one in observed:
             self._name_agent(connection, one.action)
+            if isinstance(one.action, events.Response) and one.action.stream:
+                self._label(connection, is_llm=True)
             event = self._event(connection, one)
             if isinstance(one.action, events.A2aRequest):
                 self._name_answerer(connection, event)
@@ -508,24 +543,26 @@ class Pipeline:
         self._counts[key] += 1
         connection_id = f"{key.pid}-{key.since_ns:x}-{key.connection:x}"
         opened = connection.opened
+        told = self._with_flow(
+            connection,
+            events.Connection(
+                id=connection_id,
+                sni=connection.name,
+                tls_library=self._outside.library(opened.library) if opened else None,
+                http_version=observed.http_version,
+                stream_id=observed.stream_id,
+            ),
+        )
         return Event(
             schema=events.SCHEMA,
             id=event_id(clock.wall_ns(observed.time_ns), self._origin.seed, key, self._counts[key]),
             time=clock.time(observed.time_ns),
             host=self._origin.host,
             process=_with_agent(_process(key, opened, clock), self.tree.agent_of(key.process)),
-            connection=self._with_flow(
-                connection,
-                events.Connection(
-                    id=connection_id,
-                    sni=connection.name,
-                    tls_library=self._outside.library(opened.library) if opened else None,
-                    http_version=observed.http_version,
-                    stream_id=observed.stream_id,
-                ),
-            ),
+            connection=told,
             session_id=_session(key.process),
             exchange_id=f"{connection_id}-{observed.exchange}",
+            behavior=self._behavior(told, None),
             action=observed.action,
         )
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
+from busted.agent.behaviour import Behaviour
 from busted.agent.config import DEFAULT_TABLES, Tables
 from busted.agent.pipeline import Origin, Outside, Pipeline
 from busted.agent.recording import AgentProcess, Frame, Header, LibraryFacts, RawRecord, Tick
@@ -26,8 +27,13 @@ from busted.records import ConnectionKey, Direction, TlsClose, TlsData, TlsName,
 class Replay:
     """The events of a recording, those that the monitor reported when it was made."""
 
-    def __init__(self, header: Header, tables: Tables = DEFAULT_TABLES) -> None:
-        """Be ready for the frames behind `header`."""
+    def __init__(
+        self,
+        header: Header,
+        tables: Tables = DEFAULT_TABLES,
+        behaviour: Behaviour | None = None,
+    ) -> None:
+        """Be ready for the frames behind `header`; `behaviour` knows what connections are like."""
         self._processes = Processes(lambda _: None)
         self._users, self._containers = Users(passwd=None), Containers()
         self._libraries: dict[int, str] = {}
@@ -50,6 +56,7 @@ class Replay:
             agents=tables.agents,
             sensitive=tables.sensitive,
             embed=tables.embed,
+            behaviour=behaviour,
         )
 
     @property

@@ -20,10 +20,10 @@ from busted.kernel.network import FlowPrograms
 from busted.kernel.shared import SharedMaps
 from busted.ml.history import History
 from busted.ml.samples import Sample, write_samples
-from busted.records import Flow, FlowOperation, Traffic, decode
+from busted.records import Traffic, decode
 from tests.e2e.sandbox import ROOT, Sandbox
 from tests.ml.traffic.profiles import PROFILES
-from tests.ml.traffic.scenarios import PORTS, Scenario
+from tests.ml.traffic.scenarios import PORTS
 
 HERE = Path(__file__).parent
 RING_BYTES = 8 << 20
@@ -42,30 +42,26 @@ class Recorder:
         self.lost = 0
         self._line = line
         self._history = History()
-        self._scenarios: dict[int, Scenario] = {}
 
     def take(self, raw: bytes) -> None:
         """Take a record, whatever it is."""
         record = decode(raw)
-        if isinstance(record, Flow) and record.operation == FlowOperation.CONNECT:
-            scenario = PORTS.get(record.remote_port)
-            if scenario and record.role == FlowOperation.CONNECT:
-                self._scenarios[record.cookie] = scenario
-                self._history.opened(record.key, record.remote, record.time_ns)
-        elif isinstance(record, Traffic) and record.cookie in self._scenarios:
-            row = self._scenarios[record.cookie]
-            self.samples.append(
-                Sample(
-                    row.part,
-                    row.kind,
-                    " ".join(
-                        word for word in (row.client, row.server, row.profile, self._line) if word
-                    ),
-                    record.cookie,
-                    self._history.context(record.key, record.window, record.time_ns),
-                    record.slices,
-                )
+        if not isinstance(record, Traffic) or record.remote_port not in PORTS:
+            return
+        row = PORTS[record.remote_port]
+        if not record.window:
+            self._history.opened(record.key, record.remote, record.began_ns)
+        words = (row.client, row.server, row.profile, self._line)
+        self.samples.append(
+            Sample(
+                row.part,
+                row.kind,
+                " ".join(filter(None, words)),
+                record.cookie,
+                self._history.context(record.key, record.window, record.time_ns),
+                record.slices,
             )
+        )
 
 
 def prepare(sandbox: Sandbox, directory: Path, delay_ms: float, loss: float) -> None:
@@ -216,7 +212,7 @@ def record(seconds: float, delay_ms: float, loss: float, errors: Path) -> Record
         servers(sandbox, directory)
         shared = opened.enter_context(closing(SharedMaps(RING_BYTES)))
         programs = opened.enter_context(
-            closing(FlowPrograms(shared, "all", found, features.try_programs(), traffic=True))
+            closing(FlowPrograms(shared, "ai", found, features.try_programs(), traffic=True))
         )
         running = clients(sandbox, directory, seconds, errors)
         until = time.monotonic() + seconds + START_SECONDS
