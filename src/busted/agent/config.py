@@ -14,10 +14,10 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
+from busted.agent.behaviour import BehaviourSettings
 from busted.agent.embedding import Embed, EmbedError, EmbedSettings, load
 from busted.agent.enforcement import VERDICT_SECONDS, OnDeny
 from busted.agent.file_access import Mode
-from busted.agent.behaviour import BehaviourSettings
 from busted.agent.flows import Network
 from busted.agent.hold import Terms
 from busted.classifier import dialects

@@ -7,9 +7,9 @@ import json
 import shutil
 import subprocess
 import sys
-import tarfile
 import tempfile
 import time
+import zipfile
 from contextlib import ExitStack, closing
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from busted.ml.samples import Sample, write_samples
 from busted.records import Traffic, decode
 from tests.e2e.sandbox import ROOT, Sandbox
 from tests.ml.traffic.profiles import PROFILES
-from tests.ml.traffic.scenarios import PORTS
+from tests.ml.traffic.scenarios import BEHIND, PORTS
 
 HERE = Path(__file__).parent
 RING_BYTES = 8 << 20
@@ -64,30 +64,37 @@ class Recorder:
         )
 
 
-def prepare(sandbox: Sandbox, directory: Path, delay_ms: float, loss: float) -> None:
-    """Make loopback a wide network, and what there is to install, to clone and to ask."""
-    line = f"ip link set lo mtu 1500 && tc qdisc add dev lo root netem limit 100000 delay {delay_ms}ms {delay_ms / 5}ms 25% distribution normal loss {loss}%"
+def prepare(sandbox: Sandbox, directory: Path) -> None:
+    """Have segments of the usual size, and what there is to install, to clone and to ask."""
+    line = "ip link set lo mtu 1500"
     done = sandbox.run(["sh", "-c", line])
     if done.code:
         raise SystemExit(f"no such line: {done.stderr.decode()}")
     packages = directory / "packages"
     packages.mkdir()
     for name, kilobytes in PACKAGES.items():
-        # What does not compress; pip only downloads it.
-        (directory / name).write_bytes(json.dumps(name).encode() * 1 + random_bytes(kilobytes))
-        with tarfile.open(packages / f"{name}-1.0.tar.gz", "w:gz") as file:
-            file.add(directory / name, f"{name}-1.0/setup.py")
+        wheel(packages / f"{name}-1.0-py3-none-any.whl", name, kilobytes)
     repository = directory / "repository.git"
-    subprocess.run(
-        ["git", "clone", "-q", "--bare", "--depth", "1", f"file://{ROOT}", repository], check=True
+    # Loose objects: a server without git's own protocol hands out one after the other.
+    made = (
+        f"git init -q {repository}.work && cd {repository}.work && cp -r {ROOT}/docs {ROOT}/bpf . "
     )
-    for command in (["unpack-objects", "-q"],):
-        pack = next(repository.glob("objects/pack/*.pack"))
-        moved = directory / pack.name
-        shutil.move(pack, moved)
-        with open(moved, "rb") as file:
-            subprocess.run(["git", "-C", repository, *command], stdin=file, check=True)
-    subprocess.run(["git", "-C", repository, "update-server-info"], check=True)
+    made += "&& git add . && git -c user.name=n -c user.email=e commit -q -m all "
+    made += f"&& git clone -q --bare --no-local . {repository} && cp -r .git/objects {repository}/ "
+    made += f"&& rm -f {repository}/objects/pack/* && git -C {repository} update-server-info"
+    subprocess.run(["sh", "-c", made], check=True)
+
+
+def wheel(path: Path, name: str, kilobytes: int) -> None:
+    """Make a package that pip takes, and that no compression makes smaller."""
+    about = f"{name}-1.0.dist-info"
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr(f"{name}.bin", random_bytes(kilobytes))
+        file.writestr(f"{about}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+        file.writestr(
+            f"{about}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
+        file.writestr(f"{about}/RECORD", "")
 
 
 def random_bytes(kilobytes: int) -> bytes:
@@ -96,7 +103,7 @@ def random_bytes(kilobytes: int) -> bytes:
         return file.read(kilobytes << 10)
 
 
-def servers(sandbox: Sandbox, directory: Path) -> list[subprocess.Popen[bytes]]:
+def servers(sandbox: Sandbox, directory: Path, delay_ms: float) -> list[subprocess.Popen[bytes]]:
     """Start all servers and wait until they listen."""
     started = [
         sandbox.start(
@@ -105,7 +112,7 @@ def servers(sandbox: Sandbox, directory: Path) -> list[subprocess.Popen[bytes]]:
     ]
     wait(started[0], directory / "ca.pem")
     rows = [
-        [port, row.server, row.kind, row.profile]
+        [port + BEHIND, row.server, row.kind, row.profile]
         for port, row in PORTS.items()
         if row.server.startswith("node")
     ]
@@ -119,12 +126,15 @@ def servers(sandbox: Sandbox, directory: Path) -> list[subprocess.Popen[bytes]]:
     ]
     started.append(sandbox.start(command))
     wait(started[1])
+    command = ["node", str(HERE / "line.mjs"), str(delay_ms), json.dumps(list(PORTS))]
+    started.append(sandbox.start(command))
+    wait(started[2])
     return [*started, *postgres(sandbox, directory)]
 
 
 def postgres(sandbox: Sandbox, directory: Path) -> list[subprocess.Popen[bytes]]:
     """Start a database with TLS, as a user that it takes; none where none is installed."""
-    ports = [port for port, row in PORTS.items() if row.server == "postgres"]
+    ports = [port + BEHIND for port, row in PORTS.items() if row.server == "postgres"]
     binaries = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
     if not binaries or not ports:
         return []
@@ -201,15 +211,15 @@ def clients(
     return started
 
 
-def record(seconds: float, delay_ms: float, loss: float, errors: Path) -> Recorder:
+def record(seconds: float, delay_ms: float, errors: Path) -> Recorder:
     """Run everything once, and return what was seen."""
     recorder = Recorder(f"{delay_ms:g}ms")
     found = features.probe()
     with ExitStack() as opened:
         directory = Path(opened.enter_context(tempfile.TemporaryDirectory()))
         sandbox = opened.enter_context(Sandbox(directory))
-        prepare(sandbox, directory, delay_ms, loss)
-        servers(sandbox, directory)
+        prepare(sandbox, directory)
+        servers(sandbox, directory, delay_ms)
         shared = opened.enter_context(closing(SharedMaps(RING_BYTES)))
         programs = opened.enter_context(
             closing(FlowPrograms(shared, "ai", found, features.try_programs(), traffic=True))
@@ -232,14 +242,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Real traffic, recorded to train with.")
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--delay-ms", type=float, default=15, help="each way")
-    parser.add_argument("--loss", type=float, default=0.05, help="percent")
     parser.add_argument("--errors", type=Path, default=Path("/dev/null"), help="of the clients")
     parser.add_argument("out", type=Path)
     options = parser.parse_args()
-    recorder = record(options.seconds, options.delay_ms, options.loss, options.errors)
-    raw = write_samples(
-        f"{options.delay_ms:g} ms each way, {options.loss:g} % lost", recorder.samples
-    )
+    recorder = record(options.seconds, options.delay_ms, options.errors)
+    raw = write_samples(f"{options.delay_ms:g} ms each way", recorder.samples)
     options.out.write_bytes(zstandard.compress(raw, 19))
     print(
         f"{len(recorder.samples)} windows, {recorder.lost} lost, {options.out.stat().st_size} bytes"

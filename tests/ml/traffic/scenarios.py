@@ -9,6 +9,8 @@ from __future__ import annotations
 from typing import Literal, NamedTuple
 
 FIRST_PORT = 9000
+# The servers listen so much above: what is between is the line (line.mjs).
+BEHIND = 1000
 Part = Literal["train", "held_out", "unseen"]
 
 

@@ -22,7 +22,7 @@ from tests.e2e.provider.openai_chat import openai_answer, openai_stream
 from tests.e2e.provider.replies import Reply
 from tests.e2e.provider.sending import data_event, named_event
 from tests.ml.traffic.profiles import PROFILES, Profile
-from tests.ml.traffic.scenarios import PORTS, Scenario
+from tests.ml.traffic.scenarios import BEHIND, PORTS, Scenario
 
 CHANCE = random.Random(5)
 WORDS = "The quick brown fox jumps over a lazy dog, while models answer word by word. " * 80
@@ -33,7 +33,7 @@ SHORTEST, LONGEST = 100, 4000
 def scenario(request: web.Request) -> Scenario:
     """Return the scenario that the port of the connection stands for."""
     assert request.transport is not None
-    return PORTS[request.transport.get_extra_info("sockname")[1]]
+    return PORTS[request.transport.get_extra_info("sockname")[1] - BEHIND]
 
 
 def answer() -> Reply:
@@ -179,7 +179,7 @@ async def serve(directory: Path) -> None:
         [
             web.post("/v1/chat/completions", llm),
             web.post("/v1/messages", llm),
-            web.post("/v1beta/models/{model}", llm),
+            web.post("/{version}/models/{model}", llm),
             web.route("*", "/api/{tail:.*}", rest),
             web.get("/blob/{size}", blob),
             web.get("/page", page),
@@ -196,7 +196,7 @@ async def serve(directory: Path) -> None:
     context = tls(directory)
     for port, row in PORTS.items():
         if row.server == "aiohttp":
-            await web.TCPSite(runner, "127.0.0.1", port, ssl_context=context).start()
+            await web.TCPSite(runner, "127.0.0.1", port + BEHIND, ssl_context=context).start()
     print("ready", flush=True)
     await asyncio.Event().wait()
 
