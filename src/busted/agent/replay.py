@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from busted.agent.behaviour import Behaviour
+from busted.agent.behaviour import Behaviour, BehaviourSettings, open_behaviour
 from busted.agent.config import DEFAULT_TABLES, Tables
 from busted.agent.pipeline import Origin, Outside, Pipeline
 from busted.agent.recording import AgentProcess, Frame, Header, LibraryFacts, RawRecord, Tick
@@ -33,7 +33,10 @@ class Replay:
         tables: Tables = DEFAULT_TABLES,
         behaviour: Behaviour | None = None,
     ) -> None:
-        """Be ready for the frames behind `header`; `behaviour` knows what connections are like."""
+        """Be ready for the frames behind `header`; `behaviour` knows what connections are like.
+
+        By default that is the model that comes with Busted, which this host has taught nothing.
+        """
         self._processes = Processes(lambda _: None)
         self._users, self._containers = Users(passwd=None), Containers()
         self._libraries: dict[int, str] = {}
@@ -56,7 +59,7 @@ class Replay:
             agents=tables.agents,
             sensitive=tables.sensitive,
             embed=tables.embed,
-            behaviour=behaviour,
+            behaviour=behaviour or open_behaviour(BehaviourSettings()),
         )
 
     @property
