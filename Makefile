@@ -13,7 +13,7 @@ MINUTES ?= 20
 PREFIX ?= /usr/local
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build build-ebpf lock clean run demo test test-fast soak check lint typecheck fmt vm-test bench identity-report pii-report \
+.PHONY: help setup build build-ebpf lock clean run demo test test-fast soak check lint typecheck fmt vm-test bench identity-report pii-report ml-data ml-model ml-report \
 	docs wheel helm-lint helm-test image-test deb-test newcomer-test version-check version-bump install uninstall
 
 help: ## Show this list
@@ -66,6 +66,12 @@ identity-report: setup ## How well agents are told apart: precision and recall, 
 	@exec $(PYTHON) -m tests.identity.report
 pii-report: setup ## Precision and recall of the search for personal data, into docs/pii.md
 	@$(PYTHON) -m tests.pii_report
+ml-data: setup ## Real traffic to train with, recorded anew into tests/ml/samples.zst (as root; a quarter of an hour)
+	@exec $(PYTHON) -m tests.ml.traffic tests/ml/samples.zst
+ml-model: setup ## The model of behaviour, trained with it
+	@.venv/bin/busted ml train --from tests/ml/samples.zst --output src/busted/ml/model.json
+ml-report: setup ## How well the model does on clients, servers and kinds that it never saw, into docs/ml.md
+	@$(PYTHON) -m tests.ml.report
 bench: setup ## Measure, as root (benchmarks/)
 	@exec $(PYTHON) -m benchmarks $(ARGS)
 
