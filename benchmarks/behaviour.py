@@ -1,8 +1,9 @@
 """What it costs to know what connections behave like: a window, a connection, and 5,000 of them.
 
-The connections are real ones of another process, on loopback; in one variant none of them moves anything,
-in another a tenth does, in the last all do, ten times a second. The share of a processor is the time that one look takes in
-the kernel and its records in user space, by the ten looks of a second. Windows are those of a streamed answer.
+The connections are real ones of another process, on loopback; in one variant none of them moves
+anything, in another a tenth does, in the last all do, ten times a second. The share of a processor
+is the time that one look takes in the kernel and its records in user space, by the ten looks of a
+second. Windows are those of a streamed answer.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import subprocess
 import sys
 import time
 import tracemalloc
+from collections.abc import Callable
 from contextlib import closing
 
 from benchmarks.plan import Plan
@@ -64,21 +66,21 @@ def _traffic(cookie: int) -> Traffic:
 
 
 def _window(plan: Plan) -> Table:
-    forest, slices, context = shipped_model(), _slices(), Context()
-    row = features(slices, context)
+    forest, context = shipped_model(), Context()
+    row = features(_slices(), context)
     assert row is not None
     records = [_traffic(cookie) for cookie in range(plan.windows)]
     timings: dict[str, list[float]] = {}
     for _ in range(plan.rounds):
-        behaviour = Behaviour(forest)
-        steps = {
-            "features": lambda: [features(slices, context) for _ in records],
-            "forest": lambda: [forest.score(row) for _ in records],
-            "all of it, with what is remembered": lambda: [behaviour.feed(one) for one in records],
+        steps: dict[str, Callable[[Traffic], object]] = {
+            "features": lambda one: features(one.slices, context),
+            "forest": lambda one: forest.score(row),
+            "all of it, with what is remembered": Behaviour(forest).feed,
         }
         for name, step in steps.items():
             start = time.process_time_ns()
-            step()
+            for one in records:
+                step(one)
             spent = (time.process_time_ns() - start) / len(records) / 1000
             timings.setdefault(name, []).append(spent)
     tracemalloc.start()

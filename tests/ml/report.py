@@ -1,4 +1,4 @@
-"""`make ml-report`: how well the shipped model does on what it never saw, written into docs/ml.md."""
+"""`make ml-report`: how well the shipped model does on what it never saw, for docs/ml.md."""
 
 from __future__ import annotations
 
@@ -58,10 +58,11 @@ def page() -> str:
 
 _OPENING = """# How well behaviour is told
 
-The shipped model of [behaviour](behaviour.md), measured with traffic that it was not trained with: no client, no server and no
-pace of a provider of the part `held_out` is in the part `train`, and no kind of the part `unseen` is in either.
-Made by `make ml-report`; a test compares. Real programs made this traffic, on one machine, with a delaying line
-between them: real networks lose packets and change, so expect figures below these.
+The shipped model of [behaviour](behaviour.md), measured with traffic that it was not trained with:
+no client, no server and no pace of a provider of the part `held_out` is in the part `train` (but
+for `chat`, whose server is), and no kind of the part `unseen` is in either. Made by
+`make ml-report`; a test compares. Real programs made this traffic, on one machine, with a delaying
+line between them: real networks lose packets and change, so expect figures below these.
 
 ## The model
 """
@@ -121,14 +122,16 @@ def _called(rows: dict[str, Called]) -> Iterable[str]:
         label = f"`{name}`"
         if name in (LLM, LLM_WHOLE):
             label += " (streamed)" if name == LLM else " (in one piece: not counted)"
-        yield f"| {label} | {called.windows} | {called.llm} | {called.generic} | {called.unknown} |"
+        numbers_told = (called.windows, called.llm, called.generic, called.unknown)
+        yield f"| {label} | {' | '.join(map(str, numbers_told))} |"
 
 
 def _calibration(found: Measured) -> Iterable[str]:
     for number, bin in enumerate(found.reliability):
         if bin.windows:
             told, llm = bin.told / bin.windows, bin.llm / bin.windows
-            yield f"| {number / 10:.1f} to {number / 10 + 0.1:.1f} | {bin.windows} | {told:.3f} | {llm:.3f} |"
+            label = f"{number / 10:.1f} to {number / 10 + 0.1:.1f}"
+            yield f"| {label} | {bin.windows} | {told:.3f} | {llm:.3f} |"
 
 
 def _data(all_samples: Samples) -> Iterable[str]:

@@ -1,8 +1,8 @@
 """Behaviour of connections: windows of traffic in, what they are like and what is novel out.
 
-A connection that behaves like an LLM's client to a host that no table names is told once, unless it was
-decoded: then what it is, is known. What is known of decoded connections teaches the calibration, which is kept
-in a file over restarts; removing the file forgets it.
+A connection that behaves like an LLM's client to a host that no table names is told once, unless it
+was decoded: then what it is, is known. What is known of decoded connections teaches the
+calibration, which is kept in a file over restarts; removing the file forgets it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Samples out of a recording: windows of connections whose plaintext says what they were.
 
-Strategy: the recording is replayed, and its traffic is remembered; then each window gets the label of its
-connection. What nobody could read has none, and is left out.
+Strategy: the recording is replayed, and its traffic is remembered; then each window gets the label
+of its connection. What nobody could read has none, and is left out.
 """
 
 from __future__ import annotations

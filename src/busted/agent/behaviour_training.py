@@ -1,8 +1,9 @@
-"""Training: samples in, a model out; and what of the samples belongs together, and pictures of both.
+"""Training: samples in, a model out; and what of the samples belongs together, and pictures of
+both.
 
-Strategy: a random forest of small trees, each feature chosen among a few, so that a model is 100 KB of JSON
-that plain Python evaluates. Probabilities and thresholds come from predictions of clients that the
-forest of that fold did not see (one client left out in turn), so they hold for new ones.
+Strategy: a random forest of small trees, each feature chosen among a few, so that a model is 100 KB
+of JSON that plain Python evaluates. Probabilities and thresholds come from predictions of clients
+that the forest of that fold did not see (one client left out in turn), so they hold for new ones.
 
 This takes the extra `ml`, which the monitor does without: it runs in a process of its own, the
 command's.
@@ -281,7 +282,7 @@ def _is_unknown(forest: Forest, row: Sequence[float]) -> bool:
 
 
 def _weights(samples: Sequence[Sample]) -> Any:
-    """Weigh windows so that both classes count the same, and in each its kinds and their sources."""
+    """Weigh windows so that both classes count the same, and in each its kinds by client."""
     import numpy
 
     counts: dict[tuple[str, str], int] = defaultdict(int)

@@ -1,9 +1,9 @@
 """What a host teaches about a model: how often it was right on traffic that could be read.
 
-Strategy: answers are sorted into ten bins by the model's own probability. Where a connection was decoded,
-so that what it is is known, the bin counts it. The probability that is told is the mean of the
-model's, which counts as much as `PRIOR` windows, and of what was seen. Counts are halved
-when a bin has many, so that last year says less than today. Trees are never changed here.
+Strategy: answers are sorted into ten bins by the model's own probability. Where a connection was
+decoded, so that what it is is known, the bin counts it. The probability that is told is the mean of
+the model's, which counts as much as `PRIOR` windows, and of what was seen. Counts are halved when a
+bin has many, so that last year says less than today. Trees are never changed here.
 """
 
 from __future__ import annotations

@@ -1,12 +1,13 @@
 """What connections and processes behave like: an LLM's client, other traffic, or neither for sure.
 
-Strategy: each window of a connection gets a probability from the forest, corrected by what this host taught;
-a connection's is the mean of its last windows. It is called LLM traffic above the model's one
-threshold and generic below the other, and Unknown between them, where there are too few slices, or
-where the numbers are far from all that the model was trained with. A process is what the likeliest
-of its connections is.
+Strategy: each window of a connection gets a probability from the forest, corrected by what this
+host taught; a connection's is the mean of its last windows. It is called LLM traffic above the
+model's one threshold and generic below the other, and Unknown between them, where there are too few
+slices, or where the numbers are far from all that the model was trained with. A process is what the
+likeliest of its connections is.
 
-A connection that was decoded needs no guess: its label teaches the calibration, one window at a time.
+A connection that was decoded needs no guess: its label teaches the calibration, one window at a
+time.
 
 Left out: which provider it is. Its pace does not tell: the same models are served by many.
 """
@@ -58,7 +59,7 @@ class Limits(msgspec.Struct, frozen=True):
 class _Seen:
     """The last windows of a connection, as the model's own probabilities."""
 
-    __slots__ = ("process", "probabilities")
+    __slots__ = ("probabilities", "process")
 
     def __init__(self, process: ProcessKey, windows: int) -> None:
         self.process = process
@@ -117,7 +118,7 @@ class MlClassifier:
         return found
 
     def of_process(self, process: ProcessKey) -> BehaviorClass:
-        """Return what the connection of a process behaves like that is the likeliest to be an LLM's."""
+        """Return what the connection of a process that is likeliest an LLM's behaves like."""
         seen = [seen for seen in self._connections.values() if seen.process == process]
         return self._class(max(seen, key=self._mean)) if seen else Unknown()
 

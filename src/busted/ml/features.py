@@ -1,9 +1,9 @@
 """Numbers of a window of traffic: what a streamed answer looks like from outside.
 
 Strategy: one pass over the slices of `records.Traffic`, then what needs them sorted. A request is a
-slice that sent something; a run is received slices that follow each other without a pause. An answer
-that is made word by word is one long run of small segments at an even pace, after a wait; a page or
-a file is a short run of full segments; a chat is many small ones both ways. All numbers are
+slice that sent something; a run is received slices that follow each other without a pause. An
+answer that is made word by word is one long run of small segments at an even pace, after a wait; a
+page or a file is a short run of full segments; a chat is many small ones both ways. All numbers are
 of shapes, so that a faster line or a longer prompt moves few of them.
 
 Left out: sizes of the TLS handshake, ports, addresses and names. They would tell clients and

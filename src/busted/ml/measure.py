@@ -1,7 +1,7 @@
 """How well a forest does on samples: precision, recall, calibration, and what each kind was called.
 
-The classes are the monitor's, by one window. Whole answers of a model are told of by themselves: they
-are neither right nor wrong, for a slow service answers just so.
+The classes are the monitor's, by one window. Whole answers of a model are told of by themselves:
+they are neither right nor wrong, for a slow service answers just so.
 """
 
 from __future__ import annotations
@@ -95,6 +95,6 @@ def _name(forest: Forest, row: Sequence[float], probability: float) -> str:
 
 
 def _calibration_error(bins: Sequence[ReliabilityBin]) -> float:
-    """Return the expected calibration error (Naeini et al. 2015): the bins' mean distance, by size."""
+    """Return the expected calibration error (Naeini et al. 2015): the mean distance of bins."""
     windows = sum(bin.windows for bin in bins)
     return sum(abs(bin.told - bin.llm) for bin in bins) / windows if windows else 0.0

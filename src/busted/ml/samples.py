@@ -20,7 +20,7 @@ LLM = "llm_stream"
 LLM_WHOLE = "llm_whole"
 
 Part = str
-"""`train`; `held_out`: clients and servers never trained with; `unseen`: kinds never trained with."""
+"""`train`; `held_out`: clients and servers never trained with; `unseen`: kinds of neither."""
 
 
 class Sample(msgspec.Struct, frozen=True, array_like=True):

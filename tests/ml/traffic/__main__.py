@@ -1,4 +1,4 @@
-"""Record a portion of traffic, see the package: a few dozen clients at once, for a minute or two."""
+"""Record a portion of traffic, see the package: a few dozen clients, for a minute or two."""
 
 from __future__ import annotations
 

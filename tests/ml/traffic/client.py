@@ -1,7 +1,7 @@
 """The clients in Python, and those that are commands: `client.py LIBRARY KIND URL SECONDS WORKERS`.
 
-Each worker goes through sessions until the time is over: one connection, or what the library makes of
-it, on which it asks a few times with the pauses of a person or of a program.
+Each worker goes through sessions until the time is over: one connection, or what the library makes
+of it, on which it asks a few times with the pauses of a person or of a program.
 """
 
 from __future__ import annotations

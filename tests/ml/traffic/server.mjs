@@ -40,12 +40,16 @@ async function llm(request, response, [first, rate, together, jitter], whole) {
     return;
   }
   await sleep(wait);
+  const google = request.url.includes("Generate");
   const ollama = request.url.startsWith("/api/chat");
   response.setHeader("content-type", ollama ? "application/x-ndjson" : "text/event-stream");
   let due = performance.now();
   for (let at = 0; at < length; at += 5 * together) {
     const text = words.slice(at, at + 5 * together);
-    response.write(
+    if (google) {
+      const chunk = { candidates: [{ content: { parts: [{ text }], role: "model" }, index: 0 }], modelVersion: "m" };
+      response.write(`data: ${JSON.stringify(chunk)}\r\n\r\n`);
+    } else response.write(
       ollama
         ? `${JSON.stringify({ model: "m", created_at: "2026-01-01T00:00:00Z", message: { role: "assistant", content: text }, done: false })}\n`
         : `data: ${JSON.stringify({ id: "chatcmpl-1", object: "chat.completion.chunk", created: 1760000000, model: "m", choices: [{ index: 0, delta: { content: text }, finish_reason: null }] })}\n\n`,
@@ -53,6 +57,7 @@ async function llm(request, response, [first, rate, together, jitter], whole) {
     due += ((1000 * together) / rate) * Math.max(1 + jitter * normal(), 0.05);
     await sleep(Math.max(due - performance.now(), 0) / 1000);
   }
+  if (google) return void response.end();
   response.end(ollama ? '{"model":"m","created_at":"2026-01-01T00:00:00Z","message":{"role":"assistant","content":""},"done":true}\n' : "data: [DONE]\n\n");
 }
 

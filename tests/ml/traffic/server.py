@@ -1,7 +1,7 @@
 """The Python server: LLM answers at a provider's pace, and all that other servers send.
 
-`python -m tests.ml.traffic.server --cert-dir DIR` listens on the port of each scenario of `aiohttp` and
-prints `ready`. The dialects are spelled by the fake provider of tests/e2e.
+`python -m tests.ml.traffic.server --cert-dir DIR` listens on the port of each scenario of `aiohttp`
+and prints `ready`. The dialects are spelled by the fake provider of tests/e2e.
 """
 
 from __future__ import annotations
