@@ -408,8 +408,8 @@ class TrafficSlice(NamedTuple):
 class Traffic(msgspec.Struct, frozen=True):
     """How a connection moved what it moved, in slices of time: one window of its life.
 
-    `key` is the process that opened it, `cookie` and `remote` are as in `Flow`. Only slices in which
-    something moved are there, up to 32. `window` counts those of this connection, from 0; the first
+    `key` is the process that opened it, `cookie` and `remote` are as in `Flow`. Slices in which
+    nothing moved are left out; there are up to 32. `window` counts those of this connection, from 0; the first
     begins when the connection was asked for, others with their first slice.
     """
 

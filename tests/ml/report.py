@@ -106,7 +106,8 @@ Windows that have enough in them to say something, and their connections.
 
 def _model(forest: Forest) -> Iterable[str]:
     model = forest.model
-    yield f"Version {model.version}, {len(model.trees)} trees, hash `{model.hash[:16]}`; trained with"
+    trees = f"{len(model.trees)} trees, hash `{model.hash[:16]}`"
+    yield f"Version {model.version}, {trees}; trained with"
     yield f"{model.training}. LLM from probability {model.llm}, generic up to {model.generic}."
 
 
