@@ -13,8 +13,9 @@ MINUTES ?= 20
 PREFIX ?= /usr/local
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build build-ebpf lock clean run demo test test-fast soak check lint typecheck fmt vm-test bench identity-report pii-report ml-data ml-model ml-report \
-	docs wheel helm-lint helm-test image-test deb-test newcomer-test version-check version-bump install uninstall
+.PHONY: help setup build build-ebpf lock clean run demo test test-fast soak check lint typecheck fmt vm-test bench identity-report pii-report \
+	ml-data ml-model ml-report \
+	docs wheel oracles helm-lint helm-test image-test deb-test newcomer-test version-check version-bump install uninstall
 
 help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## " } \
@@ -59,6 +60,9 @@ typecheck: setup ## mypy --strict, tests included
 fmt: setup ## Format, and fix what can be fixed
 	@$(PYTHON) -m ruff format
 	@$(PYTHON) -m ruff check --fix
+oracles: setup ## OPA and Helm, which tests compare with; built with Go, some minutes
+	@$(PYTHON) -m tests.opa.oracle install
+	@$(PYTHON) -m tests.helm.renderer
 vm-test: ## Kernel tests on other kernels, in QEMU; KERNELS="5.10 6.1", TESTS=tests/kernel/test_tls.py
 	@scripts/setup.sh guests
 	@exec $(PYTHON) -m tests.vm $(KERNELS) $(if $(TESTS),--tests $(TESTS))

@@ -22,6 +22,7 @@ from benchmarks import (
     connect_cost,
     enrichment,
     files_cost,
+    history,
     hold_latency,
     idle_monitor,
     names_cost,
@@ -88,6 +89,7 @@ def _measure(plan: Plan) -> Iterator[Table]:
     yield pii.table(plan)
     yield enrichment.table(plan)
     yield policy.table(plan)
+    yield history.table(plan)
     yield idle_monitor.table(plan)
 
 

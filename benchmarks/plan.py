@@ -31,6 +31,7 @@ class Plan(msgspec.Struct, frozen=True):
     held_requests: int = 100
     connections: int = 5000
     windows: int = 5000
+    history_events: int = 1_000_000
 
 
 FULL = Plan()
@@ -54,6 +55,7 @@ QUICK = Plan(
     held_requests=3,
     connections=20,
     windows=20,
+    history_events=500,
 )
 
 

@@ -233,7 +233,7 @@ _PROGRAM_KINDS = ("tp_btf", "kprobe", "fentry", "lsm")
 def _opa() -> str | None:
     if any((ROOT / ".cache").glob("opa-*/opa")):
         return None
-    return "needs OPA: python -m tests.opa.oracle installs it, with Go from the module proxy"
+    return "needs OPA: make oracles builds it, with Go from the module proxy"
 
 
 # What tests.kubernetes.api_server builds, and its version.
@@ -257,7 +257,7 @@ HELM = ROOT / ".cache/helm-v3.22.0/helm"
 
 
 def _helm() -> str | None:
-    return None if HELM.exists() else "needs Helm: python -m tests.helm.renderer builds it, with Go"
+    return None if HELM.exists() else "needs Helm: make oracles builds it, with Go"
 
 
 PROBES: Mapping[str, tuple[Probe, ...]] = {

@@ -409,8 +409,8 @@ class Traffic(msgspec.Struct, frozen=True):
     """How a connection moved what it moved, in slices of time: one window of its life.
 
     `key` is the process that opened it, `cookie` and `remote` are as in `Flow`. Slices in which
-    nothing moved are left out; there are up to 32. `window` counts those of this connection, from 0; the first
-    begins when the connection was asked for, others with their first slice.
+    nothing moved are left out; there are up to 32. `window` counts those of this connection, from
+    0; the first begins when the connection was asked for, others with their first slice.
     """
 
     key: ProcessKey

@@ -13,6 +13,7 @@ import pytest
 from benchmarks.connect_cost import VARIANTS
 from benchmarks.enrichment import CGROUPS
 from benchmarks.files_cost import CALLS
+from benchmarks.history import QUESTIONS
 from benchmarks.hold_latency import PROMPTS
 from benchmarks.hold_latency import VARIANTS as HELD_VARIANTS
 from benchmarks.names_cost import LOADS
@@ -52,7 +53,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Report]:
 
 def test_every_question_is_answered_for_every_variant(run: tuple[str, Report]) -> None:
     capacity, live, probes, files, packets, loads, connects, held, *others = run[1].tables
-    kinds, searched, enriched, judged, monitor = others
+    kinds, searched, enriched, judged, asked, monitor = others
     assert [row[0] for row in capacity.rows] == list(SIZES)
     assert [row[0] for row in live.rows] == list(SIZES)
     assert {row[1:3] for row in probes.rows} == {
@@ -70,6 +71,7 @@ def test_every_question_is_answered_for_every_variant(run: tuple[str, Report]) -
     assert [row[0] for row in searched.rows][:-1] == list(texts())
     assert [row[0] for row in enriched.rows] == list(CGROUPS)
     assert len(judged.rows) == 2 * (len(RULES) + 1)
+    assert [row[0] for row in asked.rows] == list(QUESTIONS)
     assert len(monitor.rows) == 1
     for table in run[1].tables:
         assert all(len(row) == len(table.columns) for row in table.rows)

@@ -46,12 +46,14 @@ class Watched:
             cookies,
         )
 
-    def until(self, enough: Callable[[list[Flow]], bool], cookies: tuple[int, ...]) -> list[Flow]:
+    def until(
+        self, enough: Callable[[list[Flow]], bool], cookies: tuple[int, ...] | None = None
+    ) -> list[Flow]:
         deadline = time.monotonic() + DEADLINE_SECONDS
         while not enough(self.read()):
             assert time.monotonic() < deadline, self.flows
             time.sleep(0.001)
-        return [flow for flow in self.flows if flow.cookie in cookies]
+        return [flow for flow in self.flows if cookies is None or flow.cookie in cookies]
 
 
 @contextmanager
@@ -273,7 +275,7 @@ told |= dict(child=child, here=here)
         ]
 
 
-def test_ten_thousand_short_connections_are_all_told(all_flows: Watched) -> None:
+def test_ten_thousand_short_connections_are_all_told() -> None:
     script = """
 listening = server(backlog=128)
 for _ in range(10_000):
@@ -283,21 +285,15 @@ for _ in range(10_000):
     # The listener's end goes first, so that no port of the client has to rest (TIME_WAIT).
     accepted.close()
     client.close()
+told["done"] = True
 """
-    with namespace(script) as running:
-        deadline = time.monotonic() + DEADLINE_SECONDS
-
-        def done() -> int:
-            return sum(
-                f.operation == CLOSE and f.role == CONNECT and f.key.pid == running.pid
-                for f in all_flows.read()
-            )
-
-        while done() < 10_000:
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
-        running.told()
-    of_process = [flow for flow in all_flows.flows if flow.key.pid == running.pid]
+    # All 40,000 records have room in the ring: how fast a busy machine reads them does not matter.
+    with watching(ring_bytes=1 << 24) as watched, namespace(script) as running:
+        assert running.told()["done"]
+        pid = running.pid
+        flows = watched.until(lambda flows: sum(f.key.pid == pid for f in flows) >= 40_000)
+        assert watched.shared.lost() == {}
+    of_process = [flow for flow in flows if flow.key.pid == pid]
     for role in (CONNECT, ACCEPT):
         for operation in (role, CLOSE):
             found = {f.cookie for f in of_process if (f.role, f.operation) == (role, operation)}

@@ -104,6 +104,8 @@ def run(sni: str | None, written: list[bytes], read: list[bytes]) -> list[Observ
 @example(None, [b"P", b"RI * HTTP/2.0\r\n\r\nSM\r\n\r\n"], [])
 @example("api.openai.com", [ASKING[-1]], [ANSWERING[-1][:200], ANSWERING[-1][200:]])
 @example(None, [request(CHAT)], [response(sse(CHUNKS), kind="text/plain")[:70], b"a"])
+@example(None, [ASKING[8]], [SWITCHED, ANSWERING[-1][len(SWITCHED) :]])
+@example(None, [ASKING[8]], [ANSWERING[-1][:-90], ANSWERING[-1][-90:]])
 def test_cuts_do_not_matter(sni: str | None, written: list[bytes], read: list[bytes]) -> None:
     """However the kernel slices the streams, the same actions come out."""
     assert run(sni, written, read) == run(sni, [b"".join(written)], [b"".join(read)])

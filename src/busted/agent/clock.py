@@ -6,6 +6,7 @@ is. The offsets are read once, so that events keep their order when the wall clo
 
 from __future__ import annotations
 
+import functools
 import time
 from datetime import UTC, datetime
 from typing import Annotated
@@ -57,4 +58,10 @@ def read_clock() -> Clock:
 def rfc3339(wall_ns: int) -> str:
     """Format nanoseconds since 1970 (RFC 3339, section 5.6)."""
     seconds, nanoseconds = divmod(wall_ns, _SECOND)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{nanoseconds:09d}Z"
+    return f"{_second(seconds)}.{nanoseconds:09d}Z"
+
+
+# Events come in the order of their times, and each tells when its process started.
+@functools.lru_cache(maxsize=256)
+def _second(seconds: int) -> str:
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}"

@@ -16,8 +16,10 @@ crossed the connection, not in what the event still shows of it.
 
 from __future__ import annotations
 
+import functools
 import json
 import re
+from operator import is_
 from typing import Any, Literal, TypeVar, cast
 
 import msgspec
@@ -60,6 +62,18 @@ MAX_ESCAPE_DEPTH = 8
 _RUN = re.compile(r'(?:[^"\\]|\\["\\/bfnrt]|\\u[0-9a-fA-F]{4})++')
 
 
+@functools.cache
+def _fields(kind: type[Value]) -> tuple[tuple[str, ...], frozenset[str]]:
+    """Return the fields of a type that may hold foreign text, and those that are content."""
+    ours = OURS.get(kind, ())
+    foreign = (
+        field.name
+        for field in msgspec.structs.fields(kind)
+        if field.name not in ours and field.type not in (int, float, bool)
+    )
+    return tuple(foreign), frozenset(CONTENT_FIELDS.get(kind, ()))
+
+
 class ContentFilter:
     """Gives an event as it may leave the process; call it last, right before the sinks.
 
@@ -81,31 +95,39 @@ class ContentFilter:
         """Return a text that is no event's, such as a line of a log; it is kept at `none` too."""
         return text if self.level == "full" else self._text(text, cut=False)
 
+    # What needs no change is not made again: nearly all of an event.
+
     def _value(self, value: Any, cut: bool) -> Any:
         if isinstance(value, str):
             return self._text(value, cut)
         if isinstance(value, msgspec.Struct):
             return self._struct(value, cut)
         if isinstance(value, tuple):
-            return tuple(self._value(item, cut) for item in value)
+            items = tuple([self._value(item, cut) for item in value])
+            return value if all(map(is_, items, value)) else items
         if isinstance(value, dict):
-            return {self._value(name, cut): self._value(item, cut) for name, item in value.items()}
-        return value  # numbers, flags, None
+            named = {self._value(name, cut): self._value(item, cut) for name, item in value.items()}
+            return value if named == value else named
+        return value  # numbers, flags
 
     def _struct(self, struct: T, cut: bool) -> T:
         kind = cast(type[Value], type(struct))
-        ours, content = OURS.get(kind, ()), CONTENT_FIELDS.get(kind, ())
-        left_out = content if self.level == "none" else ()
+        foreign, content = _fields(kind)
+        left_out = content if self.level == "none" else frozenset[str]()
         # Texts end where they do, but those of a truncated action may end within a secret.
         cut = cut or getattr(struct, "truncated", False)
-        fields: dict[str, Any] = {}
-        for name in struct.__struct_fields__:
+        changed: dict[str, Any] = {}
+        for name in foreign:
             value = getattr(struct, name)
-            if name in ours:
-                fields[name] = value
-            elif name not in left_out:
-                fields[name] = self._value(value, cut and name in content)
-        return type(struct)(**fields)
+            if value is None or name in left_out:
+                continue
+            allowed = self._value(value, cut and name in content)
+            if allowed is not value:
+                changed[name] = allowed
+        if left_out:
+            kept = (name for name in struct.__struct_fields__ if name not in left_out)
+            return type(struct)(**{name: getattr(struct, name) for name in kept} | changed)
+        return msgspec.structs.replace(struct, **changed) if changed else struct
 
     def _text(self, text: str, cut: bool, depth: int = 0) -> str:
         if "\\" in text and depth < MAX_ESCAPE_DEPTH:

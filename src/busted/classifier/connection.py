@@ -125,14 +125,14 @@ class ConnectionReader:
         if self._is_muted():
             return []
         observed = self._read(self._framing.feed(direction, data), time_ns)
-        observed += self._end_oldest(time_ns)
+        ended = self._end_oldest(time_ns)
         if self.role == "server":
             self._interest.mute()
         elif self.protocol == "other" or (self.role is None and self.protocol == "http1"):
             self._interest.unread(data)
         if self._is_muted():
             self._forget()
-        return self._summed(observed, time_ns)
+        return observed + self._summed(ended, time_ns)
 
     def gap(self, direction: Direction, missing: int, time_ns: int) -> list[Observed]:
         """Tell that the next `missing` bytes of a direction were never seen."""
@@ -141,17 +141,16 @@ class ConnectionReader:
         observed = self._read(self._framing.gap(direction, missing), time_ns)
         if direction is Direction.READ and not self._answering:
             self._in_doubt = True
-        return self._summed(observed, time_ns)
+        return observed
 
     def close(self, time_ns: int) -> list[Observed]:
         """The connection is over: report what is unfinished as truncated."""
         if self._is_muted():
             return []
         observed = self._read(self._framing.close(), time_ns)
-        if self._websocket:
-            observed += self._websocket.close(time_ns)
+        ended = self._websocket.close(time_ns) if self._websocket else []
         self._forget()
-        return self._summed(observed, time_ns)
+        return observed + self._summed(ended, time_ns)
 
     def expire(self, now_ns: int) -> list[Observed]:
         """Report as truncated what has begun and was idle for `IDLE_SECONDS`."""
@@ -208,11 +207,13 @@ class ConnectionReader:
             if self.role == "server" or self._is_muted():
                 break
             if isinstance(message, WebSocketMessage):
-                observed += self._message(direction, message, time_ns)
+                found = self._message(direction, message, time_ns)
             elif direction is Direction.WRITE:
-                observed += self._request(message, time_ns)
+                found = self._request(message, time_ns)
             else:
-                observed += self._response(message, time_ns)
+                found = self._response(message, time_ns)
+            # After each message, so that how many of them came in one read does not matter.
+            observed += self._summed(found, time_ns)
         return observed
 
     def _request(self, message: HttpMessage, time_ns: int) -> list[Observed]:

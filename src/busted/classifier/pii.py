@@ -39,6 +39,8 @@ from busted.events import (
 MAX_SCAN_CHARS = 4 << 20
 # Beyond these a text is a list of addresses; the count is told, not every place.
 MAX_FINDINGS = 100
+# Names of models, programs and hosts, and the longest of their paths; 400 KB of them at most.
+MAX_CLEAN_CHARS, MAX_CLEAN_TEXTS = 100, 4096
 
 # 64 bits: enough to tell some thousand secrets apart.
 HASH_BYTES = 8
@@ -110,6 +112,8 @@ class Scanner:
         self.key = key
         self._search = Search((*built_in(region, frozenset(packs)), *map(of_operator, custom)))
         self._canaries = Canaries(canaries)
+        # Short texts that `redact` lets through as they are: names come again and again.
+        self._clean: set[str] = set()
 
     def with_key(self, key: bytes) -> Scanner:
         """Return a scanner that differs in its key only, and shares all that was made."""
@@ -120,6 +124,7 @@ class Scanner:
     def take_rules(self, other: Scanner) -> None:
         """Find from now on what another scanner finds, everywhere that this one is used."""
         self._search, self._canaries = other._search, other._canaries
+        self._clean = set()
 
     def find(self, text: str) -> Scan:
         """Return what is found in the first `MAX_SCAN_CHARS` of a text, placed by characters."""
@@ -148,12 +153,20 @@ class Scanner:
         replaced too, and so is all that was not scanned. A text that ends by itself should not be
         called cut: it may end in a date, which looks like the beginning of a card number.
         """
+        # Before the search, whose rules may be replaced meanwhile.
+        clean = self._clean
+        if not cut and text in clean:
+            return text
         data = _utf8(text[:MAX_SCAN_CHARS])
         spans, end = self._search.spans(data)
         spans += self._planted(data)
         if cut or end < len(data) or len(text) > MAX_SCAN_CHARS:
             spans += _cut_spans(data[:end])
         if not spans and end == len(data) and len(text) <= MAX_SCAN_CHARS:
+            if len(text) <= MAX_CLEAN_CHARS and not cut:
+                if len(clean) >= MAX_CLEAN_TEXTS:
+                    clean.clear()
+                clean.add(text)
             return text
         pieces: list[bytes] = []
         place = 0

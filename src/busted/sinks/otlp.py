@@ -195,6 +195,8 @@ def _attributes(values: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _value(value: Any) -> dict[str, Any]:
     match value:
+        case str():  # nearly all are
+            return {"stringValue": value}
         case bool():
             return {"boolValue": value}
         case int():

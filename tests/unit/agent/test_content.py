@@ -262,3 +262,8 @@ def test_half_a_surrogate_pair_stays_an_escape() -> None:
     shown = to_json(ContentFilter("redacted", KEY)(event(said)))
 
     assert b"\\\\ud83d\\\\n<openai_key:" in shown
+
+
+def test_an_event_without_secrets_is_not_made_again() -> None:
+    harmless = everywhere("hello")
+    assert ContentFilter("redacted", KEY)(harmless) is harmless

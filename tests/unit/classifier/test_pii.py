@@ -5,7 +5,7 @@ import pytest
 
 from busted.classifier.canaries import Canary
 from busted.classifier.direction import Direction
-from busted.classifier.pii import MAX_FINDINGS, MAX_SCAN_CHARS, Scanner
+from busted.classifier.pii import MAX_CLEAN_TEXTS, MAX_FINDINGS, MAX_SCAN_CHARS, Scanner
 from busted.classifier.pii_search import SIGNS
 from busted.events import ChatMessage, Finding, PiiDetected, Prompt, Response, ToolCall
 
@@ -298,3 +298,12 @@ def test_a_scanner_takes_the_rules_of_another_wherever_it_is_used_and_keeps_its_
 
     assert used.redact("planted-value-77", b"k", cut=False).startswith("<canary:")
     assert used.key == b"k"
+
+
+def test_of_short_clean_texts_no_more_are_remembered_than_the_limit() -> None:
+    scanner = Scanner()
+    for number in range(MAX_CLEAN_TEXTS + 10):
+        text = f"model {number:x}"
+        assert scanner.redact(text, b"k", cut=False) == text
+        assert len(scanner._clean) <= MAX_CLEAN_TEXTS
+    assert scanner._clean
