@@ -111,6 +111,7 @@ async function work() {
       console.error(library, kind, error.message);
       await sleep(1);
     }
+    await sleep(thinking());
   }
 }
 for (let i = 0; i < workers; i++) work();

@@ -369,6 +369,7 @@ def main(library: str, kind: str, url: str, seconds: str, workers: str) -> None:
             except Exception as error:
                 print(library, kind, type(error).__name__, str(error)[:200], file=sys.stderr)
                 time.sleep(1)
+            time.sleep(thinking())
 
     for _ in range(int(workers)):
         threading.Thread(target=work, daemon=True).start()
