@@ -30,7 +30,7 @@ build: setup ## The eBPF objects and the wheel, in dist/
 build-ebpf: setup ## The eBPF objects only, in src/busted/kernel/objects/
 	@$(PYTHON) -m xtask build-ebpf
 lock: setup ## Resolve requirements/*.lock anew (UPGRADE=--upgrade for the latest)
-	@$(PYTHON) -m uv pip compile -q $(UPGRADE) pyproject.toml --all-extras --universal --python-version 3.11 \
+	@$(PYTHON) -m uv pip compile -q $(UPGRADE) pyproject.toml --extra full --universal --python-version 3.11 \
 		--generate-hashes --no-annotate --custom-compile-command 'make lock' -o requirements/runtime.lock
 	@$(PYTHON) -m uv pip compile -q $(UPGRADE) pyproject.toml --all-extras --group dev --universal --python-version 3.11 \
 		--generate-hashes --no-annotate --custom-compile-command 'make lock' -c requirements/runtime.lock -o requirements/dev.lock

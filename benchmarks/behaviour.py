@@ -136,7 +136,7 @@ def _looks(
     shared: SharedMaps, programs: FlowPrograms, behaviour: Behaviour
 ) -> tuple[float, float, int]:
     look = read = 0.0
-    windows = behaviour.windows
+    windows = sum(behaviour.windows.values())
     for _ in range(LOOKS):
         due = time.monotonic() + LOOK_SECONDS
         start = _spent()
@@ -149,7 +149,7 @@ def _looks(
                     behaviour.feed(record)
         look, read = look + looked - start, read + _spent() - looked
         time.sleep(max(due - time.monotonic(), 0))
-    return look, read, behaviour.windows - windows
+    return look, read, sum(behaviour.windows.values()) - windows
 
 
 def _spent() -> float:

@@ -15,7 +15,7 @@ import msgspec
 
 from busted import events
 from busted.ml.calibration import Counts
-from busted.ml.classifier import BehaviorClass, Generic, LlmApi, MlClassifier
+from busted.ml.classifier import BehaviorClass, Generic, LlmApi, MlClassifier, Unknown
 from busted.ml.forest import Forest, ModelError, read_forest
 from busted.records import ProcessKey, Traffic
 
@@ -25,6 +25,11 @@ NOVEL = 0.9
 MAX_LABELS = 8192
 # The counts of ten bins are a few hundred bytes; more is another file.
 _MAX_BYTES = 64 * 1024
+_NAMES: dict[type[BehaviorClass], str] = {
+    LlmApi: "llm_api",
+    Generic: "generic",
+    Unknown: "unknown",
+}
 
 
 class BehaviourSettings(msgspec.Struct, frozen=True):
@@ -42,14 +47,11 @@ class Behaviour:
 
     def __init__(self, forest: Forest, kept: Counts | None = None) -> None:
         self._classifier = MlClassifier(forest, kept)
+        self.windows: dict[str, int] = dict.fromkeys(_NAMES.values(), 0)
+        """How many windows were taken, by what their connections behaved like then."""
         self._model = forest.model.version
         self._labels: dict[int, bool] = {}
         self._told: dict[int, None] = {}
-
-    @property
-    def windows(self) -> int:
-        """How many windows were asked about."""
-        return self._classifier.windows
 
     def feed(self, traffic: Traffic) -> BehaviorClass:
         """Take a window, and return what its connection behaves like now."""
@@ -58,6 +60,7 @@ class Behaviour:
         found = self._classifier.observe(
             traffic.key, traffic.cookie, traffic.window, traffic.slices, traffic.time_ns
         )
+        self.windows[_NAMES[type(found)]] += 1
         if traffic.cookie in self._labels:
             self._classifier.label(traffic.cookie, self._labels[traffic.cookie])
         return found
@@ -96,19 +99,14 @@ class Behaviour:
 
     def told(self, found: BehaviorClass) -> events.Behavior | None:
         """Return a class as events tell it."""
-        match found:
-            case LlmApi():
-                return events.Behavior(
-                    kind="llm_api",
-                    confidence=found.confidence,
-                    provider=found.provider,
-                    model=self._model,
-                )
-            case Generic():
-                return events.Behavior(
-                    kind="generic", confidence=found.confidence, model=self._model
-                )
-        return None
+        if isinstance(found, Unknown):
+            return None
+        return events.Behavior(
+            kind="llm_api" if isinstance(found, LlmApi) else "generic",
+            confidence=found.confidence,
+            provider=found.provider if isinstance(found, LlmApi) else None,
+            model=self._model,
+        )
 
     def changed_counts(self) -> Counts | None:
         """Return the counts of the calibration if they changed since the last call."""

@@ -30,9 +30,9 @@ from busted.ml.measure import Measured, measure
 from busted.ml.samples import LLM, LLM_WHOLE, Sample, SamplesError, numbers, read_samples
 
 TREES, DEPTH, LEAF = 32, 8, 4
-# Above the one threshold so many were an LLM's in training, below the other so few.
-SURE = 0.99
-LEAST_LLM, MOST_GENERIC = 0.6, 0.4
+# Above the one threshold so many were an LLM's in training, and below the other so many were not;
+# each finds so many of them, and none is less likely than LEAST: what is between is called unknown.
+SURE, FOUND, LEAST = 0.99, 0.97, 0.6
 # Fewer windows of a kind are no cluster.
 CLUSTER = 10
 # A compressed file of samples is some hundred KB; this much is another file.
@@ -147,19 +147,27 @@ def figures(forest: Forest, samples: Sequence[Sample]) -> Figures | None:
 
 
 def thresholds(probabilities: Sequence[float], labels: Sequence[bool]) -> tuple[float, float]:
-    """Return from where on traffic is called an LLM's, and up to where other traffic."""
+    """Return from where on traffic is called an LLM's, and up to where other traffic.
+
+    Each is as strict as it can be while it finds `FOUND` of what it is for, unless that is not sure.
+    """
     order = sorted(zip(probabilities, labels, strict=True))
-    llm, right, seen = 1.0, 0, 0
-    for probability, is_llm in reversed(order):
-        right, seen = right + is_llm, seen + 1
+    llm = _threshold([(probability, is_llm) for probability, is_llm in reversed(order)])
+    generic = 1 - _threshold([(1 - probability, not is_llm) for probability, is_llm in order])
+    return round(max(llm, LEAST), 4), round(min(generic, 1 - LEAST), 4)
+
+
+def _threshold(falling: Sequence[tuple[float, bool]]) -> float:
+    """Return the threshold of probabilities that fall, each with whether it is right."""
+    wanted = sum(is_right for _, is_right in falling)
+    right, sure = 0, 1.0
+    for seen, (probability, is_right) in enumerate(falling, 1):
+        right += is_right
         if right / seen >= SURE:
-            llm = probability
-    generic, right, seen = 0.0, 0, 0
-    for probability, is_llm in order:
-        right, seen = right + (not is_llm), seen + 1
-        if right / seen >= SURE:
-            generic = probability
-    return round(max(llm, LEAST_LLM), 4), round(min(generic, MOST_GENERIC), 4)
+            sure = probability
+            if right >= FOUND * wanted:
+                break
+    return sure
 
 
 def write_model(forest: Forest, path: Path) -> None:

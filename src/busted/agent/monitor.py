@@ -394,6 +394,7 @@ class Monitor:
             programs=_programs(),
             held={"allowed": held.allowed, "denied": held.denied} if held else {},
             hold_seconds=None if waited is None else waited / 1e3,
+            windows=dict(self._behaviour.windows) if self._behaviour else {},
         )
 
     def _fill(self) -> float | None:

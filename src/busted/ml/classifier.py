@@ -77,8 +77,6 @@ class MlClassifier:
     ) -> None:
         """`kept` is what `calibration` had at the end of an earlier run."""
         self.calibration = Calibration(forest.model.hash, kept)
-        self.windows = 0
-        """How many windows were asked about."""
         self._forest, self._limits = forest, limits
         self._history = History()
         self._connections: dict[int, _Seen] = {}
@@ -96,7 +94,6 @@ class MlClassifier:
         now_ns: int,
     ) -> BehaviorClass:
         """Take a window of a connection, and return what that behaves like now."""
-        self.windows += 1
         row = features(slices, self._history.context(process, window, now_ns))
         if row is None or self._forest.is_foreign(row):
             return self.of_connection(cookie)

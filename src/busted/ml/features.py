@@ -12,8 +12,9 @@ hosts apart, which are known by other means, and not what they do.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
+from math import log2, sqrt
+from operator import mul, sub
 
 import msgspec
 
@@ -74,113 +75,85 @@ def features(slices: Sequence[TrafficSlice], context: Context) -> list[float] | 
     """
     if len(slices) < MIN_SLICES:
         return None
-    sent = received = segments_sent = segments_received = requests = request = 0
-    asked_ms = -1
-    previous_ms: int | None = None
-    waits: list[int] = []
-    gaps: list[int] = []
-    amounts: list[int] = []
-    run_start = best_start = best_length = 0
-    for at_ms, out, came, out_segments, came_segments in slices:
-        if out:
-            sent += out
-            segments_sent += out_segments
-            if out > request:
-                request = out
-            if out >= REQUEST_BYTES:
-                requests += 1
-                asked_ms = at_ms
-        if came:
-            received += came
-            segments_received += came_segments
-            if asked_ms >= 0 and out < REQUEST_BYTES:
-                waits.append(at_ms - asked_ms)
-                asked_ms = -1
-            if previous_ms is not None:
-                gap = at_ms - previous_ms
-                gaps.append(gap)
-                if gap > PAUSE_MS:
-                    run_start = len(amounts)
-            amounts.append(came)
-            previous_ms = at_ms
-            if len(amounts) - run_start > best_length:
-                best_length, best_start = len(amounts) - run_start, run_start
-    if not amounts:
+    came = [one for one in slices if one.received]
+    if not came:
         return None
-    seconds = abs(slices[-1][0] - slices[0][0]) / 1000
-    count = len(amounts)
-    run = _run(slices, best_start, best_length)
-    ordered = sorted(amounts)
-    waits.sort()
-    ordered_gaps = sorted(gaps)
+    at, outs, _, out_segments, _ = zip(*slices, strict=True)
+    times, sent_beside, amounts, _, segments = zip(*came, strict=True)
+    sent, received, count = sum(outs), sum(amounts), len(amounts)
+    gaps = list(map(sub, times[1:], times))
+    waits = _waits(slices)
+    seconds = abs(at[-1] - at[0]) / 1000
+    largest_request = max(outs)
+    requests = sum(map(REQUEST_BYTES.__le__, outs))
+    start, end = _longest_run(gaps)
+    run, run_segments = amounts[start:end], sum(segments[start:end])
+    run_seconds, run_total = abs(times[end - 1] - times[start]) / 1000, sum(run)
+    ordered, ordered_gaps = sorted(amounts), sorted(gaps)
     return [
-        _log(sent),
-        _log(received),
+        log2(sent + 1),
+        log2(received + 1),
         received / (sent + received),
         float(len(slices)),
         seconds,
         count / (seconds + 0.1),
-        received / (segments_received or 1),
-        sent / (segments_sent or 1),
-        _log(request),
+        received / (sum(segments) or 1),
+        sent / (sum(out_segments) or 1),
+        log2(largest_request + 1),
         requests / len(slices),
         waits[-1] / 1000 if waits else 0.0,
         waits[len(waits) // 2] / 1000 if waits else 0.0,
-        _log(ordered[count // 2]),
-        _spread(amounts),
+        log2(ordered[count // 2] + 1),
+        _spread(amounts, received),
         ordered[-1] / received,
-        segments_received / count,
+        sum(segments) / count,
         ordered_gaps[len(gaps) // 2] / 1000 if gaps else 0.0,
         ordered_gaps[-1] / 1000 if gaps else 0.0,
-        _spread(gaps),
-        run[0],
-        best_length / count,
-        *run[1:],
+        _spread(gaps, sum(gaps)),
+        run_seconds,
+        len(run) / count,
+        log2(run_total / (run_seconds + 0.1) + 1),
+        run_total / (run_segments or 1),
+        _spread(run, run_total),
+        sum(run[len(run) // 2 :]) / run_total,
+        sum(sent_beside[start + 1 : end]) / run_total,
         float(min(context.window, 8)),
-        _log(context.connections),
-        _log(context.destinations),
+        log2(context.connections + 1),
+        log2(context.destinations + 1),
     ]
 
 
-def _run(slices: Sequence[TrafficSlice], start: int, length: int) -> tuple[float, ...]:
-    """Return the numbers of the longest run, which begins at the received slice `start`."""
-    run: list[int] = []
-    first_ms = last_ms = segments = sent = seen = 0
-    for at_ms, out, came, _, came_segments in slices:
-        if came:
-            seen += 1
-            if seen > start + length:
-                break
-            if seen > start:
-                if not run:
-                    first_ms = at_ms
-                else:
-                    sent += out
-                run.append(came)
-                segments += came_segments
-                last_ms = at_ms
-    total = sum(run) or 1
-    seconds = abs(last_ms - first_ms) / 1000
-    return (
-        seconds,
-        _log(int(total / (seconds + 0.1))),
-        total / (segments or 1),
-        _spread(run),
-        sum(run[length // 2 :]) / total,
-        sent / total,
-    )
+def _waits(slices: Sequence[TrafficSlice]) -> list[int]:
+    """Return, sorted, how long each answer took to begin, in milliseconds."""
+    waits: list[int] = []
+    asked_ms = -1
+    for at_ms, sent, received, _, _ in slices:
+        if sent >= REQUEST_BYTES:
+            asked_ms = at_ms
+        elif received and asked_ms >= 0:
+            waits.append(at_ms - asked_ms)
+            asked_ms = -1
+    waits.sort()
+    return waits
 
 
-def _log(number: int) -> float:
-    return math.log2(number + 1)
+def _longest_run(gaps: Sequence[int]) -> tuple[int, int]:
+    """Return where the longest run begins and ends, of the received slices between these gaps."""
+    start = best_start = best_end = 0
+    for end, gap in enumerate(gaps, 1):
+        if gap > PAUSE_MS:
+            if end - start > best_end - best_start:
+                best_start, best_end = start, end
+            start = end
+    end = len(gaps) + 1
+    return (start, end) if end - start > best_end - best_start else (best_start, best_end)
 
 
-def _spread(numbers: Sequence[int]) -> float:
+def _spread(numbers: Sequence[int], total: int) -> float:
     """Return the standard deviation over the mean, 0 where there is none."""
     count = len(numbers)
-    total = sum(numbers)
     if count < 2 or total <= 0:
         return 0.0
     mean = total / count
-    squares = sum(number * number for number in numbers) / count - mean * mean
-    return math.sqrt(squares) / mean if squares > 0 else 0.0
+    squares = sum(map(mul, numbers, numbers)) / count - mean * mean
+    return sqrt(squares) / mean if squares > 0 else 0.0

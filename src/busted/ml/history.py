@@ -47,9 +47,9 @@ class History:
 
     def context(self, process: ProcessKey, window: int, now_ns: int) -> Context:
         """Return what is known beside a window of one of its connections."""
-        recent = [
-            destination
-            for at_ns, destination in self._opened.get(process, ())
-            if now_ns - at_ns <= MINUTE_NS
-        ]
-        return Context(window, max(len(recent), 1), max(len(set(recent)), 1))
+        opened = self._opened.get(process)
+        while opened and now_ns - opened[0][0] > MINUTE_NS:
+            opened.popleft()
+        if not opened:
+            return Context(window)
+        return Context(window, len(opened), len({destination for _, destination in opened}))

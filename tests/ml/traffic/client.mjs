@@ -84,6 +84,8 @@ async function session() {
       }
     } else if (kind === "ticker" || kind === "grpc_telemetry") {
       await ask("/endless", undefined, uniform(5, 20));
+    } else if (kind === "crawl") {
+      for (let i = uniform(20, 150); i > 0; i--) await ask(`/blob/${size(7.5, 1.2)}`);
     } else if (kind === "poll") {
       for (let i = 0; i < 6; i++) await ask("/poll");
     } else if (kind === "grpc_calls") {

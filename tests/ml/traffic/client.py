@@ -190,6 +190,9 @@ async def _aiohttp_session(kind: str, url: str) -> None:
                 await asyncio.sleep(CHANCE.uniform(0.8, 3))
         elif kind in ("ticker", "log_tail", "radio"):
             await get("/endless", CHANCE.uniform(4, 20))
+        elif kind == "crawl":
+            for _ in range(CHANCE.randint(20, 150)):
+                await get(f"/blob/{size((7.5, 1.2))}")
         elif kind == "upload":
             async with session.post(f"{url}/upload", data=os.urandom(size(LARGE))) as answer:
                 await answer.read()
@@ -259,6 +262,9 @@ def other(
             time.sleep(CHANCE.uniform(0.8, 3))
     elif kind in ("ticker", "log_tail", "radio"):
         read("/endless", CHANCE.uniform(4, 20))
+    elif kind == "crawl":
+        for _ in range(CHANCE.randint(20, 150)):
+            read(f"/blob/{size((7.5, 1.2))}")
     elif kind == "upload":
         post("/upload", os.urandom(size(LARGE)))
     elif kind == "download":

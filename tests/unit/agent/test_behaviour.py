@@ -32,7 +32,7 @@ def test_a_connection_is_told_as_what_it_behaves_like() -> None:
     assert (other.kind, other.provider) == ("generic", None)
     assert behaviour.of_connection(3, None) is None
     assert behaviour.of_process(PROCESS) == behaviour.of_connection(1, None)
-    assert behaviour.windows == 2
+    assert behaviour.windows == {"llm_api": 1, "generic": 1, "unknown": 0}
 
 
 def test_what_looks_like_an_llm_and_was_not_decoded_is_novel_once() -> None:
