@@ -72,7 +72,7 @@ pii-report: setup ## Precision and recall of the search for personal data, into 
 	@$(PYTHON) -m tests.pii_report
 ml-data: setup ## Real traffic to train with, recorded anew into tests/ml/samples.zst (as root; a quarter of an hour)
 	rm -f tests/ml/samples.zst
-	for delay in 3 12 40; do $(PYTHON) -m tests.ml.traffic --delay-ms $$delay --seconds 90 tests/ml/samples.zst; done
+	for delay in 4 12 25 40; do $(PYTHON) -m tests.ml.traffic --delay-ms $$delay --seconds 90 tests/ml/samples.zst; done
 ml-model: setup ## The model of behaviour, trained with it
 	@.venv/bin/busted ml train --from tests/ml/samples.zst --output src/busted/ml/model.json
 ml-report: setup ## How well the model does on clients, servers and kinds that it never saw, into docs/ml.md

@@ -28,7 +28,8 @@ def metrics() -> Metrics:
         fill=0.25,
         programs=(ProgramRuns("write", 5, 0.5), ProgramRuns("write", 2, 0.25)),
         held={"denied": 4},
-        hold_seconds=0.125, windows={"llm_api": 5},
+        hold_seconds=0.125,
+        windows={"llm_api": 5},
     )
     return Metrics(Sources(lambda: {"ring_full": 7}, lambda: {"otlp": late}, lambda: kernel))
 
