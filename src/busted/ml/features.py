@@ -24,6 +24,9 @@ from busted.records import TrafficSlice
 PAUSE_MS = 450
 # A slice that sends less is no request: an acknowledgement of HTTP/2, a ping.
 REQUEST_BYTES = 120
+# What a segment carries at most on Ethernet over IPv4 (RFC 9293, 3.7.1; RFC 894). On loopback, and
+# with jumbo frames, it is more, which says where the two ends are and not what they do.
+SEGMENT_BYTES = 1460.0
 # Fewer slices say nothing: a handshake, a request, an answer.
 MIN_SLICES = 4
 
@@ -34,7 +37,7 @@ FEATURES = (
     "slices",
     "seconds",  # from the first slice to the last
     "busy",  # received slices a second
-    "segment_received",  # mean bytes of a segment
+    "segment_received",  # mean bytes of a segment, as all segments here up to SEGMENT_BYTES
     "segment_sent",
     "request",  # the largest slice that was sent
     "requests",  # slices that sent a request, of all
@@ -97,8 +100,8 @@ def features(slices: Sequence[TrafficSlice], context: Context) -> list[float] | 
         float(len(slices)),
         seconds,
         count / (seconds + 0.1),
-        received / (sum(segments) or 1),
-        sent / (sum(out_segments) or 1),
+        min(received / (sum(segments) or 1), SEGMENT_BYTES),
+        min(sent / (sum(out_segments) or 1), SEGMENT_BYTES),
         log2(largest_request + 1),
         requests / len(slices),
         waits[-1] / 1000 if waits else 0.0,
@@ -113,7 +116,7 @@ def features(slices: Sequence[TrafficSlice], context: Context) -> list[float] | 
         run_seconds,
         len(run) / count,
         log2(run_total / (run_seconds + 0.1) + 1),
-        run_total / (run_segments or 1),
+        min(run_total / (run_segments or 1), SEGMENT_BYTES),
         _spread(run, run_total),
         sum(run[len(run) // 2 :]) / run_total,
         sum(sent_beside[start + 1 : end]) / run_total,
