@@ -34,6 +34,21 @@ test_a_dear_answer_is_audited if {
 	decided({"type": "Response", "usage": {"output": 50}, "cost": 0.5}) == "allow"
 }
 
+test_an_agent_that_spent_too_much_asks_no_more if {
+	spent := {"requests_hour": 3, "tokens_hour": 1001, "cost_day": 0.5}
+	prompt := {"action": {"type": "Prompt", "bytes": 1}, "budget": spent}
+	budget.decision == "deny" with input as prompt with data.budget as {"agent": {"tokens_hour": 1000}}
+	budget.reasons == {"1001 tokens in an hour, 1000 are allowed"} with input as prompt
+		with data.budget as {"agent": {"tokens_hour": 1000, "cost_day": 0.5, "requests_hour": 3}}
+	budget.decision == "allow" with input as prompt with data.budget as {"agent": {"tokens_hour": 1001}}
+	budget.decision == "allow" with input as prompt with data.budget as limits
+}
+
+test_what_it_spent_stops_no_answer if {
+	answer := {"action": {"type": "Response"}, "budget": {"tokens_hour": 1001}}
+	budget.decision == "allow" with input as answer with data.budget as {"agent": {"tokens_hour": 1000}}
+}
+
 test_without_limits_all_is_allowed if {
 	budget.decision == "allow" with data.budget as {}
 		with input as {"action": {"type": "Prompt", "bytes": 1000000000}}

@@ -354,6 +354,18 @@ class CanaryDetected(Value, frozen=True, kw_only=True, tag=True):
     field: str
 
 
+class LoopDetected(Value, frozen=True, kw_only=True, tag=True):
+    """The same tool was called with the same arguments again and again by one agent.
+
+    `where` is the action that is the last of the `count` calls; `since` is when the first was.
+    """
+
+    tool: str
+    where: Literal["ToolCall", "McpRequest"]
+    count: int
+    since: str
+
+
 class Network(Value, frozen=True, kw_only=True, tag=True):
     """A connection was opened, by its process or to it, closed, or told to be still there.
 
@@ -459,6 +471,7 @@ Action = (
     | A2aResponse
     | PiiDetected
     | CanaryDetected
+    | LoopDetected
     | Network
     | ProcessExec
     | FileAccess
@@ -502,6 +515,20 @@ class Identity(Value, frozen=True, kw_only=True):
     confidence: float
     level: IdentityLevel
     mismatch: tuple[str, ...] = ()
+
+
+class Budget(Value, frozen=True, kw_only=True):
+    """What an identity has spent in the last hour and day, this event included.
+
+    Tokens are those of requests and answers as providers counted them; costs are in dollars.
+    """
+
+    requests_hour: int
+    requests_day: int
+    tokens_hour: int
+    tokens_day: int
+    cost_hour: float
+    cost_day: float
 
 
 Decision = Literal["allow", "audit", "deny"]
@@ -565,6 +592,7 @@ class Event(Value, frozen=True, kw_only=True):
     exchange_id: str | None = None
     identity: Identity | None = None
     behavior: Behavior | None = None
+    budget: Budget | None = None
     policy: PolicyDecision | None = None
     action: Action
 

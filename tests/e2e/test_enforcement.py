@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -17,7 +18,7 @@ from tests.e2e.bed import Bed, start_until_ready
 from tests.e2e.deadline import until
 from tests.e2e.examples import PROMPT, needs
 from tests.e2e.monitor import Monitor
-from tests.requirements import require
+from tests.requirements import ROOT, require
 
 # By the model, so that the same client has requests of both kinds.
 BY_MODEL = """
@@ -223,7 +224,7 @@ socket.getaddrinfo = lambda host, *rest, **more: ask_name_service("192.0.2.80", 
 """
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def front(test_bed: Bed) -> None:
     added = test_bed.sandbox.run(["ip", "address", "replace", f"{ELSEWHERE}/32", "dev", "lo"])
     assert added.code == 0, added.stderr
@@ -261,3 +262,113 @@ def test_a_denied_provider_is_refused_from_the_second_connection_on(
     for event in flows(monitor, "prevented"):
         assert (event["action"]["operation"], event["action"]["error"]) == ("connect", "EPERM")
         assert (event["connection"]["dst_ip"], event["connection"]["dst_port"]) == (ELSEWHERE, 443)
+
+
+BY_IDENTITY = """
+package busted
+
+import rego.v1
+
+default decision := "allow"
+
+decision := "deny" if {
+	input.action.type == "Network"
+	input.action.operation == "connect"
+	input.identity.agent == "claude-code"
+}
+"""
+# Asks a name server where OpenAI is, each time that it is told to.
+RESOLVE = """
+import sys
+from tests.dns_wire import message, question
+print("ready", flush=True)
+for line in sys.stdin:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
+        asking.connect(("127.0.0.1", 53))
+        asking.send(message([question("api.openai.com")]))
+        asking.recv(4096)
+    print("resolved", flush=True)
+"""
+
+
+@contextmanager
+def resolving(test_bed: Bed) -> Iterator[Callable[[], None]]:
+    answers = json.dumps({"api.openai.com": [ELSEWHERE]})
+    command = [sys.executable, "-m", "tests.kernel.name_server", answers, RESOLVE]
+    there = {"PYTHONPATH": str(ROOT / "src")}
+    asking = test_bed.sandbox.start(command, there, stdin=subprocess.PIPE)
+    assert asking.stdin is not None
+    assert asking.stdout is not None
+    stdin, stdout = asking.stdin, asking.stdout
+
+    def resolve() -> None:
+        stdin.write(b"again\n")
+        stdin.flush()
+        assert stdout.readline() == b"resolved\n"
+
+    try:
+        while stdout.readline() != b"ready\n":
+            assert asking.poll() is None
+        yield resolve
+    finally:
+        asking.kill()
+        asking.wait()
+
+
+@pytest.mark.usefixtures("front")
+@pytest.mark.parametrize("policy", [BY_PROVIDER, BY_IDENTITY], ids=["provider", "identity"])
+@pytest.mark.parametrize("agent_first", [True, False], ids=["agent first", "name first"])
+def test_the_first_connection_of_an_agent_to_a_denied_provider_is_refused(
+    policy: str, agent_first: bool, enforcing: Start, test_bed: Bed, tmp_path: Path
+) -> None:
+    claude = tmp_path / "claude"
+    shutil.copy("/bin/sh", claude)
+    ask = f"curl -sS -o /dev/null --max-time 20 --connect-to ::{ELSEWHERE}: https://api.openai.com/"
+    with (
+        enforcing(policy, "--enforce") as monitor,
+        resolving(test_bed) as resolve,
+    ):
+        if not agent_first:
+            resolve()
+        agent = test_bed.sandbox.start([str(claude)], stdin=subprocess.PIPE)
+        try:
+            if agent_first:
+                _after(agent, monitor)
+                resolve()
+            _after(agent, monitor)
+            said, _ = agent.communicate(f"{ask}; echo $?\n".encode(), timeout=60)
+        finally:
+            agent.kill()
+            agent.wait()
+        until(lambda: bool(flows(monitor, "prevented")), "it is told as prevented")
+        # Nobody else is refused there.
+        other = test_bed.sandbox.run(["sh", "-c", ask])
+        assert monitor.stop() == 130, monitor.stderr
+    assert said.strip() != b"0"
+    assert other.code == 0 or policy == BY_PROVIDER, other.stderr
+    assert flows(monitor, "interrupted") == [] or policy == BY_PROVIDER
+    for event in flows(monitor, "prevented"):
+        assert event["process"]["agent"] == "claude-code"
+        assert event["action"]["error"] == "EPERM"
+        assert (event["connection"]["dst_ip"], event["connection"]["dst_port"]) == (ELSEWHERE, 443)
+    connected = [
+        e
+        for e in tuple(monitor.events)
+        if e["action"]["type"] == "Network"
+        and e["process"].get("agent") == "claude-code"
+        and "error" not in e["action"]
+    ]
+    assert connected == []
+
+
+def _after(agent: subprocess.Popen[bytes], monitor: Monitor) -> None:
+    """Wait until the monitor has read all that happened before now: what an agent runs is told."""
+    assert agent.stdin is not None
+
+    def told() -> int:
+        return sum(e["action"]["type"] == "ProcessExec" for e in tuple(monitor.events))
+
+    before = told()
+    agent.stdin.write(b"/bin/true\n")
+    agent.stdin.flush()
+    until(lambda: told() > before, "a command is told")

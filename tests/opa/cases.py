@@ -80,9 +80,38 @@ EVENTS: dict[str, dict[str, Any]] = {
             "bytes": 410,
         },
     },
+    "spent": _changed({}, budget={"requests_hour": 7, "tokens_hour": 90_000, "cost_hour": 50.5}),
+    "loop": {
+        "process": {"pid": 7, "name": "codex", "uid": 1000},
+        "action": {"type": "LoopDetected", "tool": "shell", "where": "McpRequest", "count": 6},
+    },
 }
 
 _V1 = {
+    "guarded": """default decision := "allow"
+decision := "deny" if count(bad) > 0
+bad contains "a large prompt" if {
+	input.action.type == "Prompt"
+	input.action.bytes > 1000
+}
+bad contains "a call" if {
+	input.action.type == "McpRequest"
+	input.action.method == "tools/call"
+	startswith(input.action.tool, "sh")
+}
+bad contains input.action.tool if {
+	"LoopDetected" == input["action"].type
+	1 / (input.action.count - 6) > 0
+}""",
+    "guarded decisions": """decision := "deny" if input.action.provider == "openai"
+decision := "audit" if input.action.type == "Response"
+decision := "allow" if input.action.type == "McpRequest"
+""",
+    "guarded elsewhere": """default decision := "allow"
+decision := "deny" if bad with input as {"action": {"type": "x"}}
+bad if input.action.type == "y"
+bad if input.action.type == "x"
+""",
     "no default": 'decision := "deny" if input.action.type == "Prompt"',
     "default": 'default decision := "audit"\ndecision := "deny" if input.action.bytes > 1000',
     "else": """decision := "deny" if {
@@ -262,7 +291,7 @@ def is_v0(name: str) -> bool:
 # takes the first definition that says `deny` and leaves the others, and iterates over nothing in
 # what is no collection.
 STRICTER = {
-    *(("failing beside", event) for event in ("prompt", "secret", "large", "response")),
+    *(("failing beside", event) for event in ("prompt", "secret", "large", "spent", "response")),
     ("some with keys", "mcp"),
 }
 

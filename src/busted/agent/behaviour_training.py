@@ -149,7 +149,8 @@ def figures(forest: Forest, samples: Sequence[Sample]) -> Figures | None:
 def thresholds(probabilities: Sequence[float], labels: Sequence[bool]) -> tuple[float, float]:
     """Return from where on traffic is called an LLM's, and up to where other traffic.
 
-    Each is as strict as it can be while it finds `FOUND` of what it is for, unless that is not sure.
+    Each is as strict as it can be while it finds `FOUND` of what it is for, unless that is not
+    sure.
     """
     order = sorted(zip(probabilities, labels, strict=True))
     llm = _threshold([(probability, is_llm) for probability, is_llm in reversed(order)])

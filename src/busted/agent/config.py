@@ -20,6 +20,7 @@ from busted.agent.enforcement import VERDICT_SECONDS, OnDeny
 from busted.agent.file_access import Mode
 from busted.agent.flows import Network
 from busted.agent.hold import Terms
+from busted.agent.loops import LoopTerms
 from busted.classifier import dialects
 from busted.classifier.canaries import Canary
 from busted.classifier.options import DEFAULT_OPTIONS, Options, with_rows
@@ -87,6 +88,7 @@ class Settings(msgspec.Struct, frozen=True):
     identity_store: Path | None = None
     tables: Tables = DEFAULT_TABLES
     kubernetes: KubernetesSettings = KubernetesSettings()
+    loops: LoopTerms = LoopTerms()
     # Which flows become events; "none" does not even load the programs.
     network: Network = "ai"
     # What connections behave like, also those that nobody can read; it takes `network`.

@@ -147,7 +147,8 @@ def _meant(section: str, name: str) -> str:
     if section and alike:
         found = [f"{section}.{alike[0]}"]
     found = found or alike
-    return f"; did you mean {found[0]!r}?" if found else f"; there are {', '.join(near)}"
+    meant = " or ".join(map(repr, found))
+    return f"; did you mean {meant}?" if found else f"; there are {', '.join(near)}"
 
 
 def _names(section: str) -> list[str]:

@@ -146,6 +146,19 @@ class Enforcement:
         told = replace(policy, enforced=enforced, hindrance=hindrance)
         return replace(event, policy=told)
 
+    def foresee(self, event: Event, netns: int) -> None:
+        """Have a connection refused that policy denied before it was asked for.
+
+        `netns` is the cookie of the network namespace that it would be in. A policy that failed
+        denied nothing: it is asked again if the connection comes.
+        """
+        policy = event.policy
+        if policy is None or policy.decision != "deny" or policy.error is not None:
+            return
+        if isinstance(event.action, Network):
+            # Each address is foreseen by itself, where it has this name alone.
+            self._refuse_next(event, replace(event.action, name=None), policy, netns)
+
     def expire(self, now_ns: int) -> None:
         """Forget what ended by itself."""
         for place, refusal in list(self._refusals.items()):
@@ -220,20 +233,21 @@ class Enforcement:
         self, event: Event, action: Network, policy: PolicyDecision
     ) -> tuple[Enforced, str | None]:
         before = self._refusal_of(event)
-        hindrance = self._refuse_next(event, action, policy, before)
+        flow = self._flow(event)
+        netns = before.verdict.netns if before else flow.netns if flow else None
+        hindrance = self._refuse_next(event, action, policy, netns)
         if action.operation == "connect" and action.error:
             # Whether by a verdict or by itself: nobody was reached.
             return ("prevented" if self._means else "would_prevent"), None
         if self._means is None and before is not None and action.operation == "connect":
             return "would_prevent", None
         if action.operation == "close":
-            flow = self._flow(event)
             return (self._ended.get(flow.cookie) if flow else None) or "after_send", hindrance
         enforced, why = self._reset(event)
         return enforced, why or hindrance
 
     def _refuse_next(
-        self, event: Event, action: Network, policy: PolicyDecision, before: _Refusal | None
+        self, event: Event, action: Network, policy: PolicyDecision, netns: int | None
     ) -> str | None:
         """Have the next connections there refused; return why that cannot be."""
         connection, process, flow = event.connection, self._process(event), self._flow(event)
@@ -241,7 +255,6 @@ class Enforcement:
             return "where it leads is not known"
         if action.operation == "accept" or (flow and flow.role == FlowOperation.ACCEPT):
             return None  # the far end is a client
-        netns = before.verdict.netns if before else flow.netns if flow else None
         if netns is None:
             return "in which network namespace it is, is not known"
         now_ns = self._known.now_ns()

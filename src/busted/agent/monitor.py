@@ -30,6 +30,7 @@ import msgspec
 from busted import __version__
 from busted.agent.audit_log import AuditLog
 from busted.agent.behaviour import Behaviour, open_behaviour, write_counts
+from busted.agent.budgets import DAY_NS
 from busted.agent.clock import read_clock
 from busted.agent.config import Settings, Tables
 from busted.agent.decisions import Decisions, Judge, judged_all
@@ -187,6 +188,8 @@ class Monitor:
                     selection=settings.selection,
                     network=settings.network,
                     files=settings.files or "sensitive",
+                    loops=settings.loops,
+                    foresees=settings.enforcement != "off",
                 )
                 self._recording = opened.enter_context(
                     contextlib.closing(RecordingWriter(settings.record, header))
@@ -213,6 +216,7 @@ class Monitor:
                 network=settings.network,
                 flows=Asks(self._look_at_flow, self._want_flow, self._want_address),
                 files=settings.files or "sensitive",
+                foresees=settings.enforcement != "off",
             )
             self._take_event = emit
             self._judge: Judge | None = None
@@ -242,7 +246,10 @@ class Monitor:
                 sensitive=settings.tables.sensitive,
                 embed=settings.tables.embed,
                 behaviour=self._behaviour,
+                loops=settings.loops,
             )
+            if self._identities:
+                self._pipeline.budgets.recall(self._identities.spent(), time.time_ns())
             self._find_agents()
             self._targets = Targets(platform.machine())
             self._scan()
@@ -439,6 +446,7 @@ class Monitor:
             if record is not None:
                 events = self._pipeline.feed(record)
                 self._report(self._held(self._holds, record, events) if self._holds else events)
+                self._foresee()
         return sum(map(len, batch))
 
     def _held(self, holds: Holds, record: Record, events: Iterable[Event]) -> Iterable[Event]:
@@ -451,6 +459,14 @@ class Monitor:
             self._is_expiring = True
             asyncio.get_running_loop().call_later(EXPIRY_SECONDS, self._expire, holds)
         return decided
+
+    def _foresee(self) -> None:
+        """Have connections refused that policy denies, before they are asked for."""
+        foreseen = self._pipeline.take_foreseen()
+        if foreseen and self._judge and self._enforcement:
+            decided = judged_all(self._judge, [event for event, _ in foreseen])
+            for event, (_, netns) in zip(decided, foreseen, strict=True):
+                self._enforcement.foresee(event, netns)
 
     def _expire(self, holds: Holds) -> None:
         holds.expire(time.monotonic_ns())
@@ -851,8 +867,11 @@ class Monitor:
         if self._identities is None:
             return
         changes = self._pipeline.identities.changes()
+        spent = self._pipeline.budgets.changes()
         try:
             self._identities.write(changes)
+            if spent:
+                self._identities.keep_spent(spent, time.time_ns() - DAY_NS)
         except StoreError as error:
             # What they do from now on is written all the same.
             self._count_and_log("identity_store", error)
@@ -878,6 +897,8 @@ class Monitor:
             if self._reloads() != self._seen_reloads:
                 self._seen_reloads = self._reloads()
                 self._enforcement.clear()
+                self._pipeline.foresee(now_ns)
+                self._foresee()
         if self._means:
             self._means.expire(now_ns)
         if self._decisions and self._audit_log:

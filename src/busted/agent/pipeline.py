@@ -21,10 +21,13 @@ import msgspec
 
 from busted import events
 from busted.agent.behaviour import Behaviour
+from busted.agent.budgets import Budgets
 from busted.agent.clock import Clock
 from busted.agent.embedding import Embed
 from busted.agent.file_access import Files, Mode
 from busted.agent.flows import Asks, Flows, Network, with_addresses
+from busted.agent.foresight import Foreseen, Foresight
+from busted.agent.loops import Loops, LoopTerms
 from busted.agent.names import Names
 from busted.agent.process_tree import Agent, ProcessTree, text
 from busted.agent.tls_ends import TlsEnds
@@ -119,6 +122,9 @@ class Outside(msgspec.Struct, frozen=True):
     files: Mode = "sensitive"
     """Which files of agents become events."""
 
+    foresees: bool = False
+    """Whether connections that agents may make are asked for with `take_foreseen`."""
+
 
 Follower = Callable[[Any], Iterable[Told]]
 """Takes the records of one kind, in order, and says what they tell. It may raise."""
@@ -139,12 +145,15 @@ class Pipeline:
         sensitive: SensitiveFiles = SensitiveFiles(SENSITIVE),  # noqa: B008  (never changed)
         embed: Embed | None = None,
         behaviour: Behaviour | None = None,
+        loops: LoopTerms = LoopTerms(),  # noqa: B008  (frozen)
     ) -> None:
         """Enrichers run in their order; their names appear in `failures`.
 
         `shelf` has the identities of earlier runs, `embed` says what system prompts mean,
         `behaviour` what connections are like that nobody can read.
         """
+        self.budgets = Budgets(keeps=shelf is not None)
+        self._loops = Loops(loops)
         clean = partial(options.scanner.redact, key=origin.seed, cut=False)
         self.identities = IdentityTracker(agents.recognise, agents.names, shelf, clean, embed=embed)
         self._origin, self._enrichers, self._outside = origin, enrichers, outside
@@ -175,6 +184,8 @@ class Pipeline:
             of_agent=self._of_agent,
         )
         self._behaviour = behaviour
+        self._foresight = Foresight(self._provider_of, self.names.of_address)
+        self._foreseen: list[tuple[Event, int]] = []
         self._files = Files(outside.files, sensitive, self._of_agent, origin.clock)
         self._followers: dict[type[Record], Follower] = {
             Flow: self._flows.feed,
@@ -201,6 +212,8 @@ class Pipeline:
             lost["processes_forgotten"] = self.tree.forgotten
         if self.identities.lost:
             lost["identity_changes"] = self.identities.lost
+        if self.budgets.forgotten:
+            lost["budgets"] = self.budgets.forgotten
         if self._files.forgotten:
             lost["files_forgotten"] = self._files.forgotten
         return lost | self.names.lost
@@ -236,6 +249,7 @@ class Pipeline:
             self.tree.exit(record)
             start_time = self._origin.clock.start_time(record.key.start_ns)
             self._outside.ended(record.key, start_time)
+            self._foresight.ended(record.key)
         elif isinstance(record, TlsRecord):
             yield from self._feed_tls(record)
         yield from self._follow("flows", self._flows.drain)
@@ -293,6 +307,17 @@ class Pipeline:
         taken, self._ahead = self._ahead, []
         return taken
 
+    def take_foreseen(self) -> list[tuple[Event, int]]:
+        """Return the connections that may come, once: none has happened. Beside each stands the
+        cookie of the network namespace that it would be in.
+        """
+        taken, self._foreseen = self._foreseen, []
+        return taken
+
+    def foresee(self, now_ns: int) -> None:
+        """Have all connections that may come told by `take_foreseen`, also those told before."""
+        self._expect(self._foresight.all(now_ns))
+
     def is_between(self, key: ConnectionKey) -> bool:
         """Tell whether all that a connection wrote up to now are whole requests."""
         reader = self._readers.get(key)
@@ -321,6 +346,7 @@ class Pipeline:
     def _dns_message(self, record: DnsMessage) -> Iterable[Told]:
         for name, address in self.names.feed_dns(record):
             self._flows.learned_address(record.netns, name, address)
+            self._expect(self._foresight.learned(record.netns, name, address, record.time_ns))
         return ()
 
     def _traffic(self, record: Traffic) -> Iterable[Told]:
@@ -368,6 +394,8 @@ class Pipeline:
             return
         if agent.process == record.key:
             self._outside.agent(record.key)
+            process = _executed_process(record, self._origin.clock)
+            self._expect(self._foresight.began(record.key, process, record.time_ns))
         elif self._outside.wanted(record):
             yield _exec(record, agent, self.tree.parents(record.key), self._origin.clock)
 
@@ -388,14 +416,34 @@ class Pipeline:
     def _of_agent(self, process: ProcessKey) -> bool:
         return self.tree.agent_of(process) is not None
 
+    def _provider_of(self, name: str) -> str | None:
+        provider = self._options.providers.find(name)
+        return provider.id if provider else None
+
+    def _expect(self, foreseen: Iterable[Foreseen]) -> None:
+        """Keep the events that would come, as they would be told."""
+        if not self._outside.foresees or self._outside.network == "none":
+            return
+        for one in foreseen:
+            # Its number is none of those that events have: they are the same in a replay.
+            event = self._described(self._event_of(one.told, ""))
+            match = self.identities.whose(event)
+            identity = match.told() if match else None
+            event = msgspec.structs.replace(event, identity=identity)
+            self._foreseen.append((event, one.netns))
+
     def _told_event(self, told: Told) -> Event:
         self._told += 1
         clock, key = self._origin.clock, ConnectionKey(*told.key, 0, told.time_ns)
+        wall_ns = clock.wall_ns(told.time_ns)
+        return self._event_of(told, event_id(wall_ns, self._origin.seed, key, self._told))
+
+    def _event_of(self, told: Told, id: str) -> Event:
         provider = told.action.provider if isinstance(told.action, events.Network) else None
         return Event(
             schema=events.SCHEMA,
-            id=event_id(clock.wall_ns(told.time_ns), self._origin.seed, key, self._told),
-            time=clock.time(told.time_ns),
+            id=id,
+            time=self._origin.clock.time(told.time_ns),
             host=self._origin.host,
             process=_with_agent(told.process, self.tree.agent_of(told.key)),
             connection=told.connection,
@@ -517,11 +565,29 @@ class Pipeline:
             event = self._event(connection, one)
             if isinstance(one.action, events.A2aRequest):
                 self._name_answerer(connection, event)
-            event = self._enriched(event)
+            event = self._with_budget(self._enriched(event), one)
             if one.is_ahead:
                 self._ahead.append(event)
-            else:
-                yield event
+                continue
+            yield event
+            if loop := self._loop(event, one):
+                yield self._enriched(self._event(connection, loop))
+
+    def _with_budget(self, event: Event, observed: Observed) -> Event:
+        wall_ns = self._origin.clock.wall_ns(observed.time_ns)
+        try:
+            return self.budgets.count(event, wall_ns, again=observed.is_ahead)
+        except Exception:
+            self._failed("budgets")
+            return event
+
+    def _loop(self, event: Event, observed: Observed) -> Observed | None:
+        try:
+            loop = self._loops.follow(event, self._origin.clock.wall_ns(observed.time_ns))
+        except Exception:
+            self._failed("loops")
+            return None
+        return msgspec.structs.replace(observed, action=loop) if loop else None
 
     def _name_agent(self, connection: Connection, action: events.Action) -> None:
         if not isinstance(action, events.Prompt) or not action.agent:
@@ -582,13 +648,17 @@ class Pipeline:
             bytes_received=flow.bytes_received,
         )
 
-    def _enriched(self, event: Event) -> Event:
+    def _described(self, event: Event) -> Event:
         for name, enrich in self._enrichers.items():
             try:
                 event = enrich(event)
             except Exception:
                 # One broken source must not blind the monitor: count it, go on.
                 self._failed(name)
+        return event
+
+    def _enriched(self, event: Event) -> Event:
+        event = self._described(event)
         try:
             match = self.identities.observe(event)
         except Exception:
@@ -638,22 +708,25 @@ def _with_agent(process: events.Process, agent: Agent | None) -> events.Process:
     return msgspec.structs.replace(process, agent=agent.name) if agent else process
 
 
-def _exec(record: ProcessExec, agent: Agent, parents: tuple[str, ...], clock: Clock) -> Told:
-    argv = tuple(map(text, record.argv))
-    process = events.Process(
+def _executed_process(record: ProcessExec, clock: Clock) -> events.Process:
+    return events.Process(
         pid=record.key.pid,
         name=text(record.comm),
         ppid=record.parent.pid,
         uid=record.uid,
         gid=record.gid,
         exe=text(record.path),
-        argv=argv,
+        argv=tuple(map(text, record.argv)),
         start_time=clock.start_time(record.key.start_ns),
         cgroup_id=str(record.cgroup_id),
     )
+
+
+def _exec(record: ProcessExec, agent: Agent, parents: tuple[str, ...], clock: Clock) -> Told:
+    process = _executed_process(record, clock)
     action = events.ProcessExec(
         exe=text(record.path),
-        argv=argv,
+        argv=process.argv,
         agent=agent.name,
         agent_pid=agent.process.pid,
         parents=parents,

@@ -29,6 +29,7 @@ from busted import __version__
 from busted.agent.config import Selection
 from busted.agent.file_access import Mode
 from busted.agent.flows import Network
+from busted.agent.loops import LoopTerms
 from busted.agent.pipeline import Origin
 from busted.enrich.containers import CgroupFacts
 from busted.enrich.pods import PodFacts
@@ -70,6 +71,8 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
     selection: Selection = Selection()
     network: Network = "none"
     files: Mode = "sensitive"
+    loops: LoopTerms = LoopTerms()
+    foresees: bool = False
 
 
 class RawRecord(msgspec.Struct, frozen=True):

@@ -53,6 +53,7 @@ class Replay:
                 library=self._libraries.get,
                 network=header.network,
                 files=header.files,
+                foresees=header.foresees,
                 ended=lambda process, start_time: self._processes.ended(process.pid, start_time),
             ),
             options=tables.options,
@@ -60,6 +61,7 @@ class Replay:
             sensitive=tables.sensitive,
             embed=tables.embed,
             behaviour=behaviour or open_behaviour(BehaviourSettings()),
+            loops=header.loops,
         )
 
     @property
@@ -80,6 +82,8 @@ class Replay:
                         continue
                     now_ns = record.time_ns
                     yield from self._pipeline.feed(record)
+                    # What would have come is nothing that was reported.
+                    self._pipeline.take_foreseen()
                 case ProcessFacts():
                     self._processes.learn(frame)
                 case CgroupFacts() | ContainerFacts():

@@ -27,6 +27,7 @@ from busted.agent.hold import (
     MIN_HOLD_SECONDS,
     Terms,
 )
+from busted.agent.loops import MAX_CALLS, MAX_SECONDS, MIN_CALLS, LoopTerms
 from busted.agent.settings import Address, FilePath, Flag, OneOf, Seconds, Setting, Text, Whole
 from busted.events import Decision
 
@@ -37,6 +38,7 @@ SECTIONS = {
     "ml": "What connections behave like (docs/behaviour.md); not with --network none.",
     "files": "Files that agents use.",
     "identity": "Which agent is which (docs/identities.md).",
+    "loops": "Agents that call the same tool again and again (docs/events.md, LoopDetected).",
     "kubernetes": "The pods of this node (docs/enrichment.md).",
     "policy": "What judges events (docs/policies.md).",
     "enforce": "What is done about what policy denies (docs/enforcement.md).",
@@ -47,6 +49,7 @@ SECTIONS = {
 
 _D = Settings()
 _T = Terms()
+_L = LoopTerms()
 
 SETTINGS = (
     Setting(
@@ -190,6 +193,20 @@ SETTINGS = (
         None,
         "Keep the identities of agents in this file, for the next run and `busted identities`. It "
         "holds no content; only its owner can read it.",
+    ),
+    Setting(
+        "loops.count",
+        "--loop-count",
+        Whole(least=MIN_CALLS, most=MAX_CALLS),
+        _L.calls,
+        "How many calls of one tool with the same arguments are a loop.",
+    ),
+    Setting(
+        "loops.seconds",
+        "--loop-seconds",
+        Seconds(least=0, most=MAX_SECONDS, included=False),
+        _L.seconds,
+        "Within how many seconds.",
     ),
     Setting(
         "kubernetes.enabled",

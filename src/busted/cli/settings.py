@@ -21,6 +21,7 @@ from busted.agent.behaviour import BehaviourSettings
 from busted.agent.config import ConfigError, Selection, Settings
 from busted.agent.config_file import ConfigFile
 from busted.agent.hold import Terms
+from busted.agent.loops import LoopTerms
 from busted.agent.settings import Flag, Kind, OneOf, Setting, Value, WrongValue, resolve
 from busted.agent.settings_table import SETTINGS
 from busted.sinks.kinds import Choice, check_together, parse
@@ -134,6 +135,7 @@ def settings_of(chosen: Chosen) -> Settings:
             labels=chosen["kubernetes.labels"],
             kubeconfig=str(chosen["kubernetes.kubeconfig"] or ""),
         ),
+        loops=LoopTerms(calls=chosen["loops.count"], seconds=chosen["loops.seconds"]),
         network=chosen["network.connections"],
         behaviour=BehaviourSettings(
             is_wanted=chosen["ml.enabled"],

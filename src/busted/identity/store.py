@@ -50,6 +50,11 @@ MIGRATIONS = (
     CREATE INDEX links_by_target ON links (target);
     CREATE TABLE behaviours (id TEXT PRIMARY KEY, behaviour BLOB NOT NULL) WITHOUT ROWID;
     """,
+    """
+    CREATE TABLE spent (id TEXT NOT NULL, time_ns INTEGER NOT NULL, requests INTEGER NOT NULL,
+        tokens INTEGER NOT NULL, cost INTEGER NOT NULL, PRIMARY KEY (id, time_ns)) WITHOUT ROWID;
+    CREATE INDEX spent_by_time ON spent (time_ns);
+    """,
 )
 
 _PROFILE = msgspec.json.Decoder(Profile)
@@ -57,6 +62,16 @@ _ENTRY = msgspec.json.Decoder(Entry)
 _LINK = msgspec.json.Decoder(Link)
 _BEHAVIOUR = msgspec.json.Decoder(Behaviour)
 _ENCODE = msgspec.json.Encoder().encode
+
+
+class Spent(msgspec.Struct, frozen=True):
+    """What an identity spent in the minutes from a time on; `cost` in billionths of a dollar."""
+
+    id: str
+    time_ns: int
+    requests: int
+    tokens: int
+    cost: int
 
 
 class StoreError(Exception):
@@ -144,6 +159,22 @@ class IdentityStore:
             if changes.profiles:
                 self._make_room(database)
 
+    def keep_spent(self, spent: Sequence[Spent], since_ns: int) -> None:
+        """Keep what was spent, and nothing that is older than a time. Raises StoreError."""
+        with self._transaction() as database:
+            database.executemany(
+                "INSERT OR REPLACE INTO spent VALUES (?, ?, ?, ?, ?)",
+                map(msgspec.structs.astuple, spent),
+            )
+            database.execute("DELETE FROM spent WHERE time_ns < ?", (since_ns,))
+
+    def spent(self) -> list[Spent]:
+        """Return what was kept of what was spent, by time."""
+        return [
+            Spent(*row)
+            for row in self._database.execute("SELECT * FROM spent ORDER BY time_ns, id")
+        ]
+
     # By the command line
 
     def identities(self) -> Iterator[Profile]:
@@ -206,7 +237,7 @@ class IdentityStore:
 
 
 def _delete(database: sqlite3.Connection, identities: Sequence[str]) -> None:
-    for table in ("identities", "keys", "entries", "behaviours"):
+    for table in ("identities", "keys", "entries", "behaviours", "spent"):
         database.executemany(f"DELETE FROM {table} WHERE id = ?", ((id,) for id in identities))
     database.executemany(
         "DELETE FROM links WHERE source = ?1 OR target = ?1", ((id,) for id in identities)

@@ -232,8 +232,20 @@ class IdentityTracker:
             self._changed(profile)
         elif self._resolver.evicted:
             self._let_evicted_go()
+        return self._match(resolved, run)
+
+    def whose(self, event: Event) -> IdentityMatch | None:
+        """Return whose an event would be that did not happen, as `observe` says of one that did.
+
+        Its process is taken to be there; what it would do is entered nowhere.
+        """
+        instance = self._instance(event.process, event.session_id)
+        resolved, run = self._whose(instance, event, nanoseconds(event.time))
+        return self._match(resolved, run) if resolved else None
+
+    def _match(self, resolved: Resolved, run: Instance) -> IdentityMatch:
         return IdentityMatch(
-            profile,
+            resolved.profile,
             resolved.level,
             resolved.confidence,
             run.id,
@@ -698,6 +710,8 @@ def _what(event: Event) -> str:
             return f"{action.method} {action.state}" if action.state else action.method
         case events.PiiDetected() as action:
             return " ".join(action.kinds)
+        case events.LoopDetected() as action:
+            return action.tool
         case events.Network() as action:
             return f"{action.operation} {_place(event, action)}"
         case events.FileAccess() as action:

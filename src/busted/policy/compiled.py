@@ -11,6 +11,9 @@ A module is read as Rego v1, and as v0 where that fails. What regorus cannot do,
 than OPA, is refused with its place before anything is evaluated: it would tell some of it only
 when the line is reached, and answer the rest with nothing.
 
+What an event rules out is not evaluated: rules begin by asking what an event is (guards.py), and of
+the kinds of events that come most there are engines without the rules that say nothing of them.
+
 What regorus says of an error may hold what people wrote to a model. Only words that stand in the
 policy itself are passed on.
 
@@ -22,8 +25,9 @@ Reference: https://www.openpolicyagent.org/docs/latest/policy-language/
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from typing import Any, cast
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
+from typing import Any, TypeAlias, cast
 
 import msgspec
 import regorus
@@ -31,6 +35,7 @@ import regorus
 from busted.events import Decision
 from busted.policy import syntax
 from busted.policy.builtins import REFUSED, REFUSED_FORMS
+from busted.policy.guards import Guarded, Index, guarded
 from busted.policy.messages import Answer
 from busted.policy.rewriting import Rewritten, rewritten
 from busted.policy.sources import PolicyError, Problem, Source, Sources, error
@@ -42,6 +47,15 @@ SEVERITY: tuple[Decision, ...] = ("allow", "audit", "deny")
 MAX_REASONS = 16
 MAX_REASON_CHARACTERS = 500
 MAX_ERROR_CHARACTERS = 500
+
+# A policy without the rules that an event rules out is made when so many such events have come, for
+# as many kinds of events as a host usually has.
+MET = 8
+MAX_SMALLER = 16
+# Other kinds are counted for so many; then counting begins anew.
+MAX_MET = 256
+# Of rules and data; to compile as many takes up to ten milliseconds, and an event may wait for it.
+MAX_SMALLER_BYTES = 64 << 10
 
 DECIDING = ("decision", "reasons", "reason")
 
@@ -74,12 +88,7 @@ class _Entry(msgspec.Struct, frozen=True):
         return "{" + ", ".join(f'"{name}": [x | x := {data}.{name}]' for name in names) + "}"
 
 
-class _Failure(Exception):
-    """One file's decision has no answer."""
-
-    def __init__(self, kind: str, text: str) -> None:
-        super().__init__(text)
-        self.kind = kind
+_Layer: TypeAlias = tuple[regorus.Engine, tuple[_Entry, ...]]
 
 
 _DECODER = msgspec.json.Decoder(_Said)
@@ -106,16 +115,18 @@ class Compiled:
         self._texts = {m.name: m.text.decode() for m in parsed}
         modules = [m for m in parsed if not m.is_test]
         self._prepared = {m.name: prepared(m) for m in modules}
-        groups = deciding(modules)
-        if not groups:
+        self._modules, self._groups = modules, deciding(modules)
+        if not self._groups:
             raise PolicyError((error("", f"no rule `decision` in package {PACKAGE} or below it"),))
-        data = merged_data(sources.data)
-        self._layers = [
-            self._layer(modules, groups, data, number)
-            for number in range(max(len(files) for files in groups.values()))
-        ]
+        self._data = merged_data(sources.data)
+        self._layers = self._made(())
         for engine, _ in () if tried else self._layers:
             self._try(engine, modules)
+        size = len(self._data) + sum(len(m.text) for m in modules)
+        self._guarded = guarded(modules) if size <= MAX_SMALLER_BYTES else ()
+        self._index = Index(self._guarded)
+        self._smaller: dict[int, list[_Layer]] = {}
+        self._met: Counter[int] = Counter()
 
     @property
     def versions(self) -> dict[str, str]:
@@ -125,7 +136,7 @@ class Compiled:
     def evaluate(self, event: bytes) -> Answer:
         """Return what the policy says of an event's JSON; whatever happens, there is an answer."""
         said: list[Answer] = []
-        for engine, entries in self._layers:
+        for engine, entries in self._layers_for(event):
             try:
                 engine.set_input_json(event.decode())
             except (RuntimeError, UnicodeDecodeError):
@@ -133,13 +144,49 @@ class Compiled:
             said += self._ask(engine, entries)
         return _most_severe(said)
 
+    def prepare(self, met: int = MET) -> None:
+        """Make what is evaluated for the events that came most: `met` times at least.
+
+        To be called while nothing waits for an answer: it takes milliseconds, now and then.
+        """
+        # Not by `most_common`, which imports something: a worker can open nothing.
+        left = max(self._met, key=self._met.__getitem__, default=None)
+        if left is None or self._met[left] < met or len(self._smaller) >= MAX_SMALLER:
+            return
+        del self._met[left]
+        ruled_out = [rule for n, rule in enumerate(self._guarded) if not left >> n & 1]
+        try:
+            self._smaller[left] = self._made(ruled_out)
+        except PolicyError:
+            self._smaller[left] = self._layers
+
+    def _layers_for(self, event: bytes) -> list[_Layer]:
+        """Return what has to be evaluated: the whole, or what its rules' guards leave of it."""
+        if not self._guarded:
+            return self._layers
+        left = self._index.left(event)
+        if left not in self._smaller:
+            self._met[left] += 1
+            if len(self._met) > MAX_MET:
+                self._met.clear()
+        return self._smaller.get(left, self._layers)
+
+    def _made(self, without: Sequence[Guarded]) -> list[_Layer]:
+        ruled_out = {
+            m.name: {g.start for g in without if g.module == m.name} for m in self._modules
+        }
+        return [
+            self._layer(self._modules, self._groups, ruled_out, number)
+            for number in range(max(len(files) for files in self._groups.values()))
+        ]
+
     def _layer(
         self,
         modules: list[syntax.Module],
         groups: dict[tuple[str, ...], list[syntax.Module]],
-        data: str,
+        ruled_out: dict[str, set[int]],
         number: int,
-    ) -> tuple[regorus.Engine, tuple[_Entry, ...]]:
+    ) -> _Layer:
         engine = regorus.Engine()
         speaking = {p: files[number if number < len(files) else 0] for p, files in groups.items()}
         kept: dict[tuple[str, ...], set[str]] = {}
@@ -147,7 +194,7 @@ class Compiled:
             silent = (
                 m.package in speaking and m in groups[m.package] and m is not speaking[m.package]
             )
-            text = prepared(m, silent=silent).text
+            text = prepared(m, silent=silent, ruled_out=ruled_out[m.name]).text
             if not silent:
                 kept.setdefault(m.package, set()).update(r.name for r in m.rules)
             engine.set_rego_v0(not m.v1)
@@ -159,7 +206,7 @@ class Compiled:
         )
         engine.set_rego_v0(False)
         engine.add_policy(_ASKED, _questions(entries))
-        engine.add_data_json(data)
+        engine.add_data_json(self._data)
         try:
             # Some unsafe variables and the like are found when anything is asked.
             engine.eval_query("true")
@@ -293,9 +340,14 @@ def refused(modules: list[syntax.Module]) -> list[Problem]:
     return problems
 
 
-def prepared(module: syntax.Module, *, silent: bool = False) -> Rewritten:
-    """Return what regorus is to be given of a module; a `silent` one decides nothing itself."""
-    return rewritten(module, DECIDING if silent else ())
+def prepared(
+    module: syntax.Module, *, silent: bool = False, ruled_out: Collection[int] = ()
+) -> Rewritten:
+    """Return what regorus is to be given of a module; a `silent` one decides nothing itself.
+
+    `ruled_out` are rules to be left out, by the bytes where they begin.
+    """
+    return rewritten(module, DECIDING if silent else (), ruled_out)
 
 
 def merged_data(sources: tuple[Source, ...]) -> str:

@@ -104,8 +104,10 @@ def _give_up_privileges() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (_MAX_FILES, _MAX_FILES))
     # What people wrote must not lie about in a core dump.
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    # Ctrl-C is for the monitor, which then ends us.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # A terminal and a service manager send these to all processes at once. They are for the
+    # monitor, which has events to be judged before it ends us.
+    for sent in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(sent, signal.SIG_IGN)
 
 
 def _confine(memory_bytes: int) -> None:

@@ -11,7 +11,7 @@ Left out: statements with `with`, and patterns that are not written down where t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import msgspec
@@ -56,11 +56,13 @@ class Rewritten(msgspec.Struct, frozen=True):
         return at - shift
 
 
-def rewritten(module: Module, left_out: tuple[str, ...] = ()) -> Rewritten:
-    """Return the text to be evaluated; rules with these names are blanked out."""
+def rewritten(
+    module: Module, left_out: Collection[str] = (), ruled_out: Collection[int] = ()
+) -> Rewritten:
+    """Return the text to be evaluated; rules with these names or starts are blanked out."""
     edits: list[Edit] = []
     for rule in module.rules:
-        if rule.name in left_out:
+        if rule.name in left_out or rule.start in ruled_out:
             own = module.text[rule.start : rule.end]
             blank = bytes(b if b == 0x0A else 0x20 for b in own)
             edits.append(Edit(rule.start, rule.end, blank))

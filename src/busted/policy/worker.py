@@ -40,4 +40,6 @@ def work(connection: socket.socket) -> None:
         for event in ask.events:
             answer: Answer = policy.evaluate(event)
             connection.sendall(frame(answer))
+        signal.setitimer(signal.ITIMER_REAL, LOAD_SECONDS + _SPARE_SECONDS)
+        policy.prepare()
         signal.setitimer(signal.ITIMER_REAL, 0)

@@ -33,6 +33,7 @@ from busted.events import (
     FileAccess,
     FileData,
     Identity,
+    LoopDetected,
     McpRequest,
     McpResponse,
     Network,
@@ -76,6 +77,7 @@ _COLOURS: dict[type[Action], str] = {
     A2aResponse: "\x1b[35m",
     PiiDetected: "\x1b[31m",
     CanaryDetected: "\x1b[31m",
+    LoopDetected: "\x1b[31m",
     Network: "\x1b[2m",
     ProcessExec: "\x1b[34m",
     FileAccess: "\x1b[34m",
@@ -149,7 +151,7 @@ def said(action: Action) -> str:
             return action.text or ""
         case A2aResponse():
             return action.error or action.text or ""
-        case PiiDetected() | CanaryDetected() | Network():
+        case PiiDetected() | CanaryDetected() | LoopDetected() | Network():
             return ""
         case ProcessExec():
             return shlex.join(action.argv)
@@ -261,6 +263,8 @@ def _what(action: Action) -> Iterator[str]:
             way = "sent" if action.direction == "write" else "asked for"
             spelled = "" if action.spelling == "plain" else f" as {action.spelling}"
             yield f"!! canary {word(action.name)} {way} in {word(action.where)}{spelled}"
+        case LoopDetected():
+            yield f"!! loop: {word(action.tool)} called {action.count} times since {action.since}"
         case FileAccess():
             yield f"[o] {action.operation} {visible(action.path)}"
             yield f"-> {visible(action.new_path)}" if action.new_path else ""

@@ -59,6 +59,7 @@ INDEXED: dict[type[Value], tuple[str, ...]] = {
     events.A2aRequest: ("method", "text"),
     events.A2aResponse: ("method", "text", "error"),
     events.PiiDetected: ("kinds",),
+    events.LoopDetected: ("tool",),
     events.Network: ("name",),
     events.ProcessExec: ("exe", "argv"),
     events.FileAccess: ("path", "new_path", "category"),

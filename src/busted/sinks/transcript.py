@@ -14,6 +14,7 @@ from busted.events import (
     A2aRequest,
     A2aResponse,
     Event,
+    LoopDetected,
     McpRequest,
     McpResponse,
     PiiDetected,
@@ -72,6 +73,8 @@ def _headline(event: Event) -> str:
             return f"A2A answer to {plain(method)}"
         case PiiDetected(kinds=kinds, where=where, actions=actions):
             return f"Found in {', '.join(actions or (where,))}: {plain(', '.join(kinds))}"
+        case LoopDetected(tool=tool, count=count):
+            return f"Loop: {plain(tool)} called {count} times"
         case ProcessExec(exe=exe):
             return f"Runs {plain(exe)}"
         case action:

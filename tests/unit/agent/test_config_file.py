@@ -50,7 +50,11 @@ def test_a_setting_may_stand_under_a_dotted_or_inline_name(tmp_path: Path) -> No
         ("[provider]", ", line 1: nothing is called 'provider'; did you mean 'providers'?"),
         ("\n[hodl]", ", line 2: nothing is called 'hodl'; did you mean 'hold'?"),
         ("[xyz]", ", line 1: nothing is called 'xyz'; there are monitor, network, "),
-        ("seconds = 1", ", line 1: nothing is called 'seconds'; did you mean 'hold.seconds'?"),
+        (
+            "seconds = 1",
+            ", line 1: nothing is called 'seconds'; "
+            "did you mean 'loops.seconds' or 'hold.seconds'?",
+        ),
         (
             "identity_store = 'x'",
             ", line 1: nothing is called 'identity_store'; did you mean 'identity.store'?",

@@ -80,6 +80,19 @@ class Host:
     def _addresses(self, netns: int, name: str, now_ns: int) -> tuple[str, ...]:
         return (ALSO_OPENAI, OPENAI) if (netns, name) == (NETNS, NAME) else ()
 
+    def event(self, action: events.Action, socket: str | None, dst_ip: str | None) -> Event:
+        return Event(
+            schema=1,
+            id="0",
+            time=CLOCK.time(5),
+            host="here",
+            process=events.Process(
+                pid=PROCESS.pid, name="agent", start_time=CLOCK.start_time(PROCESS.start_ns)
+            ),
+            connection=events.Connection(id="c", socket=socket, dst_ip=dst_ip, dst_port=443),
+            action=action,
+        )
+
     def judged(
         self,
         action: events.Action,
@@ -90,18 +103,8 @@ class Host:
         **policy: object,
     ) -> Event:
         """Apply what policy said of an event."""
-        event = Event(
-            schema=1,
-            id="0",
-            time=CLOCK.time(5),
-            host="here",
-            process=events.Process(
-                pid=PROCESS.pid, name="agent", start_time=CLOCK.start_time(PROCESS.start_ns)
-            ),
-            connection=events.Connection(id="c", socket=socket, dst_ip=dst_ip, dst_port=443),
-            policy=msgspec.structs.replace(PolicyDecision(decision=decision), **policy),
-            action=action,
-        )
+        said = msgspec.structs.replace(PolicyDecision(decision=decision), **policy)
+        event = msgspec.structs.replace(self.event(action, socket, dst_ip), policy=said)
         if action is EXEC:
             event = msgspec.structs.replace(event, connection=None)
         return self.enforcement.apply(event)
@@ -209,6 +212,46 @@ def test_a_denied_connection_is_destroyed_and_the_next_ones_of_its_agent_are_ref
     assert host.done == [(CONNECTION, PROCESS.pid)]
     until_ns = 7 + 60 * SECOND
     assert host.refused == {verdict(): until_ns, verdict(ALSO_OPENAI): until_ns}
+
+
+def foresee(host: Host, policy: PolicyDecision | None, action: events.Action | None = None) -> None:
+    event = host.event(action or flow_event(), None, OPENAI)
+    host.enforcement.foresee(msgspec.structs.replace(event, policy=policy), NETNS)
+
+
+def test_a_connection_that_policy_denies_before_it_is_asked_for_is_refused_from_the_first() -> None:
+    host = Host()
+    foresee(host, PolicyDecision(decision="deny", id="1"))
+    # That address alone: of others of the name it is foreseen by themselves.
+    assert host.refused == {verdict(): 60 * SECOND}
+    assert host.done == []
+    policy = host.judged(flow_event(error="EPERM", name=None), "allow", socket="6").policy
+    assert policy == PolicyDecision(decision="deny", id="1", enforced="prevented")
+    host.enforcement.clear()
+    assert host.refused == {}
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        None,
+        PolicyDecision(decision="allow"),
+        PolicyDecision(decision="audit"),
+        PolicyDecision(decision="deny", error="no decision in time"),
+    ],
+)
+def test_what_policy_does_not_deny_or_cannot_judge_is_not_refused_ahead(
+    policy: PolicyDecision | None,
+) -> None:
+    host = Host()
+    foresee(host, policy)
+    assert host.refused == {}
+
+
+def test_in_shadow_mode_what_would_have_been_refused_ahead_is_told() -> None:
+    host = Host(shadow=True)
+    foresee(host, PolicyDecision(decision="deny"))
+    assert host.enforced(flow_event()) == "would_prevent"
 
 
 def test_a_process_of_no_agent_is_refused_itself() -> None:

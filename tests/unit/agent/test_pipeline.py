@@ -14,6 +14,7 @@ from busted.agent import pipeline as pipeline_module
 from busted.agent.behaviour import Behaviour
 from busted.agent.clock import Clock
 from busted.agent.flows import Asks, Network
+from busted.agent.loops import Loops, LoopTerms
 from busted.agent.pipeline import Origin, Outside, Pipeline, event_id
 from busted.agent.replay import connection_events
 from busted.classifier.canaries import Canary
@@ -29,6 +30,7 @@ from busted.records import (
     ClientHello,
     ConnectionKey,
     Direction,
+    DnsMessage,
     FileAccess,
     FileData,
     FileKey,
@@ -49,6 +51,7 @@ from busted.records import (
 )
 from busted.streams import Connections
 from tests import hello_wire
+from tests.dns_wire import address, message, question
 from tests.ml.models import forest
 from tests.ml.windows import downloaded, streamed, traffic
 from tests.unit.agent.test_flows import FLOW
@@ -890,3 +893,107 @@ def test_connections_that_were_read_teach_what_they_are() -> None:
     assert taught([b"\0\1\2\3" * 4096] * 20, []) is False
     # An answer in one piece looks like any other: it teaches nothing.
     assert taught([REQUEST], [RESPONSE]) is None
+
+
+def test_prompts_and_responses_tell_what_their_identity_spent() -> None:
+    host = Host()
+    told = [e for n in (1, 2) for e in host.exchange(host.key(n)) if e.budget is not None]
+    assert [type(e.action) for e in told] == [Prompt, Response] * 2
+    assert [e.budget and e.budget.requests_hour for e in told] == [1, 1, 2, 2]
+
+
+def test_a_part_that_fails_leaves_the_events_of_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise ValueError("a fault of ours")
+
+    host = Host()
+    monkeypatch.setattr(host.pipeline.budgets, "count", fail)
+    monkeypatch.setattr(Loops, "follow", fail)
+    told = host.exchange(host.key(1))
+    assert [type(e.action) for e in told[:2]] == [Prompt, Response]
+    assert host.pipeline.failures == {"budgets": len(told), "loops": len(told)}
+
+
+def test_a_loop_is_told_right_behind_the_call_and_belongs_to_its_exchange() -> None:
+    host = Host()
+    host.pipeline = Pipeline(ORIGIN, {}, loops=LoopTerms(calls=2))
+    call = (
+        b'{"id":"1","model":"gpt-4o","choices":[{"index":0,"finish_reason":"tool_calls","message":'
+        b'{"role":"assistant","tool_calls":[{"id":"c","type":"function",'
+        b'"function":{"name":"search","arguments":"{\\"q\\":1}"}}]}}]}'
+    )
+    key = host.key(1)
+    told = host.open(key)
+    for _ in range(2):
+        told += host.write(key, REQUEST)
+        told += host.read(
+            key,
+            b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+            % len(call)
+            + call,
+        )
+    kinds = [type(e.action).__name__ for e in told]
+    place = kinds.index("LoopDetected")
+    assert kinds.count("LoopDetected") == 1
+    before, loop = told[place - 1], told[place]
+    assert isinstance(before.action, events.ToolCall)
+    assert isinstance(loop.action, events.LoopDetected)
+    assert (loop.action.tool, loop.action.count) == ("search", 2)
+    assert (loop.exchange_id, loop.identity) == (before.exchange_id, before.identity)
+    assert len({e.id for e in told}) == len(told)
+
+
+OPENAI_ADDRESS = "192.0.2.1"
+
+
+def resolved(cookie: int = 1) -> list[DnsMessage]:
+    """Somebody asks where OpenAI is, and is told."""
+    asked = [question("api.openai.com")]
+    return [
+        DnsMessage(CHILD, 9, cookie, 5, direction, False, 0, len(data), data)
+        for direction, data in (
+            (Direction.WRITE, message(asked)),
+            (Direction.READ, message(asked, [address(OPENAI_ADDRESS)])),
+        )
+    ]
+
+
+def foreseeing(foresees: bool = True, network: Network = "ai") -> Pipeline:
+    agents = Agents([Agent("my-agent", executables=("mine",))])
+    return Pipeline(ORIGIN, {}, Outside(foresees=foresees, network=network), agents=agents)
+
+
+@pytest.mark.parametrize("agent_first", [True, False])
+def test_where_an_agent_may_connect_is_told_before_it_does_and_with_whose_it_would_be(
+    agent_first: bool,
+) -> None:
+    pipeline = foreseeing()
+    began: list[Record] = [executed(AGENT, "/usr/bin/mine")]
+    records = [*began, *resolved()] if agent_first else [*resolved(), *began]
+    assert [e for record in records for e in pipeline.feed(record)] == []
+
+    ((event, netns),) = pipeline.take_foreseen()
+    assert netns == 5
+    assert isinstance(event.action, events.Network)
+    assert (event.action.provider, event.action.name) == ("openai", "api.openai.com")
+    assert event.connection is not None
+    assert event.connection.dst_ip == OPENAI_ADDRESS
+    assert (event.process.agent, event.process.uid) == ("my-agent", 1000)
+    assert event.identity is not None
+    assert event.identity.agent == "my-agent"
+    # It did not happen.
+    assert pipeline.identities.timeline(event.identity.id) == ()
+    assert pipeline.take_foreseen() == []
+    pipeline.foresee(9)
+    ((again, _),) = pipeline.take_foreseen()
+    assert again.action == event.action
+    list(pipeline.feed(ProcessExit(AGENT, 10)))
+    pipeline.foresee(11)
+    assert pipeline.take_foreseen() == []
+
+
+def test_nothing_is_foreseen_that_nobody_asks_for() -> None:
+    for pipeline in (foreseeing(foresees=False), foreseeing(network="none")):
+        records: list[Record] = [executed(AGENT, "/usr/bin/mine"), *resolved()]
+        assert [e for record in records for e in pipeline.feed(record)] == []
+        assert pipeline.take_foreseen() == []

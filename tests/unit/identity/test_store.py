@@ -11,7 +11,7 @@ from busted.identity.graph import Behaviour, Call, Link
 from busted.identity.profile import Profile
 from busted.identity.programs import Program
 from busted.identity.similarity import PromptPrint
-from busted.identity.store import MIGRATIONS, IdentityStore, StoreError
+from busted.identity.store import MIGRATIONS, IdentityStore, Spent, StoreError
 from busted.identity.timeline import Entry
 from busted.identity.tracker import Changes, IdentityTracker
 from tests.identity.measure import agents
@@ -54,6 +54,22 @@ def test_what_was_written_is_there_after_a_restart(path: Path) -> None:
     assert store.behaviour("a") == BEHAVIOUR
     assert store.by_id("b") is None
     assert (store.links("b"), store.behaviour("b")) == ((), Behaviour())
+
+
+def test_what_was_spent_is_kept_as_told_last_and_not_for_longer_than_asked(path: Path) -> None:
+    old, first, second = (Spent("a", time, 1, 2, 3) for time in (1, 10, 20))
+    other = Spent("b", 20, 1, 2, 3)
+    store = IdentityStore(path)
+    store.keep_spent([old, first, second, other], since_ns=0)
+    again = msgspec.structs.replace(second, tokens=9)
+    store.keep_spent([again], since_ns=10)
+    store.close()
+
+    store = IdentityStore(path)
+    assert store.spent() == [first, again, other]
+    store.forget("a")
+    assert store.spent() == [other]
+    store.close()
 
 
 def test_only_its_owner_can_read_the_store(path: Path) -> None:

@@ -231,3 +231,70 @@ def test_an_error_beyond_a_negation_is_where_it_was_written() -> None:
     dot = policy.index(".w)") + 1
     expected = f"0.rego:2:{dot}: error: could not parse string as number"
     assert answer(policy, w="b").error == expected
+
+
+GUARDED = """
+default decision := "allow"
+
+decision := "deny" if count(reasons) > 0
+
+reasons contains "a prompt" if { input.action.type == "Prompt"; input.bad }
+
+reasons contains "a call" if { input.action.type == "ToolCall"; input.bad }
+
+reasons contains "to divide" if { input.action.type == "Network"; 1 / input.zero == 1 }
+"""
+
+
+def test_a_policy_says_the_same_without_what_an_event_rules_out() -> None:
+    policy = compiled(GUARDED)
+    events = [
+        json.dumps({"action": {"type": type}, "bad": bad, "zero": 0}).encode()
+        for type in ("Prompt", "ToolCall", "Network", "Other")
+        for bad in (True, False)
+    ]
+    before = [policy.evaluate(event) for event in events]
+    assert [a.decision for a in before] == [
+        "deny",
+        "allow",
+        "deny",
+        "allow",
+        *["deny"] * 2,
+        *["allow"] * 2,
+    ]
+    for _ in events:
+        policy.prepare(met=1)
+    assert [policy.evaluate(event) for event in events] == before
+
+
+def test_kinds_of_events_have_to_come_often_and_are_bounded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made: list[int] = []
+    policy = compiled(GUARDED)
+    whole = policy._made
+    monkeypatch.setattr(
+        policy, "_made", lambda without: made.append(len(without)) or whole(without)
+    )
+    prompt, other = (json.dumps({"action": {"type": t}}).encode() for t in ("Prompt", "Other"))
+
+    for _ in range(7):
+        policy.evaluate(prompt)
+        policy.prepare()
+    assert made == []
+    policy.evaluate(prompt)
+    policy.prepare()
+    policy.prepare()
+    assert made == [2]
+    monkeypatch.setattr("busted.policy.compiled.MAX_SMALLER", 1)
+    policy.evaluate(other)
+    policy.prepare(met=1)
+    assert made == [2]
+
+
+def test_of_large_policies_nothing_is_made_since_that_takes_long() -> None:
+    policy = compiled(GUARDED + "# " + "x" * (64 << 10))
+    for _ in range(9):
+        policy.evaluate(b'{"action": {"type": "Other"}}')
+    policy.prepare(met=1)
+    assert policy._smaller == {}

@@ -394,3 +394,41 @@ def test_what_is_evaluated_is_a_json_object_of_any_size(engine: PolicyEngine) ->
     large = json.dumps({"deny": True, "text": "x" * (8 << 20)}).encode()
 
     assert engine.evaluate(large).reasons == ("because",)
+
+
+def test_the_worker_evaluates_without_what_events_rule_out_once_they_come_often() -> None:
+    text = "\n".join(
+        (
+            "package busted",
+            'default decision := "audit"',
+            'decision := "deny" if count(reasons) > 0',
+            *(f'reasons contains "{n}" if input.action.model == "model-{n}"' for n in range(50)),
+        )
+    )
+    with PolicyEngine(text) as engine:
+        for _ in range(40):
+            for model, decision in (("model-7", "deny"), ("other", "audit")):
+                event = b'{"action": {"model": "%s"}}' % model.encode()
+                decided = engine.evaluate(event)
+                assert (decided.decision, decided.error) == (decision, None)
+                assert decided.reasons == (("7",) if decision == "deny" else ())
+        assert engine.counts["decisions"] == 80
+        assert engine.counts["crashes"] == 0
+
+
+@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_what_ends_or_reloads_the_monitor_reaches_its_processes_and_costs_no_decision(
+    sent: signal.Signals, engine: PolicyEngine
+) -> None:
+    """A service manager and a terminal send it to all of them at once."""
+    assert engine._nursery is not None
+    pid = worker_pid(engine)
+    for process in (pid, engine._nursery._process.pid):
+        os.kill(process, sent)
+
+    assert decisions(engine.evaluate_batch([AUDITED, DENIED])) == ["audit", "deny"]
+    # The nursery still knows its worker, and forks another one.
+    os.kill(pid, signal.SIGKILL)
+    engine.evaluate(AUDITED)
+    assert decisions([engine.evaluate(DENIED)]) == ["deny"]
+    assert counted(engine, "crashes", "restarts", "unavailable") == (1, 1, 0)

@@ -14,6 +14,7 @@ from busted.events import (
     FileAccess,
     FileData,
     Library,
+    LoopDetected,
     McpRequest,
     McpResponse,
     Network,
@@ -101,6 +102,9 @@ CANARY = CanaryDetected(
     where="Prompt",
     field="user_message",
 )
+LOOP = LoopDetected(
+    tool="read_file", where="McpRequest", count=6, since="2026-11-22T14:00:00.000000000Z"
+)
 NETWORK = Network(
     operation="close",
     provider="openai",
@@ -157,6 +161,7 @@ ACTIONS: tuple[Action, ...] = (
     A2A_RESPONSE,
     PII,
     CANARY,
+    LOOP,
     NETWORK,
     PROCESS_EXEC,
     FILE_ACCESS,
