@@ -25,7 +25,7 @@
 char LICENSE[] SEC("license") = "GPL";
 
 /* Set by user space before loading. */
-const volatile struct flow_settings settings = { .cookies = 1 };
+const volatile struct flow_settings settings = { .cookies = 1, .traffic = 1 };
 
 struct open_flow {
 	struct flow flow;
