@@ -487,14 +487,15 @@ int flow_look(struct bpf_raw_tracepoint_args *ctx)
 SEC("?iter/bpf_map_elem")
 int flow_traffic(struct bpf_iter__bpf_map_elem *ctx)
 {
-	__u64 *key = ctx->key, cookie;
-	struct followed_traffic *followed;
+	__u64 *key = ctx->key, cookie, now = bpf_ktime_get_ns();
+	struct followed_traffic *followed = ctx->value;
 
-	if (!key)
+	if (!key || !followed || spare_look(followed, now))
 		return 0;
+	/* Again, for of what the iterator gives only fixed places may be read. */
 	cookie = *key;
 	followed = bpf_map_lookup_elem(&traffic, &cookie);
-	if (followed && take_slice(followed, bpf_ktime_get_ns()))
+	if (followed && take_slice(followed, now))
 		tell_traffic(ctx, followed);
 	return 0;
 }

@@ -143,6 +143,7 @@ struct bpf_iter__tcp {
 
 struct bpf_iter__bpf_map_elem {
 	void *key;
+	void *value;
 };
 
 struct bpf_iter__task_file {

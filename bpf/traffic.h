@@ -20,18 +20,25 @@
 #define EAGER_WINDOWS 4
 #define REST_NS (60ULL * 1000 * 1000 * 1000)
 
+/* A connection that moved nothing for so long is looked at less often: most are idle. */
+#define QUIET_NS (10ULL * 1000 * 1000 * 1000)
+#define QUIET_LOOK_NS (450ULL * 1000 * 1000)
+
 struct followed_traffic {
-	struct traffic traffic;
+	/* First what every look reads: one line of the cache. */
+	__u64 rests_until_ns; /* 0: it does not rest */
+	__u64 looked_ns;
+	__u64 moved_ns; /* when a look last found that something moved */
 	__u64 sock;
 	__u64 sent; /* all these: at the last look */
 	__u64 received;
 	__u32 segments_sent;
 	__u32 segments_received;
-	__u64 rests_until_ns;
+	struct traffic traffic;
 };
 
-/* By cookie. 8192 connections take 5 MB, and a look at them a millisecond; where more are open,
- * those that were opened longest ago are left out. */
+/* By cookie. 8192 connections take 5 MB; where more are open, those that were opened longest ago
+ * are left out. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 8192);
@@ -66,6 +73,15 @@ static __always_inline void follow_traffic(const struct flow *flow, __u64 sock)
 	followed->traffic.remote_port = flow->remote_port;
 	__builtin_memcpy(followed->traffic.remote, flow->remote, sizeof(flow->remote));
 	followed->sock = sock;
+	followed->moved_ns = flow->opened_ns;
+}
+
+/* Whether a look at a connection would be for nothing. */
+static __always_inline bool spare_look(const struct followed_traffic *followed, __u64 now)
+{
+	if (followed->rests_until_ns > now)
+		return true;
+	return now - followed->moved_ns > QUIET_NS && now - followed->looked_ns < QUIET_LOOK_NS;
 }
 
 static __always_inline void tell_traffic(void *ctx, struct followed_traffic *followed)
@@ -103,8 +119,10 @@ static __always_inline bool take_slice(struct followed_traffic *followed, __u64 
 	__u64 received = BPF_CORE_READ(tcp, bytes_received);
 	__u64 sent = BPF_CORE_READ(tcp, bytes_sent) - BPF_CORE_READ(tcp, bytes_retrans);
 	__u32 segments_sent, segments_received, count = followed->traffic.count;
+	bool rested = followed->rests_until_ns;
 	struct traffic_slice *slice;
 
+	followed->looked_ns = now;
 	if (sent == followed->sent && received == followed->received)
 		return count && now - followed->traffic.began_ns > MAX_WINDOW_NS;
 	segments_sent = BPF_CORE_READ(tcp, data_segs_out);
@@ -115,9 +133,8 @@ static __always_inline bool take_slice(struct followed_traffic *followed, __u64 
 		return false;
 	if (!count && followed->traffic.window)
 		followed->traffic.began_ns = now;
-	if (followed->rests_until_ns > now) {
-		count = MAX_SLICES; /* nothing is written down */
-	} else {
+	/* What moved while it rested is of no slice. */
+	if (!rested) {
 		slice = &followed->traffic.slices[count & (MAX_SLICES - 1)];
 		slice->at_ms = (now - followed->traffic.began_ns) / 1000000;
 		slice->sent = at_most_32_bits(sent - followed->sent);
@@ -127,6 +144,8 @@ static __always_inline bool take_slice(struct followed_traffic *followed, __u64 
 			at_most_16_bits(segments_received - followed->segments_received);
 		followed->traffic.count = ++count;
 	}
+	followed->rests_until_ns = 0;
+	followed->moved_ns = now;
 	followed->sent = sent;
 	followed->received = received;
 	followed->segments_sent = segments_sent;

@@ -123,7 +123,9 @@ def _ollama(kind: str, url: str) -> None:
 def _curl_cffi(kind: str, url: str) -> None:
     from curl_cffi import requests as curl
 
-    with curl.Session(verify=os.environ["SSL_CERT_FILE"], impersonate="chrome") as session:
+    # The file of an authority is taken, too, whatever the type says.
+    authority: Any = os.environ["SSL_CERT_FILE"]
+    with curl.Session(verify=authority, impersonate="chrome") as session:
         if kind == "llm_stream":
             for messages in conversation():
                 asked = {"model": "m", "messages": messages, "stream": True}
