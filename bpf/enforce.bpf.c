@@ -26,7 +26,7 @@ const volatile struct enforce_settings settings = { .any_error = 1 };
 
 /* Return values of programs at cgroups. */
 enum { REFUSE = 0, ALLOW = 1 };
-enum { EPERM = 1 };
+enum { EPERM = 1, MAX_ERRNO = 4095 };
 enum { TCP = 6 };
 
 /* A program that tries again and again is told so often; all that it tries is counted. */
@@ -237,6 +237,21 @@ struct given_address {
 	__u8 ipv6[16];
 };
 
+/* 0 or what a system call may return as an error. From Linux 6.12 on the verifier wants to see that,
+ * and it follows no negation: so the result is looked at, in two steps, each of which is a jump.
+ */
+static __always_inline int as_result(int error)
+{
+	barrier_var(error);
+	if (error > 0)
+		return -EPERM;
+	barrier_var(error);
+	if (error < -MAX_ERRNO)
+		return -EPERM;
+	barrier_var(error);
+	return error;
+}
+
 SEC("?lsm/socket_connect")
 int BPF_PROG(enforce_lsm, struct socket *socket, const void *given, int length, int before)
 {
@@ -246,7 +261,7 @@ int BPF_PROG(enforce_lsm, struct socket *socket, const void *given, int length, 
 	__u64 size = length;
 
 	if (before || !sk || length < 0)
-		return before;
+		return as_result(before);
 	if (size > sizeof(to))
 		size = sizeof(to);
 	barrier_var(size);
@@ -263,5 +278,5 @@ int BPF_PROG(enforce_lsm, struct socket *socket, const void *given, int length, 
 	attempt.cookie = BPF_CORE_READ(sk, __sk_common.skc_cookie.counter);
 	attempt.transport = BPF_CORE_READ(sk, sk_protocol);
 	attempt.told = attempt.transport == TCP;
-	return -(int)refuse(ctx, &attempt);
+	return as_result(-(int)refuse(ctx, &attempt));
 }

@@ -450,14 +450,54 @@ class Held(Value, frozen=True, kw_only=True):
     median_milliseconds: float | None = None
 
 
+class ConnectionCoverage(Value, frozen=True, kw_only=True):
+    """How much of a connection could be read; bytes of the wire are encrypted and all.
+
+    `stack` and `library` say what it is that nothing could be read of, as far as that is known,
+    `missing` how much plaintext was lost that is known to have been there.
+    """
+
+    state: Literal["decoded", "partial", "opaque"]
+    reason: str | None = None
+    stack: str | None = None
+    library: str | None = None
+    name: str | None = None
+    provider: str | None = None
+    ech: bool = False
+    wire_sent: int
+    wire_received: int
+    decoded_sent: int = 0
+    decoded_received: int = 0
+    missing: int = 0
+
+
 class Coverage(Value, frozen=True, kw_only=True, tag=True):
-    """What is being watched, what is left out, and what was lost; `lost` counts by place."""
+    """What is being watched, what is left out, and what was lost; `lost` counts by place.
+
+    Or, with `connection`, one connection of an agent or to a model that could not be read.
+    """
 
     libraries: tuple[Library, ...] = ()
     unreadable: dict[str, str] = {}
     left_out: dict[str, str] = {}
     lost: dict[str, int] = {}
     held: Held | None = None
+    connection: ConnectionCoverage | None = None
+
+    @property
+    def of_busted(self) -> bool:
+        """Whether it tells of Busted itself, and of nothing that anybody did."""
+        return self.connection is None
+
+    @property
+    def name(self) -> str | None:
+        """The host that the connection is to, if it tells of one and that is known."""
+        return self.connection.name if self.connection else None
+
+    @property
+    def provider(self) -> str | None:
+        """Whose host that is, if it is a provider's."""
+        return self.connection.provider if self.connection else None
 
 
 Action = (

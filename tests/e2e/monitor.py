@@ -96,8 +96,14 @@ class Monitor:
     @property
     def lost(self) -> dict[str, int]:
         """What it said last of its losses, by place, where they are not zero."""
-        told = [e["action"] for e in self.events if e["action"]["type"] == "Coverage"]
-        return {place: count for place, count in told[-1].get("lost", {}).items() if count}
+        lost = self.coverages[-1].get("lost", {})
+        return {place: count for place, count in lost.items() if count}
+
+    @property
+    def coverages(self) -> list[Event]:
+        """What it said of itself so far: the actions, not those of connections."""
+        actions = [event["action"] for event in tuple(self.events)]
+        return [one for one in actions if one["type"] == "Coverage" and "connection" not in one]
 
     def of(self, pid: int, kind: str | None = None) -> list[Event]:
         """Return what a process exchanged so far, or only its actions of a kind."""

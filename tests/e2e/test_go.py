@@ -43,7 +43,7 @@ def hooked(monitor: Monitor, test_bed: Bed, program: Path) -> Path:
     """The client, once a first run of it has led to the probes."""
 
     def is_hooked() -> bool:
-        told = [e["action"] for e in tuple(monitor.events) if e["action"]["type"] == "Coverage"]
+        told = monitor.coverages
         return ("go", str(program)) in [
             (library["kind"], library["path"]) for library in told[-1].get("libraries", ())
         ]

@@ -161,7 +161,7 @@ def test_what_cannot_be_held_is_told_and_its_connection_is_ended(
     command = [str(BUN), "tests/e2e/clients/persistent.mjs"]
 
     def is_hooked() -> bool:
-        told = [e["action"] for e in tuple(monitor.events) if e["action"]["type"] == "Coverage"]
+        told = monitor.coverages
         return any(BUN.name in library["path"] for library in told[-1].get("libraries", ()))
 
     with Monitor("--policy", str(policy), "--enforce") as monitor:

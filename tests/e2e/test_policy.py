@@ -187,7 +187,7 @@ def test_a_changed_policy_is_taken_on_and_an_invalid_one_is_not(
     module = policy / "submarines.rego"
 
     def left_out() -> str:
-        told = [e["action"] for e in tuple(monitor.events) if e["action"]["type"] == "Coverage"]
+        told = monitor.coverages
         reason: str = told[-1].get("left_out", {}).get("policy", "")
         return reason
 

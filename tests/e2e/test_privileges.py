@@ -106,7 +106,7 @@ def test_without_another_capability_it_says_which_libraries_it_cannot_hook(
         done = test_bed.ask("curl_openai", PROMPT, environment=environment)
 
         def told() -> bool:
-            coverages = [e["action"] for e in monitor.events if e["action"]["type"] == "Coverage"]
+            coverages = monitor.coverages
             return f"{environment['LD_LIBRARY_PATH']}/libssl.so.3" in coverages[-1]["unreadable"]
 
         until(told, "the library is told as unreadable")

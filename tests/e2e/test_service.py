@@ -88,7 +88,7 @@ def test_a_locked_down_monitor_takes_on_its_file_and_tells_its_states(
     config.chmod(0o600)  # another user's, in a directory closed to it
 
     def left_out() -> dict[str, str]:
-        told = [e["action"] for e in tuple(monitor.events) if e["action"]["type"] == "Coverage"]
+        told = monitor.coverages
         return dict(told[-1].get("left_out", {}))
 
     def reload(text: str, refused: bool) -> None:

@@ -55,7 +55,7 @@ STACKS = {
 
 
 def libraries(monitor: Monitor) -> list[tuple[str, str]]:
-    told = [e["action"] for e in tuple(monitor.events) if e["action"]["type"] == "Coverage"]
+    told = monitor.coverages
     return [(library["kind"], library["path"]) for library in told[-1].get("libraries", ())]
 
 

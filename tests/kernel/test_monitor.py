@@ -136,7 +136,9 @@ class Bed:
 
     def hooked(self) -> list[str]:
         """The paths that the last coverage event tells."""
-        coverage = [e.action for e in self.events if isinstance(e.action, Coverage)]
+        coverage = [
+            e.action for e in self.events if isinstance(e.action, Coverage) and e.action.of_busted
+        ]
         return [library.path for library in coverage[-1].libraries] if coverage else []
 
 
@@ -178,6 +180,27 @@ def test_a_client_that_was_there_before_is_reported(bed: Bed) -> None:
     run(bed, scenario)
 
 
+def test_a_library_that_is_upgraded_is_read_by_those_that_have_the_old_and_the_new(
+    bed: Bed,
+) -> None:
+    async def scenario() -> None:
+        library = bed.own_library("library")
+        old = await bed.client(**library)
+        await old.mapped("libssl")
+        async with bed.watching():
+            # As a package manager does it: another file takes the name.
+            fresh = bed.own_library("fresh")
+            for file in Path(fresh["LD_LIBRARY_PATH"]).iterdir():
+                file.rename(Path(library["LD_LIBRARY_PATH"]) / file.name)
+            new = await bed.client(**library)
+            await until(lambda: sum("library/libssl" in path for path in bed.hooked()) == 2)
+            for client in (old, new):
+                await client.call()
+                await bed.reported(client)
+
+    run(bed, scenario)
+
+
 @pytest.mark.needs("attach cookie")
 def test_a_connection_that_was_there_before_is_told_with_its_addresses(bed: Bed) -> None:
     async def scenario() -> None:
@@ -188,12 +211,18 @@ def test_a_connection_that_was_there_before_is_told_with_its_addresses(bed: Bed)
             await bed.reported(client)
             await until(lambda: any(isinstance(e.action, Network) for e in bed.events))
         told = [e for e in bed.events if e.process.pid == client.pid]
-        assert {type(e.action) for e in told} == {Prompt, Response, Network}
+        assert {type(e.action) for e in told} == {Prompt, Response, Network, Coverage}
         for event in told:
             assert event.connection is not None
             assert (event.connection.dst_ip, event.connection.dst_port) == ("127.0.0.1", bed.port)
             assert event.connection.src_port
         assert all(e.action.joined_late for e in told if isinstance(e.action, Network))
+        (coverage,) = (e.action.connection for e in told if isinstance(e.action, Coverage))
+        assert coverage is not None
+        assert (coverage.state, coverage.reason) == ("partial", "joined_late")
+        # What was said was read, and the handshake before it was not.
+        assert coverage.decoded_sent == len(REQUEST) < coverage.wire_sent
+        assert coverage.decoded_received == len(RESPONSE) < coverage.wire_received
 
     run(bed, scenario)
 

@@ -228,6 +228,39 @@ def test_a_forked_child_has_connections_of_its_own(kernel: Watched) -> None:
     assert parent.pid != child.pid
 
 
+MANY_THREADS = """
+import threading
+turn, said = threading.Lock(), 0
+def talk(own):
+    global said
+    for _ in range(20):
+        with turn:
+            write(1, b"%04d" % said)
+            said += 1
+        write(own, b"%04d" % own)
+then(4)
+threads = [threading.Thread(target=talk, args=(own,)) for own in range(2, 6)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+"""
+
+
+def test_a_connection_that_many_threads_use_is_one_and_each_threads_own_is_another(
+    kernel: Watched,
+) -> None:
+    kernel.run(MANY_THREADS)
+    streams: dict[int, list[TlsData]] = {}
+    for record in kernel.data():
+        streams.setdefault(record.key.connection, []).append(record)
+    shared, *own = sorted(streams.items())
+    for _, records in (shared, *own):
+        assert len({record.key for record in records}) == 1
+        assert [r.position for r in records] == list(range(0, 4 * len(records), 4))
+    assert written(shared[1]) == b"".join(b"%04d" % number for number in range(80))
+    assert len({record.tid for record in shared[1]}) == 4
+    assert [written(records) for _, records in own] == [b"%04d" % n * 20 for n in range(2, 6)]
+
+
 def test_a_muted_connection_is_silent_and_others_are_not(kernel: Watched) -> None:
     script = "then(1); write(1, b'a'); write(2, b'b'); step(); write(1, b'c'); write(2, b'd')"
     with kernel.started(script) as step:

@@ -8,7 +8,7 @@ policy delays what is told, never the ring, and what is done about an answer is 
 Nothing passes unjudged: where the engine has no answer, the event gets the operator's `--on-error`
 decision with the reason, and is counted. What no room is left for is dropped and counted.
 
-Left out: `Coverage`, which tells of Busted itself, is passed on in its place without a decision.
+Left out: `Coverage` that tells of Busted itself is passed on in its place without a decision.
 """
 
 from __future__ import annotations
@@ -113,7 +113,9 @@ def judged(event: Event, decision: PolicyDecision) -> Event:
 
 def is_judged(event: Event) -> bool:
     """Tell whether policy is asked about an event: not what we say of ourselves, and not twice."""
-    return event.policy is None and not isinstance(event.action, Coverage)
+    if isinstance(event.action, Coverage) and event.action.of_busted:
+        return False
+    return event.policy is None
 
 
 def judged_all(judge: Judge, events: Iterable[Event]) -> Iterator[Event]:

@@ -28,7 +28,7 @@ from msgspec.structs import replace
 
 from busted.agent.clock import Clock
 from busted.agent.flows import packed_address
-from busted.events import Coverage, Enforced, Event, Network, PolicyDecision
+from busted.events import Enforced, Event, Network, PolicyDecision
 from busted.kernel.destroy import Outcome, TcpConnection
 from busted.kernel.verdicts import ConnectVerdict
 from busted.records import Flow, FlowOperation, ProcessKey
@@ -132,7 +132,7 @@ class Enforcement:
     def apply(self, event: Event) -> Event:
         """Do what policy's decision asks for; return the event with what became of it."""
         policy, action = event.policy, event.action
-        if policy is None or policy.enforced is not None or isinstance(action, Coverage):
+        if policy is None or policy.enforced is not None:
             return event
         if policy.decision != "deny":
             return self._refused(event) or event

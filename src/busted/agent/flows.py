@@ -224,6 +224,10 @@ class Flows:
         """Tie a socket to the random of the ClientHello that was sent over it."""
         _keep(self._cookies, random, cookie, self._limits.randoms)
 
+    def socket_of(self, random: bytes) -> int | None:
+        """Return the cookie of the socket that a ClientHello with this random was sent over."""
+        return self._cookies.get(random)
+
     def of_random(self, random: bytes) -> Flow | None:
         """Return the flow whose ClientHello had this random, as it stands, or None."""
         cookie = self._cookies.get(random)

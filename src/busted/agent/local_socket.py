@@ -17,6 +17,7 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from busted.agent.content import ContentFilter, Level
+from busted.agent.coverage import Row
 from busted.agent.identities import Told
 from busted.agent.socket_messages import IdentitiesRequest
 from busted.agent.socket_server import Access, SocketServer
@@ -42,6 +43,9 @@ class Asked(Protocol):
 
     def tell_identities(self, request: IdentitiesRequest) -> list[Told]:
         """Return identities. Raises ValueError where there is no such one."""
+
+    def tell_coverage(self) -> list[Row]:
+        """Return how much was read of each connection."""
 
 
 def parse(text: str) -> SocketChoice:
@@ -101,6 +105,10 @@ class Answers:
     def identities(self, request: IdentitiesRequest) -> list[bytes]:
         """Return identities as lines of JSON. Raises ValueError where there is no such one."""
         return [msgspec.json.encode(told) for told in self._monitor.tell_identities(request)]
+
+    def coverage(self) -> list[bytes]:
+        """Return the lines of the coverage ledger as JSON."""
+        return [msgspec.json.encode(row) for row in self._monitor.tell_coverage()]
 
 
 def open_socket(

@@ -33,6 +33,7 @@ from busted.agent.behaviour import Behaviour, open_behaviour, write_counts
 from busted.agent.budgets import DAY_NS
 from busted.agent.clock import read_clock
 from busted.agent.config import Settings, Tables
+from busted.agent.coverage import Reason, Row, Stack
 from busted.agent.decisions import Decisions, Judge, judged_all
 from busted.agent.enforcement import Enforcement, Known
 from busted.agent.flows import Asks
@@ -73,6 +74,7 @@ from busted.kernel.processes import ProcessPrograms
 from busted.kernel.programs import TlsPrograms, best_buffer, best_way, left_out
 from busted.kernel.ring import MAX_BATCH_BYTES
 from busted.kernel.shared import SharedMaps
+from busted.kernel.stacks import Stacks
 from busted.kernel.targets import (
     Identity,
     Mapping,
@@ -196,6 +198,7 @@ class Monitor:
                 )
             self._identities = self._open_identities(opened)
             self._processes = Processes(elf.build_id)
+            self._stacks = Stacks()
             self._users = Users(found=self._found)
             self._pod_watch = self._watch_pods(opened)
             self._containers = Containers(
@@ -213,6 +216,7 @@ class Monitor:
                 ended=lambda process, start_time: self._processes.ended(process.pid, start_time),
                 agent=self._agent,
                 no_agent=self._shared.forget_agent,
+                stack=self._stack,
                 network=settings.network,
                 flows=Asks(self._look_at_flow, self._want_flow, self._want_address),
                 files=settings.files or "sensitive",
@@ -411,6 +415,10 @@ class Monitor:
     def tell_identities(self, request: IdentitiesRequest) -> list[Told]:
         """Return the identities in memory that are asked for; by its own thread. ValueError."""
         return tell_asked(self._pipeline.identities, request)
+
+    def tell_coverage(self) -> list[Row]:
+        """Return how much was read of each connection; by its own thread."""
+        return self._pipeline.ledger()
 
     # Records
 
@@ -699,6 +707,26 @@ class Monitor:
                 self._flows.want_address(netns, address)
             except BpfError as error:
                 self._count_and_log("flow_want", error)
+
+    def _stack(self, process: ProcessKey) -> Stack | None:
+        # In the order of the mappings, each once.
+        paths = {mapping.path: None for mapping in mappings(process.pid)}
+        if not paths:
+            return None  # it is gone
+        hooked = {one.library.path: one.library.kind for one in self._hooked.values()}
+        reason: Reason = "unknown_stack"
+        if seen := self._stacks.find(process.pid, paths, hooked):
+            reason = "no_hook"
+            if seen.path in hooked:
+                reason = "hook_silent"
+            elif seen.path in self._targets.unreadable:
+                reason = "not_probed"
+        elif paths.keys() & hooked.keys():
+            reason = "hook_silent"
+        stack = Stack(process, reason, seen.name if seen else None, seen.path if seen else None)
+        if self._recording:
+            self._recording.found(stack)
+        return stack
 
     def _follow_files(self, opened: contextlib.ExitStack) -> FilePrograms | None:
         settings = self._settings

@@ -23,6 +23,7 @@ from busted import events
 from busted.agent.behaviour import Behaviour
 from busted.agent.budgets import Budgets
 from busted.agent.clock import Clock
+from busted.agent.coverage import Ledger, Row, Stack
 from busted.agent.embedding import Embed
 from busted.agent.file_access import Files, Mode
 from busted.agent.flows import Asks, Flows, Network, with_addresses
@@ -113,6 +114,9 @@ class Outside(msgspec.Struct, frozen=True):
     no_agent: Callable[[ProcessKey], None] = lambda process: None
     """Tells the kernel that a process belongs to no AI agent."""
 
+    stack: Callable[[ProcessKey], Stack | None] = lambda process: None
+    """Which TLS stack a process has, as it runs, where nothing is read of it."""
+
     network: Network = "none"
     """Which flows become events."""
 
@@ -184,6 +188,7 @@ class Pipeline:
             of_agent=self._of_agent,
         )
         self._behaviour = behaviour
+        self._ledger = Ledger(self.names, outside.stack)
         self._foresight = Foresight(self._provider_of, self.names.of_address)
         self._foreseen: list[tuple[Event, int]] = []
         self._files = Files(outside.files, sensitive, self._of_agent, origin.clock)
@@ -208,6 +213,8 @@ class Pipeline:
             lost["connections_forgotten"] = self._connections.forgotten
         if self._flows.forgotten:
             lost["flows_forgotten"] = self._flows.forgotten
+        if self._ledger.forgotten:
+            lost["coverage_forgotten"] = self._ledger.forgotten
         if self.tree.forgotten:
             lost["processes_forgotten"] = self.tree.forgotten
         if self.identities.lost:
@@ -268,12 +275,15 @@ class Pipeline:
             if at := self._ends.holds(record.random, record.key.process):
                 self.identities.accepted(at, _session(record.key.process))
             self._name_from_wire(connection, record.random)
+            self._tie(record.key, self._flows.socket_of(record.random), by_random=True)
         elif isinstance(record, TlsSocket):
             connection.socket = record.cookie
+            self._tie(record.key, record.cookie)
         elif not isinstance(record, TlsHold) and record.key not in self._muted:
             reader = self._reader(record.key)
             if isinstance(record, TlsName):
                 connection.name = record.name
+                self._ledger.name(record.key, record.name)
                 self._ask(record.key, partial(_name, reader, record.name))
             else:
                 yield from self._ordered(connection, reader, connection.in_order(record))
@@ -294,6 +304,7 @@ class Pipeline:
                     self._waiting.pop(key, None)
                 yield from self._events(connection, reader, observed)
         yield from self._follow("flows", partial(self._flows.expire, now_ns))
+        yield from self._follow("coverage", partial(self._ledger.expire, now_ns))
 
     def close(self, now_ns: int) -> Iterator[Event]:
         """Yield what is unfinished, as truncated: the monitor stops."""
@@ -301,6 +312,7 @@ class Pipeline:
             yield from self._close(connection.key, now_ns)
         yield from self._follow("flows", self._flows.drain)
         yield from self._follow("files", partial(self._files.close, now_ns))
+        yield from self._follow("coverage", partial(self._ledger.close, now_ns))
 
     def take_ahead(self) -> list[Event]:
         """Return what records before this said ahead of a request, once; see `Options`."""
@@ -327,6 +339,10 @@ class Pipeline:
         """Return a connection as it was last told, by the cookie of its socket."""
         return self._flows.known(cookie)
 
+    def ledger(self) -> list[Row]:
+        """Return how much was read of each connection, those that ended first."""
+        return self._ledger.rows()
+
     def coverage(self, action: events.Coverage, process: events.Process, wall_ns: int) -> Event:
         """Return an event about the monitor itself."""
         key = ConnectionKey(process.pid, 0, 0, wall_ns)
@@ -340,6 +356,7 @@ class Pipeline:
         )
 
     def _hello(self, record: ClientHello) -> Iterable[Told]:
+        self._ledger.hello(record)
         hello = self.names.hello(record)
         return self._flows.hello(hello) if hello else ()
 
@@ -373,9 +390,21 @@ class Pipeline:
             self._failed(name)
             return
         for one in told:
+            self._to_ledger(one)
             for action in self._examined(one.action):
                 event = self._told_event(msgspec.structs.replace(one, action=action))
                 yield self._enriched(event)
+
+    def _to_ledger(self, told: Told) -> None:
+        agent = self.tree.agent_of(told.key)
+        try:
+            self._ledger.network(told, agent.name if agent else None)
+        except Exception:
+            self._failed("coverage")
+
+    def _tie(self, key: ConnectionKey, cookie: int | None, *, by_random: bool = False) -> None:
+        if cookie is not None:
+            self._ledger.tie(key, cookie, by_random=by_random)
 
     def _examined(self, action: events.Action) -> tuple[events.Action, ...]:
         if not isinstance(action, events.FileData):
@@ -482,7 +511,9 @@ class Pipeline:
         self, connection: Connection, reader: ConnectionReader, record: TlsData
     ) -> Iterator[Event]:
         self._waiting.pop(record.key, None)
-        observed = self._ask(record.key, partial(_read, connection, reader, record))
+        missing, data = connection.streams[record.direction].take(record)
+        self._ledger.read(record, missing, len(data))
+        observed = self._ask(record.key, partial(_read, reader, record, missing, data))
         if reader.is_waiting and record.key in self._readers:
             self._waiting[record.key] = connection
         yield from self._events(connection, reader, observed)
@@ -512,6 +543,7 @@ class Pipeline:
             self._mute(key)
         elif reader.verdict == "ai" and key not in self._wanted and key not in self._muted:
             self._wanted.add(key)
+            self._ledger.ai(key)
             self._outside.want(key)
 
     def _ask(self, key: ConnectionKey, ask: Callable[[], list[Observed]]) -> list[Observed]:
@@ -535,6 +567,7 @@ class Pipeline:
         self._readers.pop(key, None)
         self._waiting.pop(key, None)
         self._disordered.pop(key, None)
+        self._ledger.muted(key)
         self._outside.mute(key)
 
     def _close(self, key: ConnectionKey, now_ns: int) -> Iterator[Event]:
@@ -677,8 +710,7 @@ def _name(reader: ConnectionReader, name: str) -> list[Observed]:
     return []
 
 
-def _read(connection: Connection, reader: ConnectionReader, record: TlsData) -> list[Observed]:
-    missing, data = connection.streams[record.direction].take(record)
+def _read(reader: ConnectionReader, record: TlsData, missing: int, data: bytes) -> list[Observed]:
     direction = _DIRECTIONS[record.direction]
     observed = reader.gap(direction, missing, record.time_ns) if missing else []
     return observed + reader.feed(direction, data, record.time_ns)

@@ -27,6 +27,7 @@ import msgspec
 
 from busted import __version__
 from busted.agent.config import Selection
+from busted.agent.coverage import Stack
 from busted.agent.file_access import Mode
 from busted.agent.flows import Network
 from busted.agent.loops import LoopTerms
@@ -55,7 +56,7 @@ T = TypeVar("T")
 
 _FRAME = struct.Struct("<IB")
 _HEADER, _RECORD, _PROCESS, _LIBRARY, _TICK, _EVENT, _AGENT = range(1, 8)
-_CGROUP, _CONTAINER, _POD, _USER = range(8, 12)
+_CGROUP, _CONTAINER, _POD, _USER, _STACK = range(8, 13)
 
 
 class RecordingError(Exception):
@@ -108,7 +109,7 @@ class AgentProcess(msgspec.Struct, frozen=True, omit_defaults=True):
     argv: tuple[str, ...] = ()
 
 
-Facts = ProcessFacts | CgroupFacts | ContainerFacts | PodFacts | UserFacts
+Facts = ProcessFacts | CgroupFacts | ContainerFacts | PodFacts | UserFacts | Stack
 Beside = Facts | LibraryFacts | AgentProcess | Tick | Event
 Frame = RawRecord | Beside
 
@@ -118,6 +119,7 @@ _KINDS: dict[type[Beside], int] = {
     ContainerFacts: _CONTAINER,
     PodFacts: _POD,
     UserFacts: _USER,
+    Stack: _STACK,
     LibraryFacts: _LIBRARY,
     AgentProcess: _AGENT,
     Tick: _TICK,

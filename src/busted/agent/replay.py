@@ -12,6 +12,7 @@ import msgspec
 
 from busted.agent.behaviour import Behaviour, BehaviourSettings, open_behaviour
 from busted.agent.config import DEFAULT_TABLES, Tables
+from busted.agent.coverage import Row, Stack
 from busted.agent.pipeline import Origin, Outside, Pipeline
 from busted.agent.recording import AgentProcess, Frame, Header, LibraryFacts, RawRecord, Tick
 from busted.classifier.options import DEFAULT_OPTIONS, Options
@@ -21,7 +22,7 @@ from busted.enrich.processes import Processes, ProcessFacts
 from busted.enrich.runtime_files import ContainerFacts
 from busted.enrich.users import UserFacts, Users
 from busted.events import Event, Process, Response
-from busted.records import ConnectionKey, Direction, TlsClose, TlsData, TlsName, decode
+from busted.records import ConnectionKey, Direction, ProcessKey, TlsClose, TlsData, TlsName, decode
 
 
 class Replay:
@@ -40,6 +41,7 @@ class Replay:
         self._processes = Processes(lambda _: None)
         self._users, self._containers = Users(passwd=None), Containers()
         self._libraries: dict[int, str] = {}
+        self._stacks: dict[ProcessKey, Stack] = {}
         self._counts: Counter[str] = Counter()
         self._pipeline = Pipeline(
             header.origin,
@@ -51,6 +53,7 @@ class Replay:
             Outside(
                 wanted=header.selection,
                 library=self._libraries.get,
+                stack=self._stacks.get,
                 network=header.network,
                 files=header.files,
                 foresees=header.foresees,
@@ -68,6 +71,10 @@ class Replay:
     def lost(self) -> dict[str, int]:
         """What this replay could not make use of, by place, where it is not zero."""
         return self._counts | self._pipeline.lost
+
+    def ledger(self) -> list[Row]:
+        """Return how much was read of each connection, those that ended first."""
+        return self._pipeline.ledger()
 
     def events(self, frames: Iterable[Frame]) -> Iterator[Event]:
         """Yield the events of the frames in their order, and at the end what is unfinished."""
@@ -90,6 +97,8 @@ class Replay:
                     self._containers.learn(frame)
                 case PodFacts():
                     self._containers.pods.learn(frame)
+                case Stack():
+                    self._stacks[frame.process] = frame
                 case UserFacts():
                     self._users.learn(frame)
                 case AgentProcess():

@@ -16,6 +16,7 @@ import msgspec
 
 from busted.agent.socket_messages import (
     Control,
+    CoverageRequest,
     EventsRequest,
     IdentitiesRequest,
     Request,
@@ -55,8 +56,17 @@ def status(path: Path) -> bytes:
 
 def identities(path: Path, request: IdentitiesRequest) -> list[bytes]:
     """Return identities as lines of JSON. Raises SocketError."""
+    return _list(path, Request(identities=request))
+
+
+def coverage(path: Path) -> list[bytes]:
+    """Return the lines of the coverage ledger as JSON. Raises SocketError."""
+    return _list(path, Request(coverage=CoverageRequest()))
+
+
+def _list(path: Path, request: Request) -> list[bytes]:
     found: list[bytes] = []
-    with _asked(path, Request(identities=request)) as lines:
+    with _asked(path, request) as lines:
         for line in lines:
             if (control := _check(line)) and control.control == "end":
                 return found

@@ -52,12 +52,17 @@ class IdentitiesRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     limit: Annotated[int, msgspec.Meta(ge=1, le=MAX_IDENTITIES)] = 200
 
 
+class CoverageRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How much was read of each connection of agents and to AI hosts."""
+
+
 class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """One line of a client: one of these."""
 
     events: EventsRequest | None = None
     status: StatusRequest | None = None
     identities: IdentitiesRequest | None = None
+    coverage: CoverageRequest | None = None
 
 
 class Control(msgspec.Struct, frozen=True, omit_defaults=True):

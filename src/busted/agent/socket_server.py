@@ -101,6 +101,9 @@ class Answers(Protocol):
     def identities(self, request: IdentitiesRequest) -> list[bytes]:
         """Return identities as lines of JSON. Raises ValueError where there is no such one."""
 
+    def coverage(self) -> list[bytes]:
+        """Return the lines of the coverage ledger as JSON."""
+
 
 class SocketServer:
     """Serves until closed, from a thread of its own; `counts` tells what was refused, by reason."""
@@ -246,13 +249,16 @@ class SocketServer:
         async with asyncio.timeout(self._limits.stall_seconds):
             await writer.drain()
 
-    # Status and identities
+    # Status, identities and coverage
 
     async def _answer(self, writer: asyncio.StreamWriter, request: Request) -> None:
         try:
-            if request.identities:
-                asked = functools.partial(self._answers.identities, request.identities)
-                lines = await self._from_monitor(asked)
+            if request.identities or request.coverage:
+                lines = await self._from_monitor(
+                    functools.partial(self._answers.identities, request.identities)
+                    if request.identities
+                    else self._answers.coverage
+                )
                 lines.append(_control(Control("end")).rstrip())
             else:
                 lines = [await self._from_monitor(self._answers.status)]
@@ -370,9 +376,9 @@ def _control(control: Control) -> bytes:
 
 
 def _one_of(request: Request) -> None:
-    asked = (request.events, request.status, request.identities)
+    asked = (request.events, request.status, request.identities, request.coverage)
     if sum(value is not None for value in asked) != 1:
-        raise ValueError("it must have one of `events`, `status` and `identities`")
+        raise ValueError("it must have one of `events`, `status`, `identities` and `coverage`")
 
 
 def _may_ask(peer: socket.socket, access: Access) -> bool:

@@ -24,6 +24,7 @@ COMMANDS = {
     "audit": "busted.cli.audit",
     "classify": "busted.cli.classify",
     "config": "busted.cli.config",
+    "coverage": "busted.cli.coverage",
     "doctor": "busted.cli.doctor",
     "export": "busted.cli.export",
     "identities": "busted.cli.identities",
@@ -37,6 +38,7 @@ COMMANDS = {
     "status": "busted.cli.status",
     "tail": "busted.cli.tail",
     "top": "busted.cli.top",
+    "tui": "busted.cli.tui",
     "ui": "busted.cli.ui",
     "version": "busted.cli.version",
 }

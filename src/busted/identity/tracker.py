@@ -64,7 +64,10 @@ MAX_CLEANED = 2048
 _ANSWERS = frozenset(("Response", "ToolCall", "ToolResult"))
 
 # What processes of an agent do that say nothing themselves.
-_DOINGS = (events.ProcessExec, events.Network, events.FileAccess, events.FileData)
+_DOINGS = (
+    *(events.ProcessExec, events.Network, events.FileAccess, events.FileData),
+    events.Coverage,  # of a connection
+)
 
 # How Kubernetes itself calls a service account that acts, and then its namespace and name:
 # https://kubernetes.io/docs/reference/access-authn-authz/service-accounts-admin/
@@ -205,7 +208,7 @@ class IdentityTracker:
     def observe(self, event: Event) -> IdentityMatch | None:
         """Return whose an event is; None while that is unknown, and for what nobody did."""
         action = event.action
-        if isinstance(action, events.Coverage):
+        if isinstance(action, events.Coverage) and action.of_busted:
             return None
         now_ns = nanoseconds(event.time)
         instance = self._instance(event.process, event.session_id)
@@ -714,6 +717,8 @@ def _what(event: Event) -> str:
             return action.tool
         case events.Network() as action:
             return f"{action.operation} {_place(event, action)}"
+        case events.Coverage(connection=events.ConnectionCoverage() as coverage):
+            return f"{coverage.state} {_place(event, coverage)}"
         case events.FileAccess() as action:
             return f"{action.operation} {action.path}"
         case events.FileData() as action:
@@ -723,5 +728,5 @@ def _what(event: Event) -> str:
     return ""
 
 
-def _place(event: Event, action: events.Network) -> str:
+def _place(event: Event, action: events.Network | events.ConnectionCoverage) -> str:
     return action.name or (event.connection.dst_ip if event.connection else None) or ""

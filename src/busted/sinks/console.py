@@ -28,6 +28,7 @@ from busted.events import (
     Action,
     CanaryDetected,
     Connection,
+    ConnectionCoverage,
     Coverage,
     Event,
     FileAccess,
@@ -123,7 +124,7 @@ class Console:
 def head(event: Event, zone: tzinfo | None = None) -> str:
     """Return the line that says when, who, and what."""
     words = [_clock(event.time, zone)]
-    if not isinstance(event.action, Coverage):  # which tells of Busted itself
+    if not isinstance(event.action, Coverage) or not event.action.of_busted:
         words.append(f"{word(event.process.name)}({event.process.pid})")
     if isinstance(event.action, Network):
         words += _flow(event.action, event.connection)
@@ -278,6 +279,8 @@ def _what(action: Action) -> Iterator[str]:
             yield action.category or ""
         case ProcessExec():
             yield f"[x] {visible(action.exe)} for {word(action.agent)}({action.agent_pid})"
+        case Coverage(connection=ConnectionCoverage() as coverage):
+            yield from _unread(coverage)
         case Coverage():
             yield f"--- {_coverage(action)}"
     if getattr(action, "truncated", False):
@@ -339,6 +342,15 @@ def _measured(action: Response) -> Iterator[str]:
     if action.usage:
         counts = (action.usage.input, action.usage.output)
         yield "tokens {} in {} out".format(*("?" if n is None else f"{n:,}" for n in counts))
+
+
+def _unread(coverage: ConnectionCoverage) -> Iterator[str]:
+    yield f"[?] {coverage.state}"
+    yield word(coverage.name or coverage.provider or "")
+    yield coverage.reason or ""
+    yield visible(coverage.stack or "")
+    read = coverage.decoded_sent + coverage.decoded_received
+    yield f"{read:,} of {coverage.wire_sent + coverage.wire_received:,} bytes"
 
 
 def _coverage(action: Coverage) -> str:

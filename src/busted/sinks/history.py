@@ -61,6 +61,7 @@ INDEXED: dict[type[Value], tuple[str, ...]] = {
     events.PiiDetected: ("kinds",),
     events.LoopDetected: ("tool",),
     events.Network: ("name",),
+    events.Coverage: ("name",),
     events.ProcessExec: ("exe", "argv"),
     events.FileAccess: ("path", "new_path", "category"),
     events.FileData: ("path", "content"),

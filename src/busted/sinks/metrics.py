@@ -21,7 +21,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 
 from busted import __version__
-from busted.events import Event, Prompt, Response
+from busted.events import Coverage, Event, Prompt, Response
 from busted.sinks.metric_sources import Sources
 
 # Values of one label. A host talks to few providers and models; names beyond are made up.
@@ -56,6 +56,7 @@ class Metrics:
         """A registry of its own, so that there may be several in a process."""
         self.registry = CollectorRegistry()
         self._provider, self._model, self._finding = Bounded(), Bounded(), Bounded()
+        self._reason = Bounded()
         self._events = self._counter("events", "Events.", "type", "provider")
         self._tokens = self._counter(
             "tokens", "Tokens as providers counted them.", "provider", "model", "kind"
@@ -65,6 +66,7 @@ class Metrics:
         self._responses = self._counter("responses", "By HTTP status.", "provider", "status")
         self._decisions = self._counter("decisions", "Of policy.", "decision", "enforced")
         self._findings = self._counter("findings", "Personal data and secrets.", "kind")
+        self._coverage = self._counter("coverage", "Connections not read.", "state", "reason")
         self._latency = self._histogram("response_seconds", "From request to end of answer.")
         self._first_token = self._histogram("first_token_seconds", "From request to first token.")
         Gauge("busted_build", "Always 1.", ["version"], registry=self.registry).labels(
@@ -89,6 +91,9 @@ class Metrics:
             self._decisions.labels(event.policy.decision, event.policy.enforced or "").inc()
         for finding in getattr(action, "pii", ()):
             self._findings.labels(self._finding(finding.kind)).inc()
+        if isinstance(action, Coverage) and action.connection:
+            coverage = action.connection
+            self._coverage.labels(coverage.state, self._reason(coverage.reason)).inc()
         if isinstance(action, Prompt | Response):
             self._bytes.labels(type(action).__name__).inc(action.bytes)
         if isinstance(action, Response):

@@ -12,7 +12,7 @@ from busted.agent.decisions import Decisions, Judge, judged_all
 from busted.events import Event, PolicyDecision, to_json
 from tests.e2e.deadline import SECONDS
 from tests.recordings import coverage
-from tests.unit.sinks.samples import PROMPT, RESPONSE, event
+from tests.unit.sinks.samples import PROMPT, RESPONSE, UNREAD, event
 
 AUDIT = PolicyDecision(decision="audit")
 
@@ -84,7 +84,7 @@ def take_all(events: Sequence[Event]) -> Callable[[Decisions], None]:
 
 
 def test_each_event_gets_the_answer_to_its_own_json() -> None:
-    given = [event(PROMPT), event(RESPONSE)]
+    given = [event(PROMPT), event(RESPONSE), event(UNREAD)]
 
     told = decide(Denies(), take_all(given))
 

@@ -32,6 +32,9 @@ CONNECTION = TcpConnection(FLOW.local, 40000, FLOW.remote, 443, COOKIE)
 GONE, REFUSED = Outcome("gone", "no such connection"), Outcome("not_possible", "too old a kernel")
 PROMPT = events.Prompt(api="openai.chat", stream=False, bytes=1, truncated=False)
 CALL = events.ToolCall(name="shell", truncated=False)
+UNREAD = events.Coverage(
+    connection=events.ConnectionCoverage(state="opaque", wire_sent=9, wire_received=9)
+)
 EXEC = events.ProcessExec(exe="/bin/rm", agent="claude", agent_pid=70, truncated=False)
 
 
@@ -126,8 +129,10 @@ def verdict(address: str = OPENAI, process: ProcessKey = AGENT) -> ConnectVerdic
 # What was said
 
 
-@pytest.mark.parametrize("action", [PROMPT, CALL])
-def test_what_was_said_and_denied_has_its_connection_destroyed(action: events.Action) -> None:
+@pytest.mark.parametrize("action", [PROMPT, CALL, UNREAD])
+def test_what_was_said_or_not_read_and_denied_has_its_connection_destroyed(
+    action: events.Action,
+) -> None:
     host = Host()
     assert host.enforced(action) == "interrupted"
     assert host.done == [(CONNECTION, PROCESS.pid)]

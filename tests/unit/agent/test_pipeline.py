@@ -13,6 +13,7 @@ from busted import events
 from busted.agent import pipeline as pipeline_module
 from busted.agent.behaviour import Behaviour
 from busted.agent.clock import Clock
+from busted.agent.coverage import Stack
 from busted.agent.flows import Asks, Network
 from busted.agent.loops import Loops, LoopTerms
 from busted.agent.pipeline import Origin, Outside, Pipeline, event_id
@@ -620,6 +621,41 @@ def test_what_is_said_carries_the_socket_that_its_library_reads_from() -> None:
     assert (prompt.connection.dst_ip, prompt.connection.dst_port) == ("203.0.113.1", 443)
     assert isinstance(network.action, events.Network)
     assert network.action.joined_late
+
+
+@pytest.mark.parametrize("is_read", [True, False])
+def test_a_connection_to_a_model_that_was_not_read_is_told_a_second_after_its_end(
+    is_read: bool,
+) -> None:
+    host, key = Host(), ConnectionKey(7, 70, 1, 700)
+    stack = Stack(key.process, "no_hook", "java_jsse", "/libjvm.so")
+    asks = Asks(look=lambda _: FLOW)
+    host.pipeline = Pipeline(ORIGIN, {}, Outside(network="ai", flows=asks, stack=lambda _: stack))
+    hello = hello_wire.records(hello_wire.message(hello_wire.server_name(b"api.openai.com")))
+    host.feed(ClientHello(key.process, 1, FLOW.cookie, 1, 0, len(hello), hello))
+    if is_read:
+        host.open(key)
+        host.feed(TlsRandom(key, host.now(), hello_wire.RANDOM))
+        host.write(key, REQUEST)
+        host.read(key, RESPONSE)
+    sizes = {"bytes_sent": len(hello) + 200 + len(REQUEST), "bytes_received": 4000 + len(RESPONSE)}
+    ended = msgspec.structs.replace(FLOW, operation=FlowOperation.CLOSE, **sizes)
+    (closed,) = host.feed(ended)
+    assert isinstance(closed.action, events.Network)
+    assert list(host.pipeline.expire(FLOW.time_ns)) == []
+    told = list(host.pipeline.expire(FLOW.time_ns + SECOND))
+    (row,) = host.pipeline.ledger()
+    if is_read:
+        assert (told, row.coverage.state) == ([], "decoded")
+        assert row.coverage.decoded_received == len(RESPONSE)
+        return
+    (event,) = told
+    assert isinstance(event.action, Coverage)
+    assert event.action.connection == row.coverage
+    assert (row.coverage.state, row.coverage.stack) == ("opaque", "java_jsse")
+    assert event.connection == closed.connection
+    assert event.process == closed.process
+    assert event.session_id == closed.session_id
 
 
 def test_both_ends_of_a_connection_on_this_host_have_addresses_of_their_own() -> None:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from busted.agent import recording
 from busted.agent.clock import Clock
 from busted.agent.config import Selection
+from busted.agent.coverage import Stack
 from busted.agent.pipeline import Origin
 from busted.agent.recording import (
     Frame,
@@ -27,6 +28,7 @@ from busted.enrich.processes import ProcessFacts
 from busted.enrich.runtime_files import ContainerFacts
 from busted.enrich.users import UserFacts
 from busted.events import Coverage, Event, Library, Process
+from busted.records import ProcessKey
 
 HEADER = Header(
     origin=Origin("host", Clock(1_700_000_000_000_000_000, 5), b"\x00seed\xff"),
@@ -40,6 +42,7 @@ FRAMES: list[Frame] = [
     ContainerFacts("ab" * 32, "docker", "web", "nginx:1.27"),
     PodFacts("uid-1", "web-0", "shop", labels={"app": "é"}, containers={"ab": ("web", "nginx")}),
     UserFacts(1000, "alice"),
+    Stack(ProcessKey(7, 70), "no_hook", "java_jsse", "/usr/lib/jvm/libjvm.so"),
     LibraryFacts(1, LIBRARY),
     RawRecord(b"\x03raw"),
     RawRecord(b""),

@@ -48,6 +48,9 @@ class Double:
             raise ValueError("no identity in memory is called 'nobody'")
         return [b'{"id":"1"}', b'{"id":"2"}']
 
+    def coverage(self) -> list[bytes]:
+        return [b'{"pid":1}']
+
 
 def at_once(call: Callable[[], object]) -> object:
     return call()
@@ -191,6 +194,14 @@ def test_status_and_identities_are_what_the_monitor_says(served: Served) -> None
     assert found == [b'{"id":"1"}', b'{"id":"2"}']
     with pytest.raises(SocketError, match="nobody"):
         socket_client.identities(served.path, IdentitiesRequest("nobody"))
+
+
+def test_coverage_is_what_the_monitor_says_and_nothing_else_is_asked_with_it(
+    served: Served,
+) -> None:
+    assert socket_client.coverage(served.path) == [b'{"pid":1}']
+    (refused,) = served.said(b'{"coverage":{},"status":{}}\n')
+    assert "`coverage`" in refused["why"]
 
 
 def test_a_connection_may_ask_more_than_once(served: Served) -> None:

@@ -11,6 +11,7 @@ from busted.events import (
     A2aResponse,
     Action,
     Connection,
+    ConnectionCoverage,
     Coverage,
     Event,
     FileAccess,
@@ -106,6 +107,15 @@ def test_busted_itself_and_who_has_said_nothing_have_no_identity() -> None:
     assert known.observe(event(Coverage())) is None
     assert known.observe(event(connect(), SCRIPT)) is None
     assert len(known) == 0
+
+
+def test_a_connection_of_an_agent_that_cannot_be_read_is_the_agents() -> None:
+    coverage = ConnectionCoverage(
+        state="opaque", name="api.openai.com", wire_sent=9, wire_received=9
+    )
+    match = told(tracker(), event(Coverage(connection=coverage)))
+    assert match.name == "claude-code"
+    assert match.timeline == "Coverage x1"
 
 
 def test_an_answer_belongs_to_whoever_asked_and_to_nobody_else_of_its_process() -> None:

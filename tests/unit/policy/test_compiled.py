@@ -1,10 +1,12 @@
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
 from busted.policy.builtins import REFUSED, REFUSED_FORMS
 from busted.policy.compiled import Compiled, problem
+from busted.policy.guards import Guarded
 from busted.policy.messages import Answer
 from busted.policy.sources import PolicyError, Source, Sources
 
@@ -273,9 +275,12 @@ def test_kinds_of_events_have_to_come_often_and_are_bounded(
     made: list[int] = []
     policy = compiled(GUARDED)
     whole = policy._made
-    monkeypatch.setattr(
-        policy, "_made", lambda without: made.append(len(without)) or whole(without)
-    )
+
+    def counted(without: Sequence[Guarded]) -> object:
+        made.append(len(without))
+        return whole(without)
+
+    monkeypatch.setattr(policy, "_made", counted)
     prompt, other = (json.dumps({"action": {"type": t}}).encode() for t in ("Prompt", "Other"))
 
     for _ in range(7):

@@ -9,6 +9,7 @@ from busted.events import (
     CanaryDetected,
     ChatMessage,
     Connection,
+    ConnectionCoverage,
     Coverage,
     Event,
     FileAccess,
@@ -147,6 +148,18 @@ COVERAGE = Coverage(
     unreadable={"/opt/agent": "its symbols are stripped"},
     lost={"ring_full": 4096, "call_table": 0},
 )
+UNREAD = Coverage(
+    connection=ConnectionCoverage(
+        state="opaque",
+        reason="no_hook",
+        stack="java_jsse",
+        library="/usr/lib/jvm/lib/server/libjvm.so",
+        name="api.openai.com",
+        provider="openai",
+        wire_sent=900,
+        wire_received=7100,
+    )
+)
 SOCKET = Connection(
     id="7", socket="7", src_ip="192.0.2.9", src_port=40000, dst_ip="203.0.113.1", dst_port=443
 )
@@ -167,6 +180,7 @@ ACTIONS: tuple[Action, ...] = (
     FILE_ACCESS,
     FILE_DATA,
     COVERAGE,
+    UNREAD,
 )
 
 

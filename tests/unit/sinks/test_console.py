@@ -35,6 +35,7 @@ from tests.unit.sinks.samples import (
     RESPONSE,
     TOOL_CALL,
     TOOL_RESULT,
+    UNREAD,
     event,
 )
 
@@ -135,6 +136,13 @@ def prompt(said: str) -> Prompt:
                 "    /usr/lib/libssl.so.3 (11)",
                 "    /usr/bin/node (1)",
                 "    not watched: /opt/agent: its symbols are stripped",
+            ],
+        ),
+        (
+            UNREAD,
+            [
+                "14:03:22.117 python3(41213) [?] opaque api.openai.com no_hook java_jsse 0 of",
+                "             8,000 bytes",
             ],
         ),
         (Coverage(), ["14:03:22.117 --- no process uses a TLS library yet; watching for one"]),

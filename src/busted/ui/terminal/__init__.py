@@ -1,0 +1,1 @@
+"""The dashboard in a terminal, for SSH: the same source as the page in the browser."""

@@ -1,0 +1,100 @@
+"""How much of each connection is read, with real clients: what is not is said, with the reason."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.bed import CLIENTS, Bed, python
+from tests.e2e.examples import PROMPT
+from tests.e2e.monitor import Monitor, busted
+from tests.requirements import require
+
+PURE_PYTHON = python("tlslite_chat")
+
+
+@pytest.fixture(scope="module")
+def watched(test_bed: Bed, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
+    """A monitor that can be asked, and that makes a recording."""
+    require("e2e")
+    directory = tmp_path_factory.mktemp("coverage")
+    socket, recording = directory / "sock", directory / "recording"
+    with Monitor("--socket", str(socket), "--record", str(recording)) as monitor:
+        yield Watched(monitor, socket, recording)
+
+
+class Watched:
+    """A monitor, where it listens, and what it records."""
+
+    def __init__(self, monitor: Monitor, socket: Path, recording: Path) -> None:
+        self.monitor, self.socket, self.recording = monitor, socket, recording
+
+    def rows(self, pid: int) -> list[dict[str, Any]]:
+        """What `busted coverage` says of the connections of a process."""
+        return rows(pid, "--socket", str(self.socket))
+
+
+def rows(pid: int, *arguments: str) -> list[dict[str, Any]]:
+    done = busted("coverage", *arguments, "--json")
+    assert done.returncode == 0, done.stderr
+    return [row for line in done.stdout.splitlines() if (row := json.loads(line))["pid"] == pid]
+
+
+def told(monitor: Monitor, pid: int) -> list[dict[str, Any]]:
+    return [event for event in monitor.of(pid, "Coverage") if "connection" in event["action"]]
+
+
+def test_a_client_whose_tls_nobody_can_probe_is_told_opaque_and_curl_is_decoded(
+    watched: Watched, test_bed: Bed
+) -> None:
+    monitor = watched.monitor
+    opaque = test_bed.sandbox.run(PURE_PYTHON(PROMPT))
+    assert opaque.code == 0, opaque.stderr
+    read = test_bed.sandbox.run(CLIENTS["curl_openai"].command(PROMPT))
+    monitor.wait_for(read.pid, "Response")
+    monitor.wait_until(lambda: bool(told(monitor, opaque.pid)), "what was not read")
+
+    (event,) = told(monitor, opaque.pid)
+    coverage = event["action"]["connection"]
+    assert coverage["state"] == "opaque"
+    assert coverage["reason"] in ("unknown_stack", "hook_silent")
+    assert (coverage["name"], coverage["provider"]) == ("api.openai.com", "openai")
+    assert "decoded_sent" not in coverage
+    assert coverage["wire_sent"] > len(PROMPT)
+    assert coverage["wire_received"] > 0
+    assert event["process"]["exe"]
+    assert event["connection"]["dst_port"] == 443
+
+    (row,) = watched.rows(opaque.pid)
+    assert row["coverage"] == coverage
+    (row,) = watched.rows(read.pid)
+    assert row["coverage"]["state"] == "decoded"
+    assert row["coverage"]["decoded_sent"] > len(PROMPT)
+    assert told(monitor, read.pid) == []
+
+
+@pytest.mark.parametrize("name", ["openai_stream", "openai_async", "anthropic_sync"])
+def test_all_connections_of_clients_that_are_read_are_decoded(
+    watched: Watched, test_bed: Bed, name: str
+) -> None:
+    prompts = [f"{i}: {PROMPT}" for i in range(10)]
+    finished = test_bed.ask(name, *prompts)
+    watched.monitor.wait_for(finished.pid, "Response", len(prompts))
+    watched.monitor.wait_until(
+        lambda: all("open" not in row for row in watched.rows(finished.pid)), "its end"
+    )
+    found = watched.rows(finished.pid)
+    assert found
+    assert {row["coverage"]["state"] for row in found} == {"decoded"}, found
+
+
+def test_a_recording_says_the_same_as_the_monitor_that_made_it(watched: Watched) -> None:
+    """Stands last: the monitor ends here."""
+    monitor = watched.monitor
+    before = busted("coverage", "--socket", str(watched.socket), "--json").stdout
+    assert monitor.stop() == 130, monitor.stderr
+    assert busted("coverage", str(watched.recording), "--json").stdout == before
