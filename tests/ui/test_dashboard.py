@@ -17,26 +17,12 @@ from busted.events import Event, Process, Prompt
 from busted.sinks.history import History
 from tests.requirements import ROOT, WEB, require
 from tests.ui.conftest import SECONDS, Open, Served, serve
+from tests.ui.views import VIEWS, at
+from tests.unit.ui.test_reveal import SECRET, TOKEN, host, said
 
 expect.set_options(timeout=SECONDS * 1000)
 
-# view: what is there once its answer has come
-VIEWS = {
-    "live": "[role=row]",
-    "conversation": "td a",
-    "agents": "td a",
-    "providers": "figure rect",
-    "processes": "td a",
-    "mcp": "td code",
-    "policy": "h3",
-    "coverage": "dl.facts",
-    "health": "dl.facts",
-}
 TABS = 20
-
-
-def at(served: Served, place: str) -> str:
-    return f"{served.url}#/{place}"
 
 
 def key(page: Page, name: str) -> None:
@@ -241,6 +227,43 @@ def test_with_a_token_the_page_asks_for_it(opened: Open, tmp_path: Path) -> None
         page.get_by_role("button", name="Go on").click()
         expect(page.locator(".row").first).to_be_visible()
         assert "tttt" not in page.url
+
+
+def test_a_policy_is_tried_on_what_was_said_and_its_mistakes_are_told(
+    opened: Open, demo: Served
+) -> None:
+    require("regorus")
+    with opened(at(demo, "policy")) as page:
+        rego = page.get_by_label("Policy in Rego")
+        rego.fill('package busted\n\ndecision := "deny" if input.action.type == "Prompt"\n')
+        page.get_by_role("button", name="Try").click()
+        expect(page.get_by_text("would be denied")).to_be_visible()
+        expect(page.locator(".trial .tag.deny").first).to_be_visible()
+        rego.fill("package busted\n\ndecision := ")
+        page.get_by_role("button", name="Try").click()
+        expect(page.locator(".trial .problems")).to_contain_text(":3:")
+
+
+def test_what_was_redacted_is_shown_where_it_may_be_and_is_audited(
+    opened: Open, tmp_path: Path
+) -> None:
+    require("chromium")
+    with (
+        host(tmp_path) as running,
+        # There is no history; and before it has the token it may not ask.
+        opened(f"http://127.0.0.1:{running.api.port}/", allowed="status of") as page,
+    ):
+        page.get_by_label("token").fill(TOKEN)
+        page.get_by_role("button", name="Go on").click()
+        expect(page.locator(".state")).to_have_text("live")
+        running.outputs.write(said("01LATER"))
+        page.locator(".row").first.click()
+        detail = page.locator("aside.detail")
+        expect(detail.locator("mark").first).to_be_visible()
+        assert SECRET not in detail.inner_text()
+        page.get_by_role("button", name="Reveal").click()
+        expect(detail).to_contain_text(SECRET)
+        assert [entry.event for entry in running.revealed()] == ["01LATER"]
 
 
 def test_the_files_that_are_shipped_are_those_that_the_sources_make(tmp_path: Path) -> None:

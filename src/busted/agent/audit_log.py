@@ -116,7 +116,22 @@ class Lost(Value, frozen=True, kw_only=True, tag="lost"):
     count: int
 
 
-Entry = Decided | Started | Continued | Lost
+class Revealed(Value, frozen=True, kw_only=True, tag="reveal"):
+    """Somebody had an event shown as it was said; the line is written before it is shown.
+
+    `uid` and `pid` are those of the process that asked, as the kernel knows them; `by` is what that
+    process says of whom it asked for.
+    """
+
+    event: str
+    time: str
+    host: str
+    uid: int
+    pid: int
+    by: str
+
+
+Entry = Decided | Revealed | Started | Continued | Lost
 
 
 class Link(msgspec.Struct, frozen=True):
@@ -233,6 +248,14 @@ class AuditLog:
         entry = decided(self._redact(event))
         if entry is not None:
             self._entries.append(entry)
+
+    def reveal(self, entry: Revealed) -> bool:
+        """Write at once, to the disk, that an event is shown; False where that is not possible."""
+        lost = self.lost
+        self._entries.append(entry)
+        self.flush()
+        self.sync()
+        return self.lost == lost
 
     def flush(self) -> None:
         """Hand what was added to the kernel, so that only a crash of the machine can lose it."""

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import functools
 import sqlite3
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -17,20 +19,30 @@ import msgspec
 
 from busted.agent import socket_client
 from busted.agent.clock import Clock
+from busted.agent.decisions import Judge
 from busted.agent.exports import pieces
 from busted.agent.live_feed import LiveFeed
+from busted.agent.policies import MissingExtra, open_policy
+from busted.agent.policy_replay import compared
 from busted.agent.socket_client import SocketError
-from busted.agent.socket_messages import IdentitiesRequest
-from busted.events import Event, to_json
+from busted.agent.socket_messages import IdentitiesRequest, RevealRequest
+from busted.events import Decision, Event, to_json
+from busted.policy.sources import PolicyError
 from busted.sinks.event_filter import agrees
 from busted.sinks.history import MINUTE_NS, HistoryError
 from busted.sinks.history_query import Filter, HistoryReader, Place
-from busted.ui.source import Chosen, NotThere, Page, Unavailable
+from busted.ui.source import Chosen, NotThere, Page, Refused, Unavailable
 
 # Of one exchange: an answer and its tool calls are few.
 MAX_EXCHANGE = 1000
 # All of time, in nanoseconds: what SQLite's integers and our minutes can hold.
 FOREVER_NS = 2**62
+# A policy that is tried: on events of so many bytes and for so many seconds together, whoever waits
+# for it is looking at a page; and one that is slow is one that cannot be used.
+TRIAL_BYTES = 64 << 20
+TRIAL_SECONDS = 10.0
+TRIAL_DECISION_SECONDS = 0.25
+_TRIAL_PAGE = 100
 # Filtering asks for the same few live events for each client.
 _DECODED = 128
 
@@ -44,6 +56,7 @@ class Dashboard:
         """Neither need be there yet."""
         self.live = feed.recent
         self._socket, self._history, self._feed = socket, history, feed
+        self._trying = threading.Lock()
         self._decoded = functools.lru_cache(_DECODED)(msgspec.json.Decoder(Event).decode)
 
     def agrees(self, event: bytes, chosen: Chosen) -> bool:
@@ -125,7 +138,52 @@ class Dashboard:
         opened = self._open(any_thread=True)
         return _exported(opened, format, _filter(chosen))
 
+    def try_policy(self, policy: str, events: int) -> dict[str, Any]:
+        """Return what a policy would have said of the newest events, or what is wrong with it.
+
+        One at a time, and within bounds of time and size: `told` says where they cut it short.
+        """
+        if not self._trying.acquire(blocking=False):
+            raise Unavailable("another policy is being tried: ask again in a moment")
+        try:
+            return self._tried(policy, events)
+        finally:
+            self._trying.release()
+
+    def _tried(self, policy: str, events: int) -> dict[str, Any]:
+        try:
+            engine = open_policy(policy, "audit", TRIAL_DECISION_SECONDS)
+        except MissingExtra as error:
+            raise Unavailable(str(error)) from error
+        except PolicyError as error:
+            return {"problems": error.problems}
+        with closing(engine), self._reader() as reader:
+            judge, counts = Judge(engine, "audit"), dict[Decision, int]()
+            newest = _Newest(reader, events)
+            rows, changes = compared(judge, newest, counts)
+            failed = judge.failed
+        return {
+            "problems": [],
+            "events": sum(counts.values()),
+            "counts": counts,
+            "rows": rows,
+            "changes": changes,
+            "failed": failed,
+            "cut": newest.cut,
+        }
+
     # From the monitor
+
+    def reveal(self, id: str, by: str) -> msgspec.Raw:
+        """Return an event as it was said, for `by`, who is audited."""
+        try:
+            return msgspec.Raw(socket_client.reveal(self._socket, RevealRequest(id, by)))
+        except socket_client.NotFound as error:
+            raise NotThere(str(error)) from error
+        except socket_client.NotGiven as error:
+            raise Refused(str(error)) from error
+        except SocketError as error:
+            raise Unavailable(str(error)) from error
 
     def agents(self, limit: int) -> list[msgspec.Raw]:
         """Return the identities that were seen last."""
@@ -179,6 +237,31 @@ class Dashboard:
                 yield reader
             except sqlite3.Error as error:
                 raise Unavailable(f"the history cannot be read: {error}") from error
+
+
+class _Newest:
+    """The newest events of a history, within the bounds of a trial; `cut` says which ended it."""
+
+    def __init__(self, reader: HistoryReader, most: int) -> None:
+        self._reader, self._most = reader, most
+        self.cut = ""
+
+    def __iter__(self) -> Iterator[Event]:
+        end, size, place, left = time.monotonic() + TRIAL_SECONDS, 0, None, self._most
+        while left:
+            page = self._reader.page(Filter(), min(left, _TRIAL_PAGE), place)
+            for event in page.events:
+                size += len(to_json(event))
+                if time.monotonic() > end:
+                    self.cut = f"the time of {TRIAL_SECONDS:.0f} seconds was over"
+                    return
+                if size > TRIAL_BYTES:
+                    self.cut = f"{TRIAL_BYTES >> 20} MiB of events were judged"
+                    return
+                yield event
+            left, place = left - len(page.events), page.next
+            if place is None:
+                return
 
 
 def _exported(reader: HistoryReader, format: str, filter: Filter) -> Iterator[bytes]:

@@ -26,7 +26,7 @@ from busted.agent.content import ContentFilter, Level
 from busted.agent.identities import tell_asked
 from busted.agent.pipeline import event_id
 from busted.agent.replay import Replay
-from busted.agent.socket_messages import SOCKET_NAME, IdentitiesRequest
+from busted.agent.socket_messages import SOCKET_NAME, Asker, IdentitiesRequest
 from busted.agent.socket_server import SocketServer
 from busted.agent.status import KernelStatus, Status
 from busted.events import Coverage, Event, to_json
@@ -110,6 +110,10 @@ class Demo:
             content=LEVEL,
         )
         return msgspec.json.encode(told)
+
+    def reveal(self, event: str, asker: Asker) -> bytes:
+        """Reveal nothing: a demonstration has no audit log."""
+        raise PermissionError("a demonstration keeps nothing that it redacts")
 
     def identities(self, request: IdentitiesRequest) -> list[bytes]:
         """Return identities as lines of JSON. Raises ValueError where there is no such one."""

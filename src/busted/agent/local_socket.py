@@ -19,7 +19,7 @@ import msgspec
 from busted.agent.content import ContentFilter, Level
 from busted.agent.coverage import Row
 from busted.agent.identities import Told
-from busted.agent.socket_messages import IdentitiesRequest
+from busted.agent.socket_messages import Asker, IdentitiesRequest
 from busted.agent.socket_server import Access, SocketServer
 from busted.agent.status import SocketStatus, Status
 from busted.sinks.channel import WrongOutput
@@ -41,11 +41,25 @@ class Asked(Protocol):
     def status(self) -> Status:
         """Return how it is."""
 
+    def reveal(self, event: str, asker: Asker) -> bool:
+        """Write to the audit log that an event is shown; False where that is not possible."""
+
     def tell_identities(self, request: IdentitiesRequest) -> list[Told]:
         """Return identities. Raises ValueError where there is no such one."""
 
     def tell_coverage(self) -> list[Row]:
         """Return how much was read of each connection."""
+
+
+# The most events that are kept as they were said; what was said is for the moment, not an archive.
+MAX_REVEALED = 10_000
+# Of all of them together: prompts can be megabytes, and they must not become the monitor's memory.
+_MAX_REVEALED_BYTES = 32 << 20
+
+
+def kept(events: int) -> Recent:
+    """Return the memory for the newest events as they were said: in this process only."""
+    return Recent(events, _MAX_REVEALED_BYTES, "reveal")
 
 
 def parse(text: str) -> SocketChoice:
@@ -86,8 +100,13 @@ class Answers:
         monitor: Asked,
         level: Level,
         figures: Callable[[], dict[str, Figures]],
+        originals: Recent | None = None,
     ) -> None:
-        """`figures` are those of the outputs; `level` is the monitor's."""
+        """`figures` are those of the outputs; `level` is the monitor's.
+
+        `originals` are the newest events as they were said, where they may be shown.
+        """
+        self._originals = originals
         self._monitor, self._level, self._figures = monitor, level, figures
         self.server: SocketServer | None = None
 
@@ -97,10 +116,25 @@ class Answers:
         told = msgspec.structs.replace(
             self._monitor.status(),
             content=self._level,
+            reveals=self._originals is not None,
             outputs=self._figures(),
             socket=SocketStatus(server.clients, dict(server.counts)) if server else None,
         )
         return msgspec.json.encode(told)
+
+    def reveal(self, event: str, asker: Asker) -> bytes:
+        """Return an event as it was said, once the audit log has it that it is shown.
+
+        Raises ValueError where it is not kept, and PermissionError where none is shown.
+        """
+        if self._originals is None:
+            raise PermissionError("this monitor keeps nothing that it redacts (see --reveal)")
+        found = self._originals.one(event)
+        if found is None:
+            raise ValueError("this event is not kept as it was said, or no more")
+        if not self._monitor.reveal(event, asker):
+            raise PermissionError("that it is shown cannot be written to the audit log")
+        return found.event
 
     def identities(self, request: IdentitiesRequest) -> list[bytes]:
         """Return identities as lines of JSON. Raises ValueError where there is no such one."""

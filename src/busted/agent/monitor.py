@@ -28,7 +28,7 @@ from typing import Any
 import msgspec
 
 from busted import __version__
-from busted.agent.audit_log import AuditLog
+from busted.agent.audit_log import AuditLog, Revealed
 from busted.agent.behaviour import Behaviour, open_behaviour, write_counts
 from busted.agent.budgets import DAY_NS
 from busted.agent.clock import read_clock
@@ -51,7 +51,7 @@ from busted.agent.recording import (
     RecordingWriter,
     Tick,
 )
-from busted.agent.socket_messages import IdentitiesRequest
+from busted.agent.socket_messages import Asker, IdentitiesRequest
 from busted.agent.status import KernelStatus, PolicyStatus, Status
 from busted.enrich.containers import Containers
 from busted.enrich.pod_watch import PodWatch, is_installed
@@ -231,6 +231,8 @@ class Monitor:
             self._policy_counts: Callable[[], dict[str, int]] = dict
             self._seen_reloads = 0
             self._enforcement: Enforcement | None = None
+            if settings.audit_log:
+                self._audit_log = self._open_audit_log(opened, settings.audit_log)
             if settings.policy:
                 self._decide(opened, settings.policy)
                 self._enforce(opened)
@@ -493,17 +495,29 @@ class Monitor:
         opened.callback(engine.close)
         self._reloads = lambda: engine.counts.get("reloads", 0)
         self._policy_counts = lambda: dict(engine.counts)
-        if self._settings.audit_log:
-            self._audit_log = AuditLog(
-                self._settings.audit_log,
-                self._origin.clock.time(time.monotonic_ns()),
-                self._origin.host,
-                self._settings.tables.options.scanner,
-            )
-            opened.callback(self._audit_log.close)
         self._judge = Judge(engine, self._settings.on_error)
         self._decisions = Decisions(self._judge, self._decided)
         self._take_event = self._decisions.take
+
+    def _open_audit_log(self, opened: contextlib.ExitStack, path: Path) -> AuditLog:
+        now, scanner = time.monotonic_ns(), self._settings.tables.options.scanner
+        opened_log = AuditLog(path, self._origin.clock.time(now), self._origin.host, scanner)
+        opened.callback(opened_log.close)
+        return opened_log
+
+    def reveal(self, event: str, asker: Asker) -> bool:
+        """Write to the audit log that an event is shown as it was said; False: it cannot be."""
+        if self._audit_log is None:
+            return False
+        entry = Revealed(
+            event=event,
+            time=self._origin.clock.time(time.monotonic_ns()),
+            host=self._origin.host,
+            uid=asker.uid,
+            pid=asker.pid,
+            by=asker.by,
+        )
+        return self._audit_log.reveal(entry)
 
     def _enforce(self, opened: contextlib.ExitStack) -> None:
         settings = self._settings

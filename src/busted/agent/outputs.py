@@ -41,10 +41,12 @@ class Outputs:
         level: Level,
         scanner: Scanner = DEFAULT_SCANNER,
         recent: Recent | None = None,
+        originals: Recent | None = None,
     ) -> None:
         """Open them; `level` is for those that have none of their own. Raises WrongOutput.
 
-        `recent` gets every event at `level`, for those who follow on the monitor's socket.
+        `recent` gets every event at `level`, for those who follow on the monitor's socket;
+        `originals` gets them as they were said, for those whom the operator lets see them.
         """
         check_together(choices)
         self._key, self._scanner = scanner.key or os.urandom(32), scanner
@@ -57,6 +59,8 @@ class Outputs:
             self._add(choice.settings.content or level, delivery)
         if recent is not None:
             self._add(level, recent)
+        if originals is not None:
+            self._add("full", originals)
         self._thread = DeliveryThread(self._deliveries) if self._deliveries else None
 
     def filter(self, level: Level) -> ContentFilter:

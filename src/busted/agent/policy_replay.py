@@ -60,6 +60,30 @@ def differences(judge: Judge, other: Judge, events: Iterable[Event]) -> list[Row
     return _ordered(rows)
 
 
+def compared(
+    judge: Judge, events: Iterable[Event], counts: dict[Decision, int]
+) -> tuple[list[Row], list[Row]]:
+    """Return what would be denied or audited, and what is judged otherwise than it was then.
+
+    Events that nobody judged then are in the first alone. `counts` is as of `tally`.
+    """
+    rows: dict[tuple[str | None, ...], Row] = {}
+    changes: dict[tuple[str | None, ...], Row] = {}
+    ours, theirs = itertools.tee(events)
+    anew = (msgspec.structs.replace(event, policy=None) for event in ours)
+    for event, then in zip(judged_all(judge, anew), theirs, strict=True):
+        now, before = event.policy, then.policy
+        if now is None:
+            continue
+        counts[now.decision] = counts.get(now.decision, 0) + 1
+        if now.decision != "allow":
+            _count(rows, event, now)
+        if before and before.decision != now.decision:
+            told = now if now.decision != "allow" else before
+            _count(changes, event, told, now.decision, before.decision)
+    return _ordered(rows), _ordered(changes)
+
+
 def _count(
     rows: dict[tuple[str | None, ...], Row],
     event: Event,

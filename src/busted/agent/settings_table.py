@@ -27,6 +27,7 @@ from busted.agent.hold import (
     MIN_HOLD_SECONDS,
     Terms,
 )
+from busted.agent.local_socket import MAX_REVEALED
 from busted.agent.loops import MAX_CALLS, MAX_SECONDS, MIN_CALLS, LoopTerms
 from busted.agent.settings import Address, FilePath, Flag, OneOf, Seconds, Setting, Text, Whole
 from busted.events import Decision
@@ -261,7 +262,7 @@ SETTINGS = (
         FilePath(),
         None,
         "Also append every decision to this file, each line tied to the one before, for `busted "
-        "audit verify`; needs --policy.",
+        "audit verify`; needs --policy or --reveal.",
     ),
     Setting(
         "enforce.enabled",
@@ -338,6 +339,14 @@ SETTINGS = (
         None,
         "Listen there for `busted tail`, `status`, `identities`, `serve` and others, by root, by "
         "the user that this runs as, and by those named.",
+    ),
+    Setting(
+        "api.reveal",
+        "--reveal",
+        Whole(least=0, most=MAX_REVEALED, metavar="EVENTS"),
+        0,
+        "Keep so many of the newest events as they were said, in memory only, so that `busted ui` "
+        "can show what was redacted of one; each time is written to the audit log before.",
     ),
     Setting(
         "metrics.listen",

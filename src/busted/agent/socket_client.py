@@ -20,6 +20,7 @@ from busted.agent.socket_messages import (
     EventsRequest,
     IdentitiesRequest,
     Request,
+    RevealRequest,
     StatusRequest,
 )
 
@@ -41,17 +42,30 @@ class NotFound(SocketError):
     """The monitor knows no such thing."""
 
 
+class NotGiven(SocketError):
+    """The monitor does not give that to anybody, or not now; says why."""
+
+
 class NoMonitor(SocketError):
     """Nobody listens there, or it cannot be reached."""
 
 
 def status(path: Path) -> bytes:
     """Return a monitor's status as JSON. Raises SocketError."""
-    with _asked(path, Request(status=StatusRequest())) as lines:
+    return _one(path, Request(status=StatusRequest()))
+
+
+def _one(path: Path, request: Request) -> bytes:
+    with _asked(path, request) as lines:
         for line in lines:
             _check(line)
             return line
     raise SocketError(f"the monitor at {path} gave no answer")
+
+
+def reveal(path: Path, request: RevealRequest) -> bytes:
+    """Return an event as it was said, as JSON. Raises SocketError."""
+    return _one(path, Request(reveal=request))
 
 
 def identities(path: Path, request: IdentitiesRequest) -> list[bytes]:
@@ -148,6 +162,8 @@ def _check(line: bytes) -> Control | None:
         raise SocketError(f"the monitor says what cannot be understood: {error}") from error
     if control.control == "error" and control.code == "not_found":
         raise NotFound(str(control.why))
+    if control.control == "error" and control.code == "refused":
+        raise NotGiven(str(control.why))
     if control.control == "error":
         raise SocketError(f"the monitor does not answer: {control.why}")
     return control

@@ -23,6 +23,8 @@ SOCKET_NAME = "busted.sock"
 MAX_LAST = 10_000
 # One answer; what is told of one identity may take some hundred KB.
 MAX_IDENTITIES = 500
+# Of an event: a ULID has 26 characters. Of who asks for it: a line of the audit log.
+MAX_ID, MAX_BY = 64, 200
 
 # From the least that is shown to the most.
 LEVELS: tuple[Level, ...] = ("none", "redacted", "full")
@@ -52,6 +54,21 @@ class IdentitiesRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     limit: Annotated[int, msgspec.Meta(ge=1, le=MAX_IDENTITIES)] = 200
 
 
+class RevealRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One event as it was said, where the monitor keeps that; `by` is for the audit log."""
+
+    event: Annotated[str, msgspec.Meta(max_length=MAX_ID)]
+    by: Annotated[str, msgspec.Meta(max_length=MAX_BY)] = ""
+
+
+class Asker(msgspec.Struct, frozen=True):
+    """Who asks: a process, as the kernel knows it, and what it says of whom it asks for."""
+
+    pid: int
+    uid: int
+    by: str = ""
+
+
 class CoverageRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How much was read of each connection of agents and to AI hosts."""
 
@@ -62,6 +79,7 @@ class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
     events: EventsRequest | None = None
     status: StatusRequest | None = None
     identities: IdentitiesRequest | None = None
+    reveal: RevealRequest | None = None
     coverage: CoverageRequest | None = None
 
 
@@ -71,13 +89,13 @@ class Control(msgspec.Struct, frozen=True, omit_defaults=True):
     `live`: what follows happens now. `ping`: nothing happened for a while. `dropped`: the reader
     was so slow that `count` events, whatever its filter, made room; the connection ends. `end`: the
     monitor ends, or the list. `error`: the request was not understood, or is not answered now; its
-    `code` says where what was asked for is not there.
+    `code` says where what was asked for is not there, or not given.
     """
 
     control: Literal["live", "ping", "dropped", "end", "error"]
     count: int | None = None
     why: str | None = None
-    code: Literal["not_found"] | None = None
+    code: Literal["not_found", "refused"] | None = None
 
 
 def lower(one: Level, other: Level | None) -> Level:

@@ -9,7 +9,8 @@ Who connects is known by the kernel (SO_PEERCRED, unix(7)): root, the monitor's 
 that the operator named. For these the socket's mode lets everybody connect, and nobody else is
 answered; without them its mode is 0600.
 
-Left out: writing. Nothing that a client says changes anything.
+Left out: writing. Nothing that a client says changes anything; only that an event was shown as it
+was said, where the operator lets that be, is written to the audit log.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ import msgspec
 
 from busted.agent.content import ContentFilter, Level
 from busted.agent.socket_messages import (
+    Asker,
     Control,
     EventsRequest,
     IdentitiesRequest,
@@ -100,6 +102,9 @@ class Answers(Protocol):
 
     def identities(self, request: IdentitiesRequest) -> list[bytes]:
         """Return identities as lines of JSON. Raises ValueError where there is no such one."""
+
+    def reveal(self, event: str, asker: Asker) -> bytes:
+        """Return an event as it was said, as JSON. Raises ValueError and PermissionError."""
 
     def coverage(self) -> list[bytes]:
         """Return the lines of the coverage ledger as JSON."""
@@ -260,11 +265,18 @@ class SocketServer:
                     else self._answers.coverage
                 )
                 lines.append(_control(Control("end")).rstrip())
+            elif request.reveal:
+                pid, uid, _ = _peer(writer.get_extra_info("socket"))
+                asker = Asker(pid, uid, request.reveal.by)
+                shown = functools.partial(self._answers.reveal, request.reveal.event, asker)
+                lines = [await self._from_monitor(shown)]
             else:
                 lines = [await self._from_monitor(self._answers.status)]
             answer = b"".join(line + b"\n" for line in lines)
         except ValueError as error:
             answer = _control(Control("error", why=str(error), code="not_found"))
+        except PermissionError as error:
+            answer = _control(Control("error", why=str(error), code="refused"))
         except TimeoutError:
             self.counts["unanswered"] += 1
             answer = _control(Control("error", why="the monitor is too busy to answer"))
@@ -376,14 +388,20 @@ def _control(control: Control) -> bytes:
 
 
 def _one_of(request: Request) -> None:
-    asked = (request.events, request.status, request.identities, request.coverage)
+    asked = [getattr(request, name) for name in request.__struct_fields__]
     if sum(value is not None for value in asked) != 1:
-        raise ValueError("it must have one of `events`, `status`, `identities` and `coverage`")
+        raise ValueError(f"it must have one of {', '.join(request.__struct_fields__)}")
+
+
+def _peer(peer: socket.socket) -> tuple[int, int, int]:
+    """Return pid, uid and gid of who connected, as they were then (SO_PEERCRED)."""
+    raw = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    pid, uid, gid = _CREDENTIALS.unpack(raw)
+    return pid, uid, gid
 
 
 def _may_ask(peer: socket.socket, access: Access) -> bool:
-    raw = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-    _, uid, gid = _CREDENTIALS.unpack(raw)
+    _, uid, gid = _peer(peer)
     if uid in (0, os.geteuid()) or uid in access.uids:
         return True
     return not access.gids.isdisjoint({gid, *_groups(peer)}) if access.gids else False

@@ -57,5 +57,6 @@ class Status(msgspec.Struct, frozen=True, omit_defaults=True):
     policy: PolicyStatus | None = None
     held: Held | None = None
     content: Level = "redacted"
+    reveals: bool = False
     outputs: dict[str, Figures] = {}
     socket: SocketStatus | None = None

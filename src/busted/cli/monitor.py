@@ -18,7 +18,7 @@ from busted.agent import host_key, private_log
 from busted.agent.config import Settings
 from busted.agent.config_file import ConfigFile
 from busted.agent.content import Level
-from busted.agent.local_socket import history_of, parse
+from busted.agent.local_socket import history_of, kept, parse
 from busted.agent.monitor import Monitor
 from busted.agent.reload import Reload
 from busted.agent.service import Service
@@ -72,9 +72,10 @@ def monitor(ctx: click.Context, /, **_: Any) -> None:
         click.echo(f"busted: {settings.record} will hold prompts and keys in plain text", err=True)
 
     recent = Recent() if socket else None
+    originals = kept(options["api.reveal"]) if options["api.reveal"] else None
 
     def open_output() -> Output:
-        return Output(format, content, outputs, scanner, recent)
+        return Output(format, content, outputs, scanner, recent, originals)
 
     @contextlib.contextmanager
     def serve(monitor: Monitor, output: Output) -> Iterator[Callable[[Event], None]]:
@@ -82,7 +83,7 @@ def monitor(ctx: click.Context, /, **_: Any) -> None:
         history = history_of(outputs)
         with (
             serving(metrics, token, sources) as count,
-            listening(socket, monitor, output, recent, cast(Level, content), history),
+            listening(socket, monitor, output, recent, cast(Level, content), history, originals),
         ):
             yield count
 

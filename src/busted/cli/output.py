@@ -68,16 +68,19 @@ class Output:
         choices: Sequence[Choice] = (),
         scanner: Scanner = DEFAULT_SCANNER,
         recent: Recent | None = None,
+        originals: Recent | None = None,
     ) -> None:
         """Open what was chosen; `format` and `content` are values of their options.
 
-        `recent` gets every event that is shown at `content`. Raises OutputError and WrongOutput.
+        `recent` gets every event that is shown at `content`, `originals` gets it as it was said.
+        Raises OutputError and WrongOutput.
         """
         self._outputs = Outputs(
             [choice for choice in choices if choice.kind != STANDARD_OUTPUT],
             cast(Level, content),
             scanner,
             recent,
+            originals,
         )
         self._only = not choices
         self._writer: Writer | None = None

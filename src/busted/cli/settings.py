@@ -30,7 +30,7 @@ Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 # Of no use without another: settings by that of which there must be a value.
 _NEEDS = {
-    "policy.directory": ("policy.on_error", "policy.audit_log"),
+    "policy.directory": ("policy.on_error",),
     "metrics.listen": ("metrics.token_file",),
 }
 _NEED_ENFORCEMENT = ("enforce.on_deny", "enforce.verdict_seconds", "enforce.deny_link_local")
@@ -182,8 +182,13 @@ def _check(chosen: Chosen) -> None:
         if chosen[key] is None and (names := _options(chosen, dependents)):
             raise click.UsageError(f"{names} of no use without {_flag(key)}.")
     audit_log = chosen.values["policy.audit_log"]
-    if chosen["policy.directory"] is None and audit_log.value:
-        raise click.UsageError(f"{audit_log.place}: an audit log needs --policy.")
+    reveal = chosen.values["api.reveal"]
+    if chosen["policy.directory"] is None and audit_log.value and not reveal.value:
+        raise click.UsageError(f"{audit_log.place}: an audit log needs --policy or --reveal.")
+    if reveal.value and not (chosen["api.socket"] and audit_log.value):
+        raise click.UsageError(f"{reveal.place}: revealing needs --socket and --audit-log.")
+    if reveal.value and chosen["monitor.content"] != "redacted":
+        raise click.UsageError(f"{reveal.place}: revealing needs --content redacted.")
     for key in ("enforce.enabled", "enforce.shadow"):
         if chosen[key] and chosen["policy.directory"] is None:
             raise click.UsageError(f"{chosen.values[key].place}: enforcing needs --policy.")

@@ -35,15 +35,17 @@ def listening(
     recent: Recent | None,
     level: Level,
     history: Path | None,
+    originals: Recent | None = None,
 ) -> Iterator[None]:
-    """Listen within the context, where that was chosen; `recent` is what `output` fills.
+    """Listen within the context, where that was chosen; `recent` and `originals` are what
+    `output` fills.
 
     Raises WrongOutput.
     """
     if choice is None or recent is None:
         yield
         return
-    answers = Answers(monitor, level, output.figures)
+    answers = Answers(monitor, level, output.figures, originals)
     server = open_socket(choice, answers, recent, output.filter, level, history)
     with contextlib.closing(server):
         yield

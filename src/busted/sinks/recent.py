@@ -31,9 +31,11 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
 class Recent:
     """A bounded memory of events, the newest of which is always there, however large."""
 
-    def __init__(self, max_events: int = MAX_EVENTS, max_bytes: int = MAX_BYTES) -> None:
+    def __init__(
+        self, max_events: int = MAX_EVENTS, max_bytes: int = MAX_BYTES, name: str = "socket"
+    ) -> None:
         """`max_bytes` counts the JSON of events."""
-        self.name = "socket"
+        self.name = name
         self._max_events, self._max_bytes = max_events, max_bytes
         self._entries: dict[int, Entry] = {}
         self._oldest, self._newest, self._bytes = 1, 0, 0
@@ -82,10 +84,15 @@ class Recent:
         with self._lock:
             return list(self._entries.values())
 
+    def one(self, id: str) -> Entry | None:
+        """Return an event, None where it is here no more."""
+        # Whoever asks saw it lately.
+        return next((entry for entry in reversed(self.all()) if entry.id == id), None)
+
     def number_of(self, id: str) -> int | None:
         """Return the number of an event, None where it is here no more."""
-        # Whoever asks saw it lately.
-        return next((entry.number for entry in reversed(self.all()) if entry.id == id), None)
+        found = self.one(id)
+        return found.number if found else None
 
     def when_more(self, number: int, call: Callable[[], object]) -> None:
         """Have `call` called once when there is more than this number; at once where there is."""

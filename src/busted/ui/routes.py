@@ -8,17 +8,22 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
 from busted import __version__
 from busted.events import SCHEMA, Event
-from busted.ui.source import Source
+from busted.ui.source import Source, Unavailable
 
 PREFIX = "/api/v1"
 # The dashboard shows some hundred at once; more is what exports are for.
 MAX_LIMIT = 1000
+
+# A policy that is tried is one module that somebody writes; the largest that we ship has 5 KB.
+MAX_POLICY = 64 << 10
+# As many as are judged in a second or two.
+MAX_TRIED = 1000
 
 Kind = Literal["string", "integer", "time"]
 Asked = dict[str, Any]
@@ -41,8 +46,23 @@ class Parameter(msgspec.Struct, frozen=True):
     in_path: bool = False
 
 
+class Trial(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A policy, as the text of one Rego module, and how many events it is tried on."""
+
+    policy: Annotated[str, msgspec.Meta(max_length=MAX_POLICY)]
+    events: Annotated[int, msgspec.Meta(ge=1, le=MAX_TRIED)] = MAX_TRIED
+
+
+class Reveal(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which event: the path says so."""
+
+
 class Route(msgspec.Struct, frozen=True):
-    """A path below the prefix, what it answers, and what that is: a schema's name."""
+    """A path below the prefix, what it answers, and what that is: a schema's name.
+
+    One with a `body` is asked by POST, and `asked["body"]` is that; one that `needs_token` is
+    answered only where the server has one, and `asked["by"]` says who asked.
+    """
 
     path: str
     about: str
@@ -50,6 +70,13 @@ class Route(msgspec.Struct, frozen=True):
     parameters: tuple[Parameter, ...] = ()
     schema: Mapping[str, Any] = _OBJECT
     media: tuple[str, ...] = ("application/json",)
+    body: type[msgspec.Struct] | None = None
+    needs_token: bool = False
+
+    @property
+    def method(self) -> str:
+        """The method of HTTP."""
+        return "POST" if self.body else "GET"
 
     @property
     def name(self) -> str:
@@ -141,7 +168,15 @@ def _meta(source: Source, asked: Asked) -> Any:
         "max_limit": MAX_LIMIT,
         "filters": [filter.name for filter in FILTERS],
         "groups": list(GROUPS),
+        "reveals": _reveals(source),
     }
+
+
+def _reveals(source: Source) -> bool:
+    try:
+        return bool(source.status().get("reveals"))
+    except Unavailable:
+        return False
 
 
 GROUPS = ("agent", "provider", "model", "type", "decision")
@@ -171,6 +206,15 @@ ROUTES = (
         ("text/event-stream",),
     ),
     Route("/events/{id}", "One event.", lambda s, a: s.event(a["id"]), (_ID,), _EVENT),
+    Route(
+        "/events/{id}/reveal",
+        "One event as it was said, where the operator lets that be; it is audited.",
+        lambda source, asked: source.reveal(asked["id"], asked["by"]),
+        (_ID,),
+        _EVENT,
+        body=Reveal,
+        needs_token=True,
+    ),
     Route(
         "/exchanges/{id}",
         "A request, its answer and their tool calls, oldest first.",
@@ -244,6 +288,12 @@ ROUTES = (
         (*_TIMES, _MINUTES),
         _list("decisions", _OBJECTS),
     ),
+    Route(
+        "/policy/try",
+        "What a policy would have said of the newest events of the history.",
+        lambda source, asked: source.try_policy(asked["body"].policy, asked["body"].events),
+        body=Trial,
+    ),
     Route("/coverage", "What is watched, what is not, and what was lost.", _coverage),
     Route("/health", "How the monitor and this server are.", _health),
     Route(
@@ -295,8 +345,9 @@ def _value(parameter: Parameter, text: str) -> Any:
 
 def openapi() -> dict[str, Any]:
     """Return the document (https://spec.openapis.org/oas/v3.1.0) that describes every route."""
+    bodies = [route.body for route in ROUTES if route.body]
     (_, components) = msgspec.json.schema_components(
-        [Event], ref_template="#/components/schemas/{name}"
+        [Event, *bodies], ref_template="#/components/schemas/{name}"
     )
     problem = {"type": "object", "properties": {"error": {"type": "string"}}}
     return {
@@ -306,7 +357,9 @@ def openapi() -> dict[str, Any]:
             "version": __version__,
             "description": "What AI agents on this host say and do.",
         },
-        "paths": {PREFIX + route.path: {"get": _operation(route)} for route in ROUTES},
+        "paths": {
+            PREFIX + route.path: {route.method.lower(): _operation(route)} for route in ROUTES
+        },
         "components": {
             "schemas": {**components, "Problem": problem},
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
@@ -320,10 +373,16 @@ def _operation(route: Route) -> dict[str, Any]:
     problems = {"400": "Not understood.", "401": "Without the token.", "503": "Not to be had now."}
     if any(parameter.in_path for parameter in route.parameters):
         problems["404"] = "Not there."
+    asked: dict[str, Any] = {}
+    if route.body:
+        body = {"schema": {"$ref": f"#/components/schemas/{route.body.__name__}"}}
+        asked["requestBody"] = {"required": True, "content": {"application/json": body}}
+        problems |= {"403": "Refused.", "413": "Too long.", "415": "Not JSON."}
     content = {media: {"schema": dict(route.schema)} for media in route.media}
     return {
         "operationId": route.name,
         "summary": route.about,
+        **asked,
         "parameters": [_described(parameter) for parameter in route.parameters],
         "responses": {
             "200": {"description": route.about, "content": content},

@@ -3,7 +3,8 @@
 Strategy: a handler checks the parameters by the table and has the source answer in a thread. Around
 all of them stands `Guard`: only the names of this server are answered, so that a page that has its
 own name resolve to this host learns nothing (DNS rebinding); the token is compared in constant
-time; no other origin may read (there is no CORS), embed or cache what is sent.
+time; no other origin may read (there is no CORS), embed or cache what is sent. What is asked by
+POST must come from this server's own page, or from none, and be JSON, which no form sends.
 
 Left out: TLS, which a proxy in front does; writing.
 """
@@ -28,13 +29,16 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from busted.ui import page
 from busted.ui.routes import PREFIX, ROUTES, Route, checked, chosen
-from busted.ui.source import NotThere, Source, Unavailable
+from busted.ui.source import NotThere, Refused, Source, Unavailable
 from busted.ui.stream import stream
 
 log = logging.getLogger(__name__)
 
 # Longer ones are nobody's who asks for events.
 MAX_QUERY_BYTES = 8 << 10
+
+# The longest body is a policy, escaped.
+MAX_BODY_BYTES = 256 << 10
 
 # OWASP's HTTP headers; the API has nothing to load, so nothing may be loaded.
 _HEADERS = {
@@ -65,7 +69,10 @@ class Access(msgspec.Struct, frozen=True):
 
 def application(source: Source, access: Access) -> ASGIApp:
     """Return the server as an ASGI application."""
-    paths = [Path(PREFIX + route.path, _handler(route, source)) for route in ROUTES]
+    paths = [
+        Path(PREFIX + route.path, _handler(route, source, access), methods=[route.method])
+        for route in ROUTES
+    ]
     paths += page.ROUTES
     handlers: Any = {HTTPException: _failed, Exception: _broken}
     return Guard(Starlette(routes=paths, exception_handlers=handlers), access)
@@ -135,12 +142,18 @@ def _json(content: Any, status: int = 200, headers: dict[str, str] | None = None
     return Response(msgspec.json.encode(content), status, headers, "application/json")
 
 
-def _handler(route: Route, source: Source) -> Callable[[Request], Awaitable[Response]]:
+def _handler(
+    route: Route, source: Source, access: Access
+) -> Callable[[Request], Awaitable[Response]]:
     async def handle(request: Request) -> Response:
         try:
             if len(request.query_params.multi_items()) != len(request.query_params):
                 raise ValueError("a parameter is there twice")
             asked = checked(route, request.query_params, request.path_params)
+            if route.body:
+                asked["body"] = await _body(request, route.body)
+            if route.needs_token:
+                asked["by"] = _asker(request, access)
             if route.path == "/stream":
                 last = request.headers.get("last-event-id")
                 return StreamingResponse(
@@ -149,6 +162,8 @@ def _handler(route: Route, source: Source) -> Callable[[Request], Awaitable[Resp
             answer = await run_in_threadpool(route.answer, source, asked)
         except ValueError as error:
             return problem(400, str(error))
+        except Refused as error:
+            return problem(403, str(error))
         except NotThere as error:
             return problem(404, str(error))
         except Unavailable as error:
@@ -160,6 +175,29 @@ def _handler(route: Route, source: Source) -> Callable[[Request], Awaitable[Resp
         return _json(answer)
 
     return handle
+
+
+async def _body(request: Request, kind: type[msgspec.Struct]) -> msgspec.Struct:
+    """Return what was sent. Raises HTTPException, ValueError, and Refused for foreign pages."""
+    # Browsers send it with every POST (https://fetch.spec.whatwg.org/#origin-header); a proxy must
+    # pass the Host header on.
+    origin = request.headers.get("origin")
+    if origin is not None and urlsplit(origin).netloc != request.headers["host"]:
+        raise Refused("another page may not ask for this")
+    if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
+        raise HTTPException(415, "the body must be application/json")
+    sent = b""
+    async for piece in request.stream():
+        sent += piece
+        if len(sent) > MAX_BODY_BYTES:
+            raise HTTPException(413, "the body is too long")
+    return msgspec.json.decode(sent, type=kind)
+
+
+def _asker(request: Request, access: Access) -> str:
+    if access.token is None:
+        raise Refused("this is shown only by a server with a token (--token-file)")
+    return f"HTTP with the token, from {request.client.host if request.client else 'nowhere'}"
 
 
 async def _failed(request: Request, error: HTTPException) -> Response:

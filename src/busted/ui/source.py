@@ -22,6 +22,10 @@ class Unavailable(Exception):
     """Who would know cannot be asked now: the monitor or the history; says which and why."""
 
 
+class Refused(Exception):
+    """Nobody is given that; says why."""
+
+
 class Entry(Protocol):
     """An event of the live stream; without an id it tells of a gap."""
 
@@ -95,6 +99,12 @@ class Source(Protocol):
 
     def agent(self, id: str) -> msgspec.Raw:
         """Return all that is known of an identity."""
+
+    def reveal(self, id: str, by: str) -> msgspec.Raw:
+        """Return an event as it was said, for `by`, who is audited. May raise Refused, too."""
+
+    def try_policy(self, policy: str, events: int) -> dict[str, Any]:
+        """Return what a policy would have said of the newest events, or what is wrong with it."""
 
     def status(self) -> dict[str, Any]:
         """Return how the monitor is."""

@@ -3,7 +3,7 @@ from collections.abc import Sequence
 import msgspec
 
 from busted.agent.decisions import Judge
-from busted.agent.policy_replay import differences, tally
+from busted.agent.policy_replay import compared, differences, tally
 from busted.events import Decision, Event, PolicyDecision
 from tests.recordings import coverage
 from tests.unit.sinks.samples import PROMPT, RESPONSE, event
@@ -79,3 +79,26 @@ def test_a_policy_does_not_differ_from_itself() -> None:
     same = judge(curl="allow", codex="deny", claude="audit")
 
     assert differences(same, same, EVENTS) == []
+
+
+def test_what_is_judged_otherwise_than_it_was_then_is_told_beside_what_would_be_denied() -> None:
+    counts: dict[Decision, int] = {}
+    allowed, denied = PolicyDecision(decision="allow"), PolicyDecision(decision="deny")
+    then = [
+        msgspec.structs.replace(one, policy=denied if one.process.name == "codex" else allowed)
+        for one in EVENTS[2:]
+    ]
+
+    rows, changes = compared(judge(claude="deny", codex="deny"), then, counts)
+
+    assert counts == {"deny": 4}
+    assert sum(row.count for row in rows) == 4
+    assert [(r.before, r.decision, r.agent, r.count) for r in changes] == [
+        ("allow", "deny", "claude", 1)
+    ]
+
+
+def test_what_nobody_judged_then_has_not_changed() -> None:
+    rows, changes = compared(judge(curl="deny"), EVENTS[:1], {})
+    assert [row.agent for row in rows] == ["curl"]
+    assert changes == []

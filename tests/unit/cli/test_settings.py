@@ -55,7 +55,13 @@ def test_what_only_tells_holds_nothing_and_denies_what_policy_cannot_answer() ->
     ("options", "told"),
     [
         (["--on-error", "deny"], "--on-error is of no use without --policy."),
-        (["--audit-log", "a"], "--audit-log is of no use without --policy."),
+        (["--audit-log", "a"], "--audit-log: an audit log needs --policy or --reveal."),
+        (["--reveal", "5", "--socket", "s"], "--reveal: revealing needs --socket and --audit-log."),
+        (["--reveal", "5", "--audit-log", "a"], "revealing needs --socket and --audit-log."),
+        (
+            ["--reveal", "5", "--socket", "s", "--audit-log", "a", "--content", "full"],
+            "--reveal: revealing needs --content redacted.",
+        ),
         (["--enforce"], "--enforce: enforcing needs --policy."),
         (["--shadow"], "--shadow: enforcing needs --policy."),
         (["--enforce", "--policy", "p", "--network", "none"], "enforcing needs connections"),

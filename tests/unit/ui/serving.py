@@ -28,10 +28,14 @@ class Api:
         self.port, self.feed = port, feed
 
     def ask(
-        self, path: str, headers: dict[str, str] | None = None, method: str = "GET"
+        self,
+        path: str,
+        headers: dict[str, str] | None = None,
+        method: str = "GET",
+        body: bytes | None = None,
     ) -> tuple[int, dict[str, str], bytes]:
         with closing(http.client.HTTPConnection("127.0.0.1", self.port, SECONDS)) as connection:
-            connection.request(method, f"/api/v1{path}", headers=headers or {})
+            connection.request(method, f"/api/v1{path}", body, headers or {})
             answer = connection.getresponse()
             return answer.status, {k.lower(): v for k, v in answer.getheaders()}, answer.read()
 
@@ -39,6 +43,11 @@ class Api:
         status, _, body = self.ask(path)
         assert status == 200, body
         return msgspec.json.decode(body)
+
+    def post(self, path: str, body: Any, **headers: str) -> tuple[int, Any]:
+        sent = {"Content-Type": "application/json"} | headers
+        status, _, answer = self.ask(path, sent, "POST", msgspec.json.encode(body))
+        return status, msgspec.json.decode(answer)
 
     @contextmanager
     def stream(self, query: str = "", headers: dict[str, str] | None = None) -> Iterator[Any]:

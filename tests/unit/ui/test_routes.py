@@ -27,7 +27,7 @@ def test_the_document_is_one_and_describes_every_route_with_its_parameters() -> 
     validate(document)
     assert document["paths"].keys() == {PREFIX + one.path for one in ROUTES}
     for one in ROUTES:
-        told = document["paths"][PREFIX + one.path]["get"]
+        told = document["paths"][PREFIX + one.path][one.method.lower()]
         assert [p["name"] for p in told["parameters"]] == [p.name for p in one.parameters]
         in_path = {p["name"] for p in told["parameters"] if p["in"] == "path"}
         assert in_path == set(re.findall(r"{(\w+)}", one.path))

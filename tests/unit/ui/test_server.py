@@ -117,7 +117,7 @@ def test_every_route_is_there_and_as_the_document_says(server: Api) -> None:
     # Their double knows no more of them.
     others = {"/agents/{id}", "/coverage", "/stream"}
     for route in ROUTES:
-        if route.path in others:
+        if route.path in others or route.body:  # these have tests of their own
             continue
         path = route.path.replace("{id}", ids_.get(route.path, ""))
         status, headers, body = server.ask(path)

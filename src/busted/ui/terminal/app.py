@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar
 
 import msgspec
+from rich.cells import cell_len
 from rich.text import Text
 from textual import events as keys
 from textual.app import App, ComposeResult
@@ -57,16 +58,20 @@ _DAY_MINUTES = 24 * 60
 _DAY_NS = 86_400 * 10**9
 
 HELP = """\
-1 to 5, Tab, Shift-Tab   Events, Conversation, Agents, Providers, Health
-j k, arrows              one line                g G, Home End    first, last
-Ctrl-d Ctrl-u            half a page             Ctrl-f Ctrl-b, PgDn PgUp   a page
-H M L                    first, middle, last line of the screen
-Enter                    all of the marked event; n N the next, the one before
-s                        the conversation (session) that it belongs to
-Space                    pause: nothing is lost, it comes when you go on
-/                        search; p provider, t type: the next one
-c                        clear the list          C   show everything again
-Esc                      close what is open      q   quit        ? this help"""
+1 to 5, Tab, Shift-Tab  Events, Conversation, Agents, Providers, Health
+j k, arrows             one line
+Ctrl-d Ctrl-u           half a page
+Ctrl-f Ctrl-b, PgDn Up  a page
+g G, Home End           first, last
+H M L                   first, middle, last line of the screen
+Enter                   all of the marked event; n N next, previous
+s                       the conversation (session) that it belongs to
+Space                   pause: nothing is lost, it comes when you go on
+/                       search
+p t                     next provider, next type
+c C                     clear the list, show everything again
+Esc                     close what is open
+q ?                     quit, this help"""
 
 
 class Help(ModalScreen[None]):
@@ -174,10 +179,14 @@ class Terminal(App[None]):
         self.query_one("#agents-table", DataTable).add_columns(*AGENT_COLUMNS)
         self.query_one("#providers-table", DataTable).add_columns(*PROVIDER_COLUMNS)
         self.query_one(EventList).focus()
-        self.set_interval(READ_SECONDS, self._read)
-        self.set_interval(ASK_SECONDS, self._look)
+        self.set_interval(READ_SECONDS, self._unless_ending(self._read))
+        self.set_interval(ASK_SECONDS, self._unless_ending(self._look))
         self._read()
         self._look()
+
+    def _unless_ending(self, call: Callable[[], None]) -> Callable[[], None]:
+        # Timers outlive what is on the screen.
+        return lambda: call() if self.is_running else None
 
     def _ended_by(self, code: int) -> None:
         self.returned = code
@@ -242,8 +251,11 @@ class Terminal(App[None]):
         told += [f"{name} {self._texts.visible(value)}" for name, value in chosen if value]
         told.append(f"{rows.seen:,} events {rate:.1f}/s")
         told += [f"{rows.decisions[name]:,} {name}" for name in ("deny", "audit")]
-        told.append(bars(self._bars))
-        self.query_one("#state", Static).update(Text(" " + " | ".join(told), no_wrap=True))
+        line = f" {' | '.join(told)} | "
+        # The newest, as many as there is room for.
+        room = max(0, self.size.width - cell_len(line))
+        line += bars(list(self._bars)[max(0, BARS - room) :])
+        self.query_one("#state", Static).update(Text(line, no_wrap=True))
 
     # What has to be asked
 
@@ -336,8 +348,12 @@ class Terminal(App[None]):
     def action_detail(self) -> None:
         """Show all of the marked event."""
         if self.view == "events" and self.query_one(EventList).marked:
-            self.query_one("#detail").display = True
+            self._open_detail(True)
             self._show_detail()
+
+    def _open_detail(self, is_open: bool) -> None:
+        self.query_one("#detail").display = is_open
+        self.query_one(EventList).is_held = is_open
 
     def on_event_list_marked(self) -> None:
         """Follow the mark."""
@@ -429,7 +445,7 @@ class Terminal(App[None]):
         if self.query_one("#search").display:
             self._end_search()
         else:
-            self.query_one("#detail").display = False
+            self._open_detail(False)
 
     def action_help(self) -> None:
         """Show the keys."""

@@ -94,6 +94,12 @@ class Told:
     def agent(self, id: str) -> msgspec.Raw:
         raise NotThere(id)
 
+    def reveal(self, id: str, by: str) -> msgspec.Raw:
+        raise NotThere(id)  # the terminal does not ask
+
+    def try_policy(self, policy: str, events: int) -> dict[str, Any]:
+        raise NotThere(policy)  # the terminal does not ask
+
     def status(self) -> dict[str, Any]:
         self._check()
         return {"version": "1.2.3", "lost": {"records": 7}, "host": HOSTILE}

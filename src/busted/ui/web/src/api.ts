@@ -78,6 +78,13 @@ export async function get<T>(path: string, query: Query = {}, signal?: AbortSign
   return (await answer.json()) as T;
 }
 
+export async function post<T>(path: string, body: unknown): Promise<T> {
+  const sent = { ...headers(), "Content-Type": "application/json" };
+  const answer = await fetch(address(path), { method: "POST", headers: sent, body: JSON.stringify(body) });
+  if (!answer.ok) throw await problem(answer);
+  return (await answer.json()) as T;
+}
+
 export async function download(path: string, query: Query, name: string): Promise<void> {
   const answer = await fetch(address(path, query), { headers: headers() });
   if (!answer.ok) throw await problem(answer);

@@ -62,6 +62,10 @@ function App(): JSX.Element {
     addEventListener("keydown", pressed);
     return () => removeEventListener("keydown", pressed);
   }, [place.view]);
+  useEffect(() => {
+    // On a phone the views are a line that is longer than the screen.
+    document.querySelector("nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
+  }, [place.view]);
   const onState = (live: Live): void => {
     if (live.connected !== state.connected || live.why !== state.why) {
       setState(live.why ? { connected: live.connected, why: live.why } : { connected: live.connected });

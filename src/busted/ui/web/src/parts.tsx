@@ -109,6 +109,7 @@ export function Bars(props: { bars: Bar[]; label: string; beside?: boolean; unit
           });
         })}
       </svg>
+      {props.bars.length > 1 && <p class="axis"><span>{props.bars[0]!.label}</span><span>{props.bars[props.bars.length - 1]!.label}</span></p>}
       <ul class="legend">
         {names.map((name, at) => <li key={name}><i class={`colour${at % COLOURS}`} />{safe(name) || "none"}</li>)}
       </ul>
@@ -128,7 +129,7 @@ export function Decision(props: { event: Event }): JSX.Element | null {
 }
 
 // What stands where something personal or secret was: `<email:3f9a>`.
-const TOKEN = /(<[a-z][a-z0-9_]*:[0-9a-f]{4,16}>)/;
+export const TOKEN = /(<[a-z][a-z0-9_]*:[0-9a-f]{4,16}>)/;
 
 export function Said(props: { text: unknown; label?: string }): JSX.Element | null {
   const text = safe(props.text);

@@ -10,7 +10,7 @@ const HIDDEN =
   /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]/g;
 
 export function safe(value: unknown): string {
-  const text = typeof value === "string" ? value : value === undefined ? "" : String(value);
+  const text = typeof value === "string" ? value : value === undefined ? "" : typeof value === "object" ? JSON.stringify(value) : String(value);
   return text.replace(HIDDEN, (sign) => `⟨U+${sign.charCodeAt(0).toString(16).padStart(4, "0").toUpperCase()}⟩`);
 }
 
@@ -98,9 +98,13 @@ export function clock(time: string): string {
     : `${date.toLocaleTimeString([], { hour12: false })}.${String(date.getMilliseconds()).padStart(3, "0")}`;
 }
 
+/** The time of today, and the day before it on other days; days as ISO 8601 has them, since 11/12 is two days. */
 export function moment(time: string): string {
   const date = new Date(time);
-  return Number.isNaN(date.valueOf()) ? safe(time) : date.toLocaleString([], { hour12: false });
+  if (Number.isNaN(date.valueOf())) return safe(time);
+  const hours = date.toLocaleTimeString([], { hour12: false });
+  const day = date.toLocaleDateString("sv");
+  return day === new Date().toLocaleDateString("sv") ? hours : `${day} ${hours}`;
 }
 
 export function bytes(count: unknown): string {

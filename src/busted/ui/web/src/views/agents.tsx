@@ -120,7 +120,7 @@ function Graph(props: { identity: Identity }): JSX.Element {
       <ul class="graph">
         {links.map((link) => (
           <li key={link.kind + link.source + link.target}>
-            {safe(link.source)} <span class="arrow">{safe(link.kind)} →</span> {safe(link.target)} <small>{link.count} times, {Math.round(link.confidence * 100)} % sure</small>
+            {link.source === props.identity.id ? safe(props.identity.name) : safe(link.source)} <span class="arrow">{safe(link.kind)} →</span> {safe(link.target)} <small>{link.count} times, {Math.round(link.confidence * 100)} % sure</small>
           </li>
         ))}
         {calls.map((call, at) => (

@@ -4,7 +4,7 @@ import type { JSX } from "preact";
 import { download, type Event } from "../api";
 import { Decision, Shown, Table, useAsked } from "../parts";
 import { to } from "../place";
-import { agentOf, arrow, clock, moment, safe, summary, where } from "../text";
+import { agentOf, arrow, clock, moment, safe, seconds, summary, where } from "../text";
 import { Findings, Texts } from "./detail";
 
 interface Group {
@@ -67,6 +67,12 @@ function Conversation(props: { id: string }): JSX.Element {
   );
 }
 
+function told(event: Event): string {
+  const { finish_reason: ended, latency, usage } = event.action as { finish_reason?: string; latency?: number; usage?: { input?: number; output?: number } };
+  const tokens = usage && `${usage.input ?? 0} tokens in, ${usage.output ?? 0} out`;
+  return [ended && `ended with ${safe(ended)}`, tokens, seconds(latency)].filter(Boolean).join(" · ");
+}
+
 function Turn(props: { event: Event }): JSX.Element {
   const { event } = props;
   const type = event.action.type;
@@ -80,6 +86,7 @@ function Turn(props: { event: Event }): JSX.Element {
         <time dateTime={event.time}>{clock(event.time)}</time>
       </header>
       {said ? <Texts event={event} /> : <p>{summary(event)}</p>}
+      {type === "Response" && <p class="dim">{told(event)}</p>}
       <Findings event={event} />
       {event.policy?.decision === "deny" && <p class="bad">{(event.policy.reasons ?? []).map(safe).join("; ")}</p>}
       <details>

@@ -1,8 +1,9 @@
 // One event: what was said, who said it, what policy decided, and all of it as JSON.
 
 import type { JSX } from "preact";
-import type { Event, Finding } from "../api";
-import { Decision, Facts, Said } from "../parts";
+import { useEffect, useState } from "preact/hooks";
+import { post, type Event, type Finding } from "../api";
+import { Decision, Facts, Said, TOKEN, useAsked } from "../parts";
 import { to } from "../place";
 import { agentOf, arrow, moment, safe, seconds } from "../text";
 
@@ -48,8 +49,28 @@ export function Policy(props: { event: Event }): JSX.Element | null {
   );
 }
 
+/** Shows the event as it was said, where the operator lets that be; the server audits each time. */
+function Reveal(props: { event: Event; onShown: (event: Event) => void }): JSX.Element | null {
+  const meta = useAsked<{ reveals: boolean }>("/meta");
+  const [why, setWhy] = useState("");
+  useEffect(() => setWhy(""), [props.event.id]);
+  if (!meta.data?.reveals || !TOKEN.test(JSON.stringify(props.event.action))) return null;
+  const show = (): void => {
+    post<Event>(`/events/${encodeURIComponent(props.event.id)}/reveal`, {})
+      .then(props.onShown)
+      .catch((error: Error) => setWhy(error.message));
+  };
+  return (
+    <p>
+      <button type="button" onClick={show}>Reveal</button> <small>It is written down that you saw it.</small>
+      {why && <span class="bad" role="alert"> {safe(why)}</span>}
+    </p>
+  );
+}
+
 export function Detail(props: { event: Event; onClose: () => void }): JSX.Element {
-  const { event } = props;
+  const [shown, setShown] = useState<Event | undefined>();
+  const event = shown?.id === props.event.id ? shown : props.event;
   const { action } = event;
   const rest = Object.fromEntries(Object.entries(action).filter(([name]) => !LONG.has(name)));
   return (
@@ -64,6 +85,7 @@ export function Detail(props: { event: Event; onClose: () => void }): JSX.Elemen
         {event.session_id && <a href={to("conversation", `session/${event.session_id}`)}>Session</a>}
         {event.identity && <a href={to("agents", event.identity.id)}>Agent</a>}
       </nav>
+      <Reveal event={event} onShown={setShown} />
       <Policy event={event} />
       <Findings event={event} />
       <Texts event={event} />

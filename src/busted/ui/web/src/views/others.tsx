@@ -5,6 +5,7 @@ import type { Event } from "../api";
 import { Bars, Decision, Facts, Shown, Table, useAsked } from "../parts";
 import { to } from "../place";
 import { agentOf, moment, number, safe, summary } from "../text";
+import { Trial } from "./trial";
 import { over, useRange, type Total } from "./totals";
 
 interface Group {
@@ -52,6 +53,25 @@ interface Tool {
   changed?: boolean;
 }
 
+interface Offer {
+  event: Event;
+  server: string | undefined;
+  tool: Tool;
+}
+
+/** Each tool once as it is, and once more for each other way it was before; the newest first. */
+function offered(events: Event[]): Offer[] {
+  const offers = new Map<string, Offer>();
+  for (const event of events) {
+    const server = (event.action.server as { name?: string } | undefined)?.name ?? event.connection?.sni;
+    for (const tool of (event.action.tools as Tool[] | undefined) ?? []) {
+      const key = JSON.stringify([server, tool.name, tool.hash]);
+      if (!offers.has(key)) offers.set(key, { event, server, tool });
+    }
+  }
+  return [...offers.values()];
+}
+
 export function McpView(): JSX.Element {
   const used = useAsked<{ tools: Group[] }>("/mcp", { limit: "500" }, 5000);
   const lists = useAsked<{ events: Event[] }>("/events", { type: "McpResponse", subject: "tools/list", limit: "200" }, 5000);
@@ -76,18 +96,16 @@ export function McpView(): JSX.Element {
       <h3>Tools that servers offer</h3>
       <Shown asked={lists} empty={(data) => data.events.length === 0} none="No server has listed its tools yet.">
         {(data) => (
-          <Table head={["Listed", "Server", "Tool", "Hash", ""]} label="Tools that servers offer">
-            {data.events.flatMap((event) =>
-              ((event.action.tools as Tool[] | undefined) ?? []).map((tool) => (
-                <tr key={event.id + tool.name}>
-                  <td>{moment(event.time)}</td>
-                  <td>{safe((event.action.server as { name?: string } | undefined)?.name ?? event.connection?.sni)}</td>
-                  <td>{safe(tool.name)}</td>
-                  <td><code>{safe(tool.hash)}</code></td>
-                  <td>{tool.changed && <span class="tag deny">changed</span>}</td>
-                </tr>
-              )),
-            )}
+          <Table head={["Last listed", "Server", "Tool", "Hash", ""]} label="Tools that servers offer">
+            {offered(data.events).map(({ event, server, tool }) => (
+              <tr key={event.id + tool.name}>
+                <td>{moment(event.time)}</td>
+                <td>{safe(server)}</td>
+                <td>{safe(tool.name)}</td>
+                <td><code title={safe(tool.hash)}>{safe(tool.hash).slice(0, 12)}</code></td>
+                <td>{tool.changed && <span class="tag deny">changed</span>}</td>
+              </tr>
+            ))}
           </Table>
         )}
       </Shown>
@@ -124,7 +142,7 @@ export function PolicyView(): JSX.Element {
               />
             )}
             {data.held && <Facts of={{ "held and allowed": data.held.allowed, "held and denied": data.held.denied, "median wait, ms": data.held.median_milliseconds }} />}
-            <div class="charts"><Bars bars={over(data.decisions, "decision", (total) => total.events)} label="Decisions" /></div>
+            <div class="charts">{data.decisions.some((total) => total.decision) && <Bars bars={over(data.decisions.filter((total) => total.decision), minutes, "decision", (total) => total.events)} label="Decisions" />}</div>
           </>
         )}
       </Shown>
@@ -151,6 +169,7 @@ export function PolicyView(): JSX.Element {
           </>
         )}
       </Shown>
+      <Trial />
     </section>
   );
 }
@@ -193,11 +212,14 @@ export function CoverageView(): JSX.Element {
         {(data) => (
           <>
             <h3>TLS libraries that are read</h3>
-            <Table head={["File", "Kind", "#Processes, when it was found"]} label="TLS libraries that are read">
-              {data.libraries.map((one) => (
-                <tr key={one.path}><td>{safe(one.path)}</td><td>{safe(one.kind)}</td><td class="number">{one.processes}</td></tr>
-              ))}
-            </Table>
+            {data.libraries.length === 0 && <p class="notice">None.</p>}
+            {data.libraries.length > 0 && (
+              <Table head={["File", "Kind", "#Processes, when it was found"]} label="TLS libraries that are read">
+                {data.libraries.map((one) => (
+                  <tr key={one.path}><td>{safe(one.path)}</td><td>{safe(one.kind)}</td><td class="number">{one.processes}</td></tr>
+                ))}
+              </Table>
+            )}
             <Pairs title="Not readable" of={data.unreadable} none="Every library that was found is read." />
             <Pairs title="Left out" of={data.left_out} none="Nothing is left out on this host." />
             <Pairs title="Lost, by place" of={data.lost} none="Nothing was lost." />
@@ -267,7 +289,8 @@ function MonitorHealth(props: { of: Monitor }): JSX.Element {
       />
       <Pairs title="Lost, by place" of={lost} none="Nothing was lost." />
       <h3>Outputs</h3>
-      <Table head={["Output", "#Produced", "#Delivered", "#Waiting", "#On disk", "#Lag", "#Lost"]} label="Outputs">
+      {Object.keys(outputs).length === 0 && <p class="notice">It has none but its socket.</p>}
+      {Object.keys(outputs).length > 0 && <Table head={["Output", "#Produced", "#Delivered", "#Waiting", "#On disk", "#Lag", "#Lost"]} label="Outputs">
         {Object.entries(outputs).map(([name, one]) => (
           <tr key={name}>
             <td>{safe(name)}</td>
@@ -279,7 +302,7 @@ function MonitorHealth(props: { of: Monitor }): JSX.Element {
             <td class="number">{number(Object.values(one.lost).reduce((all, count) => all + count, 0))}</td>
           </tr>
         ))}
-      </Table>
+      </Table>}
       <h3>Kernel</h3>
       <Facts of={{ release: kernel.release, probes: kernel.way, buffer: kernel.buffer, "buffer full": kernel.fill === null ? undefined : `${(kernel.fill * 100).toFixed(1)} %`, ...kernel.features }} />
       {programs.length > 0 && (

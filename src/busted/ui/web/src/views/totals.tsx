@@ -5,7 +5,7 @@ import { useState } from "preact/hooks";
 import type { Query } from "../api";
 import { Bars, Shown, Table, useAsked, type Bar } from "../parts";
 import { to } from "../place";
-import { clock, dollars, number, safe, seconds } from "../text";
+import { dollars, moment, number, safe, seconds } from "../text";
 
 export interface Total {
   since: string;
@@ -40,14 +40,24 @@ export function useRange(): { query: Query; minutes: string; picker: JSX.Element
   return { query, minutes: String(step), picker };
 }
 
-export function over(totals: Total[], group: string, value: (total: Total) => number): Bar[] {
-  const bars = new Map<string, Bar>();
-  for (const total of totals) {
-    const bar = bars.get(total.since) ?? { label: clock(total.since), parts: [] };
-    bar.parts.push({ name: String(total[group] ?? ""), value: value(total) });
-    bars.set(total.since, bar);
+// More bars than these are narrower than a pixel.
+const MOST_BARS = 400;
+
+/** One bar for every `minutes` from the first to the last, so that time is as long as it was. */
+export function over(totals: Total[], minutes: string, group: string, value: (total: Total) => number): Bar[] {
+  const step = Number(minutes) * 60_000;
+  const bars = new Map<number, Bar>();
+  const times = totals.map((total) => Date.parse(total.since));
+  const first = Math.min(...times);
+  const count = totals.length ? (Math.max(...times) - first) / step + 1 : 0;
+  for (let at = 0; at < Math.min(count, MOST_BARS); at += 1) {
+    const time = first + at * step;
+    bars.set(time, { label: moment(new Date(time).toISOString()), parts: [] });
   }
-  return [...bars.entries()].sort(([a], [b]) => a.localeCompare(b)).map(([, bar]) => bar);
+  for (const total of totals) {
+    bars.get(Date.parse(total.since))?.parts.push({ name: String(total[group] ?? ""), value: value(total) });
+  }
+  return [...bars.values()];
 }
 
 export function ProvidersView(): JSX.Element {
@@ -60,10 +70,10 @@ export function ProvidersView(): JSX.Element {
       <Shown asked={time} empty={(data) => data.totals.length === 0} none="Nothing was asked in this time.">
         {(data) => (
           <div class="charts">
-            <Bars bars={over(data.totals, "provider", (total) => total.events)} label="Events" />
-            <Bars bars={over(data.totals, "provider", (total) => total.input + total.output)} label="Tokens" />
-            <Bars bars={over(data.totals, "provider", (total) => total.cost)} label="Cost" unit={(value) => dollars(value) || "$0"} />
-            <Bars bars={over(data.totals, "provider", (total) => total.latency ?? 0)} label="Latency, mean" beside unit={(value) => seconds(value)} />
+            <Bars bars={over(data.totals, minutes, "provider", (total) => total.events)} label="Events" />
+            <Bars bars={over(data.totals, minutes, "provider", (total) => total.input + total.output)} label="Tokens" />
+            <Bars bars={over(data.totals, minutes, "provider", (total) => total.cost)} label="Cost" unit={(value) => dollars(value) || "$0"} />
+            <Bars bars={over(data.totals, minutes, "provider", (total) => total.latency ?? 0)} label="Latency, mean" beside unit={(value) => seconds(value)} />
           </div>
         )}
       </Shown>
