@@ -17,6 +17,7 @@ INSTALLED = $(DESTDIR)$(PREFIX)/lib/busted
 
 .DEFAULT_GOAL := help
 .PHONY: help setup build build-ebpf lock clean run demo test test-fast soak check lint typecheck fmt vm-test bench identity-report pii-report \
+	ml-data ml-model ml-report \
 	docs screenshots wheel oracles helm-lint helm-test image-test deb-test newcomer-test release-files version-check version-bump install uninstall
 
 help: ## Show this list
@@ -32,7 +33,7 @@ build: setup ## The eBPF objects and the wheel, in dist/
 build-ebpf: setup ## The eBPF objects only, in src/busted/kernel/objects/
 	@$(PYTHON) -m xtask build-ebpf
 lock: setup ## Resolve requirements/*.lock anew (UPGRADE=--upgrade for the latest)
-	@$(PYTHON) -m uv pip compile -q $(UPGRADE) pyproject.toml --all-extras --universal --python-version 3.11 \
+	@$(PYTHON) -m uv pip compile -q $(UPGRADE) pyproject.toml --extra full --universal --python-version 3.11 \
 		--generate-hashes --no-annotate --custom-compile-command 'make lock' -o requirements/runtime.lock
 	@$(PYTHON) -m uv pip compile -q $(UPGRADE) pyproject.toml --all-extras --group dev --universal --python-version 3.11 \
 		--generate-hashes --no-annotate --custom-compile-command 'make lock' -c requirements/runtime.lock -o requirements/dev.lock
@@ -73,6 +74,13 @@ identity-report: setup ## How well agents are told apart: precision and recall, 
 	@exec $(PYTHON) -m tests.identity.report
 pii-report: setup ## Precision and recall of the search for personal data, into docs/pii.md
 	@$(PYTHON) -m tests.pii_report
+ml-data: setup ## Real traffic to train with, recorded anew into tests/ml/samples.zst (as root; a quarter of an hour)
+	rm -f tests/ml/samples.zst
+	for delay in 4 12 25 40; do $(PYTHON) -m tests.ml.traffic --delay-ms $$delay --seconds 90 tests/ml/samples.zst; done
+ml-model: setup ## The model of behaviour, trained with it
+	@.venv/bin/busted ml train --from tests/ml/samples.zst --output src/busted/ml/model.json
+ml-report: setup ## How well the model does on clients, servers and kinds that it never saw, into docs/ml.md
+	@$(PYTHON) -m tests.ml.report
 bench: setup ## Measure, as root (benchmarks/)
 	@exec $(PYTHON) -m benchmarks $(ARGS)
 

@@ -186,6 +186,12 @@ def _lightkube() -> str | None:
     return "needs lightkube: pip install 'busted[k8s]'"
 
 
+def _sklearn() -> str | None:
+    if importlib.util.find_spec("sklearn") and importlib.util.find_spec("matplotlib"):
+        return None
+    return "needs scikit-learn and matplotlib: pip install 'busted[ml]'"
+
+
 def _x86_64() -> str | None:
     return None if platform.machine() == "x86_64" else "needs x86-64: perf buffers are read there"
 
@@ -295,6 +301,7 @@ PROBES: Mapping[str, tuple[Probe, ...]] = {
     "systemd": (_program("systemd-analyze", "systemd"),),
     "regorus": (_regorus,),
     "lightkube": (_lightkube,),
+    "sklearn": (_sklearn,),
     "unshare": (
         _program("unshare", "util-linux"),
         _program("nsenter", "util-linux"),

@@ -37,7 +37,10 @@ def test_the_wheel_ships_the_package_and_the_objects_for_both_architectures(dist
         f"busted-{busted.__version__}.dist-info/licenses/{n}" for n in ("LICENSE", "bpf/LICENSE")
     }
 
-    assert sources | objects | policies | licenses | {"busted/py.typed"} <= names
+    assert (
+        sources | objects | policies | licenses | {"busted/py.typed", "busted/ml/model.json"}
+        <= names
+    )
     assert {name for name in names if name.startswith("busted/") and "objects" in name} == objects
 
 
