@@ -78,7 +78,12 @@ class Monitor:
         for reader in self._readers:
             reader.start()
         try:
-            self._wait(lambda: bool(self.stdout), "it says what it watches")
+            # In JSON and in text; what was on its way already may come before.
+            words = ('"type":"Coverage"', " --- ")
+            self._wait(
+                lambda: any(word in line for word in words for line in tuple(self.stdout)),
+                "it says what it watches",
+            )
         except BaseException:
             self._kill()
             raise
