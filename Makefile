@@ -2,7 +2,7 @@
 #
 #   make run ARGS="--format json"     arguments of busted monitor
 #   make test TESTS=tests/unit        part of the tests
-#   make install PREFIX=/opt/busted   another place than /usr/local
+#   make install PREFIX=/opt/busted   another place than /usr/local; DESTDIR=/staging below another root
 
 SHELL := /bin/bash
 PYTHON := .venv/bin/python
@@ -11,10 +11,14 @@ TESTS ?=
 KERNELS ?=
 MINUTES ?= 20
 PREFIX ?= /usr/local
+# For packages: what is put there is to run from PREFIX.
+DESTDIR ?=
+INSTALLED = $(DESTDIR)$(PREFIX)/lib/busted
 
 .DEFAULT_GOAL := help
 .PHONY: help setup build build-ebpf lock clean run demo test test-fast soak check lint typecheck fmt vm-test bench identity-report pii-report \
-	docs wheel oracles helm-lint helm-test image-test deb-test newcomer-test version-check version-bump install uninstall
+	ml-data ml-model ml-report \
+	docs screenshots wheel oracles helm-lint helm-test image-test deb-test newcomer-test release-files version-check version-bump install uninstall
 
 help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## " } \
@@ -29,7 +33,7 @@ build: setup ## The eBPF objects and the wheel, in dist/
 build-ebpf: setup ## The eBPF objects only, in src/busted/kernel/objects/
 	@$(PYTHON) -m xtask build-ebpf
 lock: setup ## Resolve requirements/*.lock anew (UPGRADE=--upgrade for the latest)
-	@$(PYTHON) -m uv pip compile -q $(UPGRADE) pyproject.toml --all-extras --universal --python-version 3.11 \
+	@$(PYTHON) -m uv pip compile -q $(UPGRADE) pyproject.toml --extra full --universal --python-version 3.11 \
 		--generate-hashes --no-annotate --custom-compile-command 'make lock' -o requirements/runtime.lock
 	@$(PYTHON) -m uv pip compile -q $(UPGRADE) pyproject.toml --all-extras --group dev --universal --python-version 3.11 \
 		--generate-hashes --no-annotate --custom-compile-command 'make lock' -c requirements/runtime.lock -o requirements/dev.lock
@@ -59,9 +63,10 @@ typecheck: setup ## mypy --strict, tests included
 fmt: setup ## Format, and fix what can be fixed
 	@$(PYTHON) -m ruff format
 	@$(PYTHON) -m ruff check --fix
-oracles: setup ## OPA and Helm, which tests compare with; built with Go, some minutes
+oracles: setup ## OPA, Helm and actionlint, which tests compare with; built with Go, some minutes
 	@$(PYTHON) -m tests.opa.oracle install
 	@$(PYTHON) -m tests.helm.renderer
+	@$(PYTHON) -m tests.actionlint
 vm-test: ## Kernel tests on other kernels, in QEMU; KERNELS="5.10 6.1", TESTS=tests/kernel/test_tls.py
 	@scripts/setup.sh guests
 	@exec $(PYTHON) -m tests.vm $(KERNELS) $(if $(TESTS),--tests $(TESTS))
@@ -69,12 +74,20 @@ identity-report: setup ## How well agents are told apart: precision and recall, 
 	@exec $(PYTHON) -m tests.identity.report
 pii-report: setup ## Precision and recall of the search for personal data, into docs/pii.md
 	@$(PYTHON) -m tests.pii_report
+ml-data: setup ## Real traffic to train with, recorded anew into tests/ml/samples.zst (as root; a quarter of an hour)
+	rm -f tests/ml/samples.zst
+	for delay in 4 12 25 40; do $(PYTHON) -m tests.ml.traffic --delay-ms $$delay --seconds 90 tests/ml/samples.zst; done
+ml-model: setup ## The model of behaviour, trained with it
+	@.venv/bin/busted ml train --from tests/ml/samples.zst --output src/busted/ml/model.json
+ml-report: setup ## How well the model does on clients, servers and kinds that it never saw, into docs/ml.md
+	@$(PYTHON) -m tests.ml.report
 bench: setup ## Measure, as root (benchmarks/)
 	@exec $(PYTHON) -m benchmarks $(ARGS)
 
 ##@ Docs
-docs: setup ## Check the documents against the code
-	@exec $(PYTHON) -m pytest tests/test_docs.py
+docs: setup ## Check the documents against the code, and make a site of them, in build/site
+	@$(PYTHON) -m pytest tests/test_docs.py tests/test_commands.py
+	@$(PYTHON) -m xtask docs
 screenshots: setup ## Each view of the dashboard, dark, light and on a phone, into docs/screenshots/
 	@exec $(PYTHON) -m tests.ui.screenshots
 
@@ -91,18 +104,24 @@ deb-test: setup ## A Debian package: made, installed, upgraded, removed in bare 
 	@exec $(PYTHON) -m tests.debian_package
 newcomer-test: setup ## README's first commands in a bare Debian root (as root; ten minutes and more)
 	@exec $(PYTHON) -m tests.newcomer
+release-files: setup ## Wheel, source, SBOM, checksums in dist/; signed where BUSTED_RELEASE_KEY holds a key
+	@$(PYTHON) -m xtask release-files
 version-check: setup ## Fail when version and changelog disagree
 	@$(PYTHON) -m xtask version-check
 version-bump: setup ## Set VERSION=X.Y.Z and date the changelog
 	@$(PYTHON) -m xtask version-bump $(VERSION)
 
 ##@ Install
-install: build ## Install for all users: PREFIX/lib/busted and PREFIX/bin/busted (as root)
-	rm -rf $(PREFIX)/lib/busted
-	$$(readlink -f $(PYTHON)) -m venv $(PREFIX)/lib/busted
-	$(PREFIX)/lib/busted/bin/pip install -q --disable-pip-version-check --require-hashes --only-binary :all: -r requirements/runtime.lock
-	$(PREFIX)/lib/busted/bin/pip install -q --disable-pip-version-check --no-deps dist/busted-$$($(PYTHON) -c 'import busted; print(busted.__version__)')-*.whl
-	mkdir -p $(PREFIX)/bin
-	ln -sf ../lib/busted/bin/busted $(PREFIX)/bin/busted
+install: build ## Install for all users: PREFIX/lib/busted, PREFIX/bin/busted, pages, completions (as root)
+	rm -rf $(INSTALLED)
+	$$(readlink -f $(PYTHON)) -m venv $(INSTALLED)
+	$(INSTALLED)/bin/python -m pip install -q --disable-pip-version-check --require-hashes --only-binary :all: -r requirements/runtime.lock
+	$(INSTALLED)/bin/python -m pip install -q --disable-pip-version-check --no-deps dist/busted-$$($(PYTHON) -c 'import busted; print(busted.__version__)')-*.whl
+	# What lies in a staging directory is to run from where it will lie.
+	[ -z "$(DESTDIR)" ] || grep -rIlZ -F "$(INSTALLED)" $(INSTALLED)/bin $(INSTALLED)/pyvenv.cfg | xargs -0 sed -i 's|$(INSTALLED)|$(PREFIX)/lib/busted|g'
+	mkdir -p $(DESTDIR)$(PREFIX)/bin
+	ln -sf ../lib/busted/bin/busted $(DESTDIR)$(PREFIX)/bin/busted
+	@$(PYTHON) -m xtask shell-files $(DESTDIR)$(PREFIX)
 uninstall: ## Remove what `make install` put there
-	rm -rf $(PREFIX)/lib/busted $(PREFIX)/bin/busted
+	rm -rf $(INSTALLED) $(DESTDIR)$(PREFIX)/bin/busted $(DESTDIR)$(PREFIX)/share/man/man1/busted{,-*}.1
+	rm -f $(DESTDIR)$(PREFIX)/share/{bash-completion/completions/busted,zsh/site-functions/_busted,fish/vendor_completions.d/busted.fish}

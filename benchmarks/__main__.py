@@ -18,6 +18,7 @@ from pathlib import Path
 import msgspec
 
 from benchmarks import (
+    behaviour,
     classifier,
     connect_cost,
     enrichment,
@@ -90,6 +91,7 @@ def _measure(plan: Plan) -> Iterator[Table]:
     yield enrichment.table(plan)
     yield policy.table(plan)
     yield history.table(plan)
+    yield from behaviour.tables(plan)
     yield idle_monitor.table(plan)
 
 

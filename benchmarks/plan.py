@@ -29,6 +29,8 @@ class Plan(msgspec.Struct, frozen=True):
     classify_calls: int = 50
     policy_events: int = 2000
     held_requests: int = 100
+    connections: int = 5000
+    windows: int = 5000
     history_events: int = 1_000_000
 
 
@@ -51,6 +53,8 @@ QUICK = Plan(
     classify_calls=1,
     policy_events=20,
     held_requests=3,
+    connections=20,
+    windows=20,
     history_events=500,
 )
 

@@ -20,11 +20,12 @@
  */
 #include "common.h"
 #include "flows.h"
+#include "traffic.h"
 
 char LICENSE[] SEC("license") = "GPL";
 
 /* Set by user space before loading. */
-const volatile struct flow_settings settings = { .cookies = 1 };
+const volatile struct flow_settings settings = { .cookies = 1, .traffic = 1 };
 
 struct open_flow {
 	struct flow flow;
@@ -262,6 +263,9 @@ static __always_inline void connected(void *ctx, const struct sock *sk, __u64 co
 	}
 	fill_addresses(&open->flow, sk);
 	open->flow.established_ns = open->flow.record.time_ns = bpf_ktime_get_ns();
+	if (settings.traffic && open->flow.role == FLOW_OPERATION_CONNECT &&
+	    open->flow.record.pid != settings.monitor_pid)
+		follow_traffic(&open->flow, open->sock);
 	tell(ctx, open, FLOW_OPERATION_CONNECT);
 }
 
@@ -332,6 +336,8 @@ static __always_inline void ended(void *ctx, const struct sock *sk, __u64 cookie
 			open->flow.error = ECANCELED;
 	}
 	fill_counts(&open->flow, sk);
+	if (settings.traffic)
+		end_traffic(ctx, cookie);
 	if (!tell(ctx, open, operation)) {
 		open->flow.operation = FLOW_OPERATION_LOOK_CLOSED;
 		bpf_map_update_elem(&closed, &cookie, open, BPF_ANY);
@@ -475,4 +481,21 @@ int flow_look(struct bpf_raw_tracepoint_args *ctx)
 	open->flow.record.time_ns = counted.record.time_ns;
 	open->flow.operation = FLOW_OPERATION_LOOK;
 	return 1;
+}
+
+/* Every connection whose traffic is followed: user space reads it ten times a second. */
+SEC("?iter/bpf_map_elem")
+int flow_traffic(struct bpf_iter__bpf_map_elem *ctx)
+{
+	__u64 *key = ctx->key, cookie, now = bpf_ktime_get_ns();
+	struct followed_traffic *followed = ctx->value;
+
+	if (!key || !followed || spare_look(followed, now))
+		return 0;
+	/* Again, for of what the iterator gives only fixed places may be read. */
+	cookie = *key;
+	followed = bpf_map_lookup_elem(&traffic, &cookie);
+	if (followed && take_slice(followed, now))
+		tell_traffic(ctx, followed);
+	return 0;
 }

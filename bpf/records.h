@@ -33,6 +33,7 @@ enum record_type {
 	RECORD_TLS_SOCKET = 7, /* what ties a connection to its socket, where the library says it */
 
 	RECORD_FLOW = 10, /* what a socket did: connected, accepted, closed, moved so much */
+	RECORD_TRAFFIC = 11, /* how much a socket moved when, and in how many segments */
 
 	RECORD_DNS_MESSAGE = 20,  /* a piece of what a socket exchanged with a name server */
 	RECORD_CLIENT_HELLO = 21, /* a piece of the first bytes that a TLS client sent */
@@ -249,6 +250,32 @@ struct flow {
 	__u8 unused;
 };
 
+/* Slices in which something moved that one record has: three seconds of a steady stream. */
+#define MAX_SLICES 32
+
+/* What moved since the slice before it: payload, and the segments that carried it. */
+struct traffic_slice {
+	__u32 at_ms; /* since the record's `began_ns` */
+	__u32 sent;
+	__u32 received;
+	__u16 segments_sent; /* at most 65535, as below */
+	__u16 segments_received;
+};
+
+/* Of a connection that its process opened. `slices` are those that something moved in, in their
+ * order; the record ends with the last of `count`. */
+struct traffic {
+	struct record_header record;
+	__u64 cookie; /* as in struct flow */
+	__u64 began_ns; /* of the window: when it was opened, or the first slice's time */
+	__u32 window;   /* how many windows of this connection were told before */
+	__u8 count;
+	__u8 unused;
+	__u16 remote_port;
+	__u8 remote[16]; /* as in struct flow */
+	struct traffic_slice slices[MAX_SLICES];
+};
+
 /* Not a record: an address that user space wants to hear of, with a network namespace. */
 struct wanted_address {
 	__u64 netns;
@@ -261,7 +288,7 @@ struct flow_settings {
 	__u8 all;          /* tell all flows, not only the wanted ones */
 	__u8 cookies;      /* tracing programs may make cookies (Linux 5.12) */
 	__u8 accepts;      /* the return of accept(2) is seen */
-	__u8 unused;
+	__u8 traffic;      /* tell how connections move what they move */
 };
 
 /* Verdicts */

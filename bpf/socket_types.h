@@ -91,6 +91,8 @@ struct tcp_sock {
 	__u32 snd_nxt;
 	__u32 write_seq;
 	__u32 total_retrans;
+	__u32 data_segs_in;
+	__u32 data_segs_out;
 };
 
 /* Linux 6.10: the last of inet_csk_accept()'s two parameters; it had four before. */
@@ -137,6 +139,11 @@ struct socket {
 
 struct bpf_iter__tcp {
 	struct sock_common *sk_common;
+};
+
+struct bpf_iter__bpf_map_elem {
+	void *key;
+	void *value;
 };
 
 struct bpf_iter__task_file {

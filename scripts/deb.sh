@@ -28,6 +28,10 @@ sed 's|/usr/local/bin/busted|/usr/bin/busted|' deploy/systemd/busted.service >"$
 cp -r deploy/systemd/drop-ins "$tree/usr/share/doc/busted/"
 install -m 644 deploy/config.toml "$tree/etc/busted/config.toml"
 cp docs/service.md docs/settings.md CHANGELOG.md "$tree/usr/share/doc/busted/"
+$venv/bin/python -m xtask shell-files "$tree/usr"
+# Where Debian's zsh looks for what packages bring.
+mv "$tree/usr/share/zsh/site-functions" "$tree/usr/share/zsh/vendor-completions"
+gzip -9n "$tree"/usr/share/man/man1/*.1
 # Of what comes with it the licenses stand in each *.dist-info.
 cat LICENSE bpf/LICENSE >"$tree/usr/share/doc/busted/copyright"
 

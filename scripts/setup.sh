@@ -92,6 +92,8 @@ have nats-server || install_stopped nats-server "no nats-server" nats-server
 PATH=$PATH:/usr/sbin have rsyslogd && compgen -G '/usr/lib/*/rsyslog/lmnsd_ossl.so' >/dev/null ||
     install_stopped rsyslog "no rsyslog with TLS" rsyslog rsyslog-openssl
 have git || install "no git" git
+have groff || install "no groff, which reads manual pages" groff-base
+have gpg && have gpgconf && have gpg-agent || install "no gpg, which signs releases" gpg gpg-agent gpgconf
 # Its tools check the unit; installed beside another init it starts nothing.
 have systemd-analyze || install "no systemd-analyze" systemd
 [ -e /etc/ssl/certs/ca-certificates.crt ] || install "no CA certificates" ca-certificates

@@ -43,6 +43,14 @@ def main() -> int:
         unit = (host.path / "lib/systemd/system/busted.service").read_text()
         assert "ExecStart=/usr/bin/busted monitor" in unit
 
+        for path in (
+            "man/man1/busted-monitor.1.gz",
+            "bash-completion/completions/busted",
+            "zsh/vendor-completions/_busted",
+            "fish/vendor_completions.d/busted.fish",
+        ):
+            assert (host.path / "usr/share" / path).stat().st_size, path
+
         step("installed again: what the operator changed stays")
         config = host.path / CONFIG
         config.write_text(config.read_text() + "\n# ours\n")

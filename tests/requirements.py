@@ -186,6 +186,12 @@ def _lightkube() -> str | None:
     return "needs lightkube: pip install 'busted[k8s]'"
 
 
+def _sklearn() -> str | None:
+    if importlib.util.find_spec("sklearn") and importlib.util.find_spec("matplotlib"):
+        return None
+    return "needs scikit-learn and matplotlib: pip install 'busted[ml]'"
+
+
 def _x86_64() -> str | None:
     return None if platform.machine() == "x86_64" else "needs x86-64: perf buffers are read there"
 
@@ -260,6 +266,14 @@ def _helm() -> str | None:
     return None if HELM.exists() else "needs Helm: make oracles builds it, with Go"
 
 
+# What tests.actionlint builds, and its version.
+ACTIONLINT = ROOT / ".cache/actionlint-v1.7.7/actionlint"
+
+
+def _actionlint() -> str | None:
+    return None if ACTIONLINT.exists() else "needs actionlint: make oracles builds it, with Go"
+
+
 PROBES: Mapping[str, tuple[Probe, ...]] = {
     "root": (_root,),
     "gcc": (_program("gcc", "gcc libc6-dev"),),
@@ -282,9 +296,12 @@ PROBES: Mapping[str, tuple[Probe, ...]] = {
     "nats": (_program("nats-server", "nats-server"),),
     "rsyslog": (_program("rsyslogd", "rsyslog"), _rsyslog_tls),
     "git": (_program("git", "git"), _git),
+    "gpg": (_program("gpg", "gpg"), _program("gpgconf", "gpgconf")),
+    "groff": (_program("groff", "groff-base"),),
     "systemd": (_program("systemd-analyze", "systemd"),),
     "regorus": (_regorus,),
     "lightkube": (_lightkube,),
+    "sklearn": (_sklearn,),
     "unshare": (
         _program("unshare", "util-linux"),
         _program("nsenter", "util-linux"),
@@ -309,6 +326,7 @@ PROBES: Mapping[str, tuple[Probe, ...]] = {
     "otelcol": (_otelcol,),
     "kube-apiserver": (_kube_apiserver,),
     "helm": (_helm,),
+    "actionlint": (_actionlint,),
 }
 # Features that are made of others.
 GROUPS: Mapping[str, tuple[str, ...]] = {"e2e": ("kernel", "unshare", "curl")}

@@ -20,24 +20,25 @@ ALLOWED: dict[str, set[str]] = {
     "classifier": {"events", "protocols"},
     "enrich": {"events"},
     "identity": {"records", "events", "protocols"},
+    "ml": {"records"},
     "policy": {"events"},
     "sinks": {"events", "state"},
     "ui": {"events"},
     "agent": {
         *("records", "events", "protocols", "kernel", "streams", "classifier", "enrich", "policy"),
-        *("identity", "sinks"),
+        *("identity", "ml", "sinks"),
         # Of the dashboard's room only what it asks for.
         "ui.source",
     },
     # Of the kernel room only the error that says why this host will not do.
     "cli": {
-        *("agent", "events", "classifier", "identity", "policy", "sinks", "state", "ui"),
+        *("agent", "events", "classifier", "identity", "ml", "policy", "sinks", "state", "ui"),
         "kernel.features",
     },
 }
 
 # These do no I/O, start nothing and know no clock: time is an argument.
-PURE = {"records", "events", "protocols", "streams", "classifier", "identity"}
+PURE = {"records", "events", "protocols", "streams", "classifier", "identity", "ml"}
 # What of a pure room keeps things, and is handed to the rest of it.
 IMPURE_FILES = {"identity/store.py"}
 IMPURE_MODULES = {

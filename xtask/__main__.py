@@ -1,5 +1,5 @@
-"""The commands: `python -m xtask build-ebpf | build | run | demo | settings | helm-readme |
-version-bump | version-check`.
+"""The commands: `python -m xtask build-ebpf | build | run | demo | docs | settings |
+helm-readme | release-files | shell-files | version-bump | version-check`.
 
 argparse, since the build hook runs this where nothing but Python is installed.
 """
@@ -31,10 +31,17 @@ def main(arguments: list[str] | None = None) -> int:
             case "demo":
                 build_ebpf()
                 _become_python("-m", "xtask.demo")
+            case "docs":
+                _become_python("-m", "xtask.site")
+            case "release-files":
+                build_ebpf()
+                _become_python("-m", "xtask.release")
             case "settings":
                 _become_python("-m", "xtask.settings")
             case "helm-readme":
                 _become_python("-m", "xtask.helm")
+            case "shell-files":
+                _become_python("-m", "xtask.shell_files", os.path.abspath(options.prefix))
             case "version-bump":
                 versions.bump(options.version, date.today())
                 print(f"version {options.version}; now commit, and tag v{options.version}")
@@ -69,8 +76,12 @@ def _parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", help="build what changed, then busted monitor")
     run.add_argument("arguments", nargs="*", metavar="-- ARGUMENTS", help="of busted monitor")
     commands.add_parser("demo", help="real SDKs against a local provider, under a live monitor")
+    commands.add_parser("docs", help="the documentation as a site, in build/site")
     commands.add_parser("settings", help="write docs/settings.md and deploy/config.toml anew")
     commands.add_parser("helm-readme", help="write the values of the Helm chart into its README.md")
+    commands.add_parser("release-files", help="wheel, source, SBOM and checksums, in dist/")
+    shell = commands.add_parser("shell-files", help="manual pages and completions of shells")
+    shell.add_argument("prefix", metavar="PREFIX", help="such as /usr/local")
     bump = commands.add_parser("version-bump", help="set the version and date the changelog")
     bump.add_argument("version", metavar="X.Y.Z")
     commands.add_parser("version-check", help="fail when version and changelog disagree")

@@ -94,6 +94,7 @@ def compile_program(program: Path, machine: str, target: Path, flags: Sequence[s
         *flags,
         f"-D__TARGET_ARCH_{ARCHITECTURES[machine]}",
         f"-ffile-prefix-map={program.parent}=.",
+        "-fdebug-compilation-dir=.",
         "-c",
         str(program),
         "-o",

@@ -370,10 +370,11 @@ class Network(Value, frozen=True, kw_only=True, tag=True):
     """A connection was opened, by its process or to it, closed, or told to be still there.
 
     Bytes are payload so far, `retransmits` segments sent again. `duration` runs from when the
-    connection was asked for, in seconds.
+    connection was asked for, in seconds. `novel`: it behaves like that of an LLM's client, and
+    nobody named its host.
     """
 
-    operation: Literal["connect", "accept", "close", "update"]
+    operation: Literal["connect", "accept", "close", "update", "novel"]
     error: str | None = None
     provider: str | None = None
     name: str | None = None
@@ -601,6 +602,19 @@ class PolicyDecision(Value, frozen=True, kw_only=True):
     hindrance: str | None = None
 
 
+class Behavior(Value, frozen=True, kw_only=True):
+    """What a connection behaves like, by how it moved what it moved; not by what was read.
+
+    `kind` is `llm_api` where it looks like the streamed answers of a model, else `generic`;
+    `confidence` is the probability of that, 0.5 to 1, by the model of this version.
+    """
+
+    kind: Literal["llm_api", "generic"]
+    confidence: float
+    provider: str | None = None
+    model: str
+
+
 class Event(Value, frozen=True, kw_only=True):
     """One action by one process at one time, with all we found out about it.
 
@@ -617,6 +631,7 @@ class Event(Value, frozen=True, kw_only=True):
     session_id: str | None = None
     exchange_id: str | None = None
     identity: Identity | None = None
+    behavior: Behavior | None = None
     budget: Budget | None = None
     policy: PolicyDecision | None = None
     action: Action

@@ -35,6 +35,7 @@ class Type(enum.IntEnum):
     TLS_SOCKET = 7
 
     FLOW = 10
+    TRAFFIC = 11
 
     DNS_MESSAGE = 20
     CLIENT_HELLO = 21
@@ -184,7 +185,15 @@ PERMISSION = Layout("permission", "position Q denied Q")
 HELD_NAME = Layout("held_name", "first Q end Q")
 HOLD_SETTINGS = Layout("hold_settings", "fails_open Q")
 WANTED_ADDRESS = Layout("wanted_address", "netns Q address 16s")
-FLOW_SETTINGS = Layout("flow_settings", "monitor_pid I all B cookies B accepts B unused x")
+FLOW_SETTINGS = Layout("flow_settings", "monitor_pid I all B cookies B accepts B traffic B")
+# The slices stand last, and only `count` of them are there.
+TRAFFIC = Layout(
+    "traffic",
+    _RECORD + "cookie Q began_ns Q window I count B unused x remote_port H remote 16s slices 512s",
+)
+TRAFFIC_SLICE = Layout(
+    "traffic_slice", "at_ms I sent I received I segments_sent H segments_received H"
+)
 CONNECT_KEY = Layout("connect_key", "netns Q address 16s process I port H unused 2x")
 CONNECT_VERDICT = Layout(
     "connect_verdict", "until_ns Q start_ns Q refused Q told_ns Q error I unused 4x"
@@ -215,6 +224,8 @@ LAYOUTS = (
     JUDGEMENT,
     WANTED_ADDRESS,
     FLOW_SETTINGS,
+    TRAFFIC,
+    TRAFFIC_SLICE,
     CONNECT_KEY,
     CONNECT_VERDICT,
     ENFORCE_SETTINGS,
@@ -380,6 +391,38 @@ class Flow(msgspec.Struct, frozen=True):
     transport: int
 
 
+class TrafficSlice(NamedTuple):
+    """What a connection moved since the slice before it, at most a few tenths of a second.
+
+    `at_ms` counts from the window's `began_ns`. Bytes are payload; `segments_*` are the segments
+    that carried it, as the kernel counts them: several may have been handed over at once.
+    """
+
+    at_ms: int
+    sent: int
+    received: int
+    segments_sent: int
+    segments_received: int
+
+
+class Traffic(msgspec.Struct, frozen=True):
+    """How a connection moved what it moved, in slices of time: one window of its life.
+
+    `key` is the process that opened it, `cookie` and `remote` are as in `Flow`. Slices in which
+    nothing moved are left out; there are up to 32. `window` counts those of this connection, from
+    0; the first begins when the connection was asked for, others with their first slice.
+    """
+
+    key: ProcessKey
+    time_ns: int
+    cookie: int
+    remote: bytes
+    remote_port: int
+    began_ns: int
+    window: int
+    slices: tuple[TrafficSlice, ...]
+
+
 class DnsMessage(msgspec.Struct, frozen=True):
     """A datagram, or a piece of a stream, that a socket exchanged with a name server.
 
@@ -519,7 +562,7 @@ class FileBytes(msgspec.Struct, frozen=True):
 TlsRecord = TlsOpen | TlsName | TlsData | TlsClose | TlsRandom | TlsSocket | TlsHold
 ProcessRecord = ProcessExec | ProcessFork | ProcessExit
 FileRecord = FileAccess | FileData | FileBytes
-Record = TlsRecord | Flow | DnsMessage | ClientHello | ProcessRecord | FileRecord
+Record = TlsRecord | Flow | Traffic | DnsMessage | ClientHello | ProcessRecord | FileRecord
 
 _DIRECTIONS = (Direction.WRITE, Direction.READ)
 
@@ -631,6 +674,24 @@ def _flow(raw: bytes) -> Flow:
         owner=FlowOwner(owner),
         agent=bool(agent),
         transport=transport,
+    )
+
+
+def _traffic(raw: bytes) -> Traffic:
+    (
+        _, _, pid, time_ns, start_ns, cookie, began_ns, window, count,
+        remote_port, remote, slices,
+    ) = TRAFFIC.unpack_from(raw)  # fmt: skip
+    used = slices[: count * TRAFFIC_SLICE.size]
+    return Traffic(
+        key=ProcessKey(pid, start_ns),
+        time_ns=time_ns,
+        cookie=cookie,
+        remote=remote,
+        remote_port=remote_port,
+        began_ns=began_ns,
+        window=window,
+        slices=tuple(map(TrafficSlice._make, TRAFFIC_SLICE.iter_unpack(used))),
     )
 
 
@@ -788,6 +849,7 @@ _DECODERS: dict[int, Callable[[bytes], Record]] = {
     Type.TLS_CLOSE: _tls_close,
     Type.PROCESS_EXIT: _process_exit,
     Type.FLOW: _flow,
+    Type.TRAFFIC: _traffic,
     Type.DNS_MESSAGE: _dns_message,
     Type.CLIENT_HELLO: _client_hello,
     Type.TLS_RANDOM: _tls_random,

@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from benchmarks.behaviour import SHARES
 from benchmarks.connect_cost import VARIANTS
 from benchmarks.enrichment import CGROUPS
 from benchmarks.files_cost import CALLS
@@ -53,7 +54,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Report]:
 
 def test_every_question_is_answered_for_every_variant(run: tuple[str, Report]) -> None:
     capacity, live, probes, files, packets, loads, connects, held, *others = run[1].tables
-    kinds, searched, enriched, judged, asked, monitor = others
+    kinds, searched, enriched, judged, asked, window, followed, monitor = others
     assert [row[0] for row in capacity.rows] == list(SIZES)
     assert [row[0] for row in live.rows] == list(SIZES)
     assert {row[1:3] for row in probes.rows} == {
@@ -72,6 +73,8 @@ def test_every_question_is_answered_for_every_variant(run: tuple[str, Report]) -
     assert [row[0] for row in enriched.rows] == list(CGROUPS)
     assert len(judged.rows) == 2 * (len(RULES) + 1)
     assert [row[0] for row in asked.rows] == list(QUESTIONS)
+    assert len(window.rows) == 4
+    assert len(followed.rows) == len(SHARES)
     assert len(monitor.rows) == 1
     for table in run[1].tables:
         assert all(len(row) == len(table.columns) for row in table.rows)

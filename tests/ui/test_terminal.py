@@ -130,6 +130,17 @@ def test_a_bug_of_ours_is_told_on_a_terminal_that_was_given_back() -> None:
         assert running.settings == running.before
 
 
+def test_without_its_extra_it_says_how_to_get_it_and_leaves_the_terminal_alone() -> None:
+    running = Terminal(f"import sys; sys.modules['textual'] = None; {DEMO}")
+    try:
+        assert running.end() == 3
+        assert b"pip install 'busted[ui]'" in running.said
+        assert ENTERED not in running.said
+        assert b"Traceback" not in running.said
+    finally:
+        running.close()
+
+
 def test_without_a_terminal_it_says_so_and_what_to_use() -> None:
     done = subprocess.run(
         [sys.executable, "-c", DEMO],

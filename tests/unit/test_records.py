@@ -35,11 +35,14 @@ from busted.records import (
     TlsOpen,
     TlsRandom,
     TlsSocket,
+    Traffic,
+    TrafficSlice,
     Type,
     decode,
 )
 
 U32 = st.integers(0, 2**32 - 1)
+U16 = st.integers(0, 2**16 - 1)
 U64 = st.integers(0, 2**64 - 1)
 PROCESSES = st.builds(ProcessKey, U32, U64)
 CONNECTIONS = st.builds(ConnectionKey, U32, U64, U64, U64)
@@ -48,6 +51,17 @@ WITHOUT_NUL = st.binary().filter(lambda text: b"\0" not in text)
 PART = st.binary(min_size=1, max_size=40).filter(lambda text: not {0, 47} & set(text))
 
 RECORDS = st.one_of(
+    st.builds(
+        Traffic,
+        key=PROCESSES,
+        time_ns=U64,
+        cookie=U64,
+        remote=st.binary(min_size=16, max_size=16),
+        remote_port=U16,
+        began_ns=U64,
+        window=U32,
+        slices=st.lists(st.builds(TrafficSlice, U32, U32, U32, U16, U16), max_size=32).map(tuple),
+    ),
     st.builds(
         TlsOpen,
         key=CONNECTIONS,
@@ -259,6 +273,10 @@ EXAMPLES: list[Record] = [
     FileBytes(DATA.key.process, 9, FileKey(4, 5), 20, 0, True, b"cat"),
     TlsHold(DATA.key, 9, 4711, bytes(16), 40000, bytes(range(16)), 443),
     TlsSocket(DATA.key, 9, 77),
+    Traffic(
+        DATA.key.process, 9, 5, bytes(range(16, 32)), 443, 7, 2,
+        (TrafficSlice(100, 700, 0, 1, 0), TrafficSlice(200, 0, 4000, 0, 3)),
+    ),
 ]  # fmt: skip
 
 
@@ -273,6 +291,11 @@ def encode(record: Record, padding: bytes = b"") -> bytes:
         return encode_wire(record) + padding
     if isinstance(record, Flow):
         return encode_flow(record) + padding
+    if isinstance(record, Traffic):
+        slices = b"".join(records.TRAFFIC_SLICE.pack(*one) for one in record.slices)
+        whose = (version, key.pid, time_ns, key.start_ns, record.cookie, record.began_ns)
+        told = (record.window, len(record.slices), record.remote_port, record.remote)
+        return records.TRAFFIC.pack(Type.TRAFFIC, *whose, *told, slices) + padding
     if isinstance(record, ProcessExec | ProcessFork):
         return encode_process(record) + padding
     if isinstance(record, FileAccess | FileData | FileBytes):

@@ -14,6 +14,7 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
+from busted.agent.behaviour import BehaviourSettings
 from busted.agent.embedding import Embed, EmbedError, EmbedSettings, load
 from busted.agent.enforcement import VERDICT_SECONDS, OnDeny
 from busted.agent.file_access import Mode
@@ -90,6 +91,8 @@ class Settings(msgspec.Struct, frozen=True):
     loops: LoopTerms = LoopTerms()
     # Which flows become events; "none" does not even load the programs.
     network: Network = "ai"
+    # What connections behave like, also those that nobody can read; it takes `network`.
+    behaviour: BehaviourSettings = BehaviourSettings()
     # A directory or file of Rego; None: events carry no decisions.
     policy: Path | None = None
     # What is decided where policy cannot be asked.

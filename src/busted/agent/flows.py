@@ -191,6 +191,30 @@ class Flows:
 
     # TLS connections
 
+    def cookie_of(self, random: bytes) -> int | None:
+        """Return the socket whose ClientHello had this random, if it was seen."""
+        return self._cookies.get(random)
+
+    def provider_of(self, cookie: int) -> str | None:
+        """Return whose host a flow was opened for, as far as it is known without asking."""
+        followed = self._find(cookie)
+        return self._name(followed).provider if followed else None
+
+    def novel(self, cookie: int) -> list[Told]:
+        """Tell of a flow that behaves like an LLM's, if nobody named the host as a provider's."""
+        if self._network == "none":
+            return []
+        self._bring(cookie)
+        followed = self._find(cookie)
+        if followed is None or followed.carries_ai or not self._selected(followed.flow):
+            return []
+        if self._name(followed).provider is not None:
+            return []
+        # From now on it is followed as those of providers are.
+        followed.carries_ai = True
+        told = self._news(followed)
+        return [*told, self._told(followed, "novel", followed.flow.time_ns)]
+
     def known(self, cookie: int) -> Flow | None:
         """Return a flow as it was last told, by the cookie of its socket."""
         followed = self._find(cookie)
@@ -330,7 +354,7 @@ class Flows:
     def _told(
         self,
         followed: _Followed,
-        operation: Literal["connect", "accept", "close", "update"],
+        operation: Literal["connect", "accept", "close", "update", "novel"],
         time_ns: int,
     ) -> Told:
         flow, name = followed.flow, self._name(followed)

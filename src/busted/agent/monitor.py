@@ -29,6 +29,7 @@ import msgspec
 
 from busted import __version__
 from busted.agent.audit_log import AuditLog, Revealed
+from busted.agent.behaviour import Behaviour, open_behaviour, write_counts
 from busted.agent.budgets import DAY_NS
 from busted.agent.clock import read_clock
 from busted.agent.config import Settings, Tables
@@ -107,6 +108,9 @@ MAPPING_SECONDS = 0.002
 RESCAN_SECONDS = 0.1
 # Unfinished exchanges and loss counters are looked at this often.
 TICK_SECONDS = 1.0
+# A slice of what connections move. Models stream ten tokens a second and more, so that a streamed
+# answer moves something in nearly every slice, and a look costs some tens of microseconds.
+TRAFFIC_SECONDS = 0.1
 # A hooked library costs a few file descriptors and keeps a deleted file on disk: nothing as long
 # as there are few. Programs that are run every minute keep theirs.
 UNUSED_SECONDS = 60.0
@@ -176,6 +180,9 @@ class Monitor:
             self._watch = opened.enter_context(contextlib.closing(_watch_mappings()))
             self._names = self._watch_names(opened)
             self._flows = self._watch_flows(opened)
+            self._behaviour: Behaviour | None = None
+            if self._flows and self._flows.follows_traffic:
+                self._behaviour = open_behaviour(settings.behaviour)
             self._recording: RecordingWriter | None = None
             if settings.record:
                 header = Header(
@@ -244,6 +251,7 @@ class Monitor:
                 shelf=self._identities,
                 sensitive=settings.tables.sensitive,
                 embed=settings.tables.embed,
+                behaviour=self._behaviour,
                 loops=settings.loops,
             )
             if self._identities:
@@ -279,6 +287,7 @@ class Monitor:
             loop.call_later(UNUSED_SECONDS, self._let_unused_go, loop)
             for fd in self._watch.fds:
                 loop.add_reader(fd, self._mappings_came, loop, fd)
+            self._look_at_traffic(loop)
             self._read_ring(loop)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopped.wait(), self._settings.duration)
@@ -315,7 +324,13 @@ class Monitor:
         if network == "none":
             return None
         try:
-            programs = FlowPrograms(self._shared, network, self._features, features.try_programs())
+            programs = FlowPrograms(
+                self._shared,
+                network,
+                self._features,
+                features.try_programs(),
+                traffic=self._settings.behaviour.is_wanted,
+            )
         except OSError as error:
             self._left_out["flow_state"] = error.strerror or str(error)
             return None
@@ -392,6 +407,7 @@ class Monitor:
             programs=_programs(),
             held={"allowed": held.allowed, "denied": held.denied} if held else {},
             hold_seconds=None if waited is None else waited / 1e3,
+            windows=dict(self._behaviour.windows) if self._behaviour else {},
         )
 
     def _fill(self) -> float | None:
@@ -673,6 +689,25 @@ class Monitor:
         flow = decode(raw)
         return flow if isinstance(flow, Flow) else None
 
+    def _look_at_traffic(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._behaviour is None or self._flows is None or self._stopped.is_set():
+            return
+        try:
+            self._flows.look_at_traffic()
+        except BpfError as error:
+            self._count_and_log("traffic", error)
+        loop.call_later(TRAFFIC_SECONDS, self._look_at_traffic, loop)
+
+    def _keep_calibration(self) -> None:
+        path = self._settings.behaviour.calibration
+        counts = self._behaviour.changed_counts() if path and self._behaviour else None
+        if path is None or counts is None:
+            return
+        try:
+            write_counts(path, counts)
+        except OSError as error:
+            self._count_and_log("calibration", error)
+
     def _want_flow(self, cookie: int) -> None:
         if self._flows:
             try:
@@ -897,6 +932,7 @@ class Monitor:
         self._users.changed()
         self._report(self._pipeline.expire(now_ns))
         self._keep_identities()
+        self._keep_calibration()
         self.reload_policy()
         if self._enforcement:
             self._enforcement.expire(now_ns)
@@ -991,6 +1027,7 @@ class Monitor:
                 self._recording.add(Tick(now_ns, last=True))
             self._report(self._pipeline.close(now_ns))
             self._keep_identities()
+            self._keep_calibration()
             if self._decisions:
                 self._decisions.close()
                 self._take_event = self._emit

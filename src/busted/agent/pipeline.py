@@ -20,6 +20,7 @@ from typing import Annotated, Any
 import msgspec
 
 from busted import events
+from busted.agent.behaviour import Behaviour
 from busted.agent.budgets import Budgets
 from busted.agent.clock import Clock
 from busted.agent.coverage import Ledger, Row, Stack
@@ -64,6 +65,7 @@ from busted.records import (
     TlsRandom,
     TlsRecord,
     TlsSocket,
+    Traffic,
 )
 from busted.streams import MAX_EARLY_NS, Connection, Connections
 
@@ -146,11 +148,13 @@ class Pipeline:
         shelf: Shelf | None = None,
         sensitive: SensitiveFiles = SensitiveFiles(SENSITIVE),  # noqa: B008  (never changed)
         embed: Embed | None = None,
+        behaviour: Behaviour | None = None,
         loops: LoopTerms = LoopTerms(),  # noqa: B008  (frozen)
     ) -> None:
         """Enrichers run in their order; their names appear in `failures`.
 
-        `shelf` has the identities of earlier runs, `embed` says what system prompts mean.
+        `shelf` has the identities of earlier runs, `embed` says what system prompts mean,
+        `behaviour` what connections are like that nobody can read.
         """
         self.budgets = Budgets(keeps=shelf is not None)
         self._loops = Loops(loops)
@@ -183,12 +187,14 @@ class Pipeline:
             started=outside.started,
             of_agent=self._of_agent,
         )
+        self._behaviour = behaviour
         self._ledger = Ledger(self.names, outside.stack)
         self._foresight = Foresight(self._provider_of, self.names.of_address)
         self._foreseen: list[tuple[Event, int]] = []
         self._files = Files(outside.files, sensitive, self._of_agent, origin.clock)
         self._followers: dict[type[Record], Follower] = {
             Flow: self._flows.feed,
+            Traffic: self._traffic,
             ClientHello: self._hello,
             DnsMessage: self._dns_message,
             ProcessExec: self._executed,
@@ -282,7 +288,7 @@ class Pipeline:
             else:
                 yield from self._ordered(connection, reader, connection.in_order(record))
                 self._keep_waiting(connection)
-            self._judge(record.key, reader)
+            self._judge(connection, reader)
 
     def expire(self, now_ns: int) -> Iterator[Event]:
         """Yield what has waited too long for its end; `now_ns` is on the records' clock."""
@@ -359,6 +365,22 @@ class Pipeline:
             self._flows.learned_address(record.netns, name, address)
             self._expect(self._foresight.learned(record.netns, name, address, record.time_ns))
         return ()
+
+    def _traffic(self, record: Traffic) -> Iterable[Told]:
+        if self._behaviour is None:
+            return ()
+        found = self._behaviour.feed(record)
+        if not self._behaviour.is_novel(record.cookie, found):
+            return ()
+        return self._flows.novel(record.cookie)
+
+    def _label(self, connection: Connection, *, is_llm: bool) -> None:
+        """Teach what a connection is whose plaintext was read."""
+        cookie = connection.socket
+        if cookie is None and connection.random is not None:
+            cookie = self._flows.cookie_of(connection.random)
+        if self._behaviour and cookie is not None:
+            self._behaviour.label(cookie, is_llm)
 
     def _follow(self, name: str, tell: Callable[[], Iterable[Told]]) -> Iterator[Event]:
         try:
@@ -446,6 +468,7 @@ class Pipeline:
         return self._event_of(told, event_id(wall_ns, self._origin.seed, key, self._told))
 
     def _event_of(self, told: Told, id: str) -> Event:
+        provider = told.action.provider if isinstance(told.action, events.Network) else None
         return Event(
             schema=events.SCHEMA,
             id=id,
@@ -454,8 +477,16 @@ class Pipeline:
             process=_with_agent(told.process, self.tree.agent_of(told.key)),
             connection=told.connection,
             session_id=_session(told.key),
+            behavior=self._behavior(told.connection, provider),
             action=told.action,
         )
+
+    def _behavior(
+        self, connection: events.Connection | None, provider: str | None
+    ) -> events.Behavior | None:
+        if self._behaviour is None or connection is None or connection.socket is None:
+            return None
+        return self._behaviour.of_connection(int(connection.socket), provider)
 
     def _opened(self, connection: Connection, record: TlsOpen) -> None:
         connection.opened = record
@@ -505,8 +536,10 @@ class Pipeline:
         if reader := self._readers.get(connection.key):
             yield from self._ordered(connection, reader, connection.release())
 
-    def _judge(self, key: ConnectionKey, reader: ConnectionReader) -> None:
+    def _judge(self, connection: Connection, reader: ConnectionReader) -> None:
+        key = connection.key
         if reader.verdict == "not_ai" and key not in self._muted:
+            self._label(connection, is_llm=False)
             self._mute(key)
         elif reader.verdict == "ai" and key not in self._wanted and key not in self._muted:
             self._wanted.add(key)
@@ -560,6 +593,8 @@ class Pipeline:
             return  # the other side of what a client says: its own host reports that
         for one in observed:
             self._name_agent(connection, one.action)
+            if isinstance(one.action, events.Response) and one.action.stream:
+                self._label(connection, is_llm=True)
             event = self._event(connection, one)
             if isinstance(one.action, events.A2aRequest):
                 self._name_answerer(connection, event)
@@ -607,24 +642,26 @@ class Pipeline:
         self._counts[key] += 1
         connection_id = f"{key.pid}-{key.since_ns:x}-{key.connection:x}"
         opened = connection.opened
+        told = self._with_flow(
+            connection,
+            events.Connection(
+                id=connection_id,
+                sni=connection.name,
+                tls_library=self._outside.library(opened.library) if opened else None,
+                http_version=observed.http_version,
+                stream_id=observed.stream_id,
+            ),
+        )
         return Event(
             schema=events.SCHEMA,
             id=event_id(clock.wall_ns(observed.time_ns), self._origin.seed, key, self._counts[key]),
             time=clock.time(observed.time_ns),
             host=self._origin.host,
             process=_with_agent(_process(key, opened, clock), self.tree.agent_of(key.process)),
-            connection=self._with_flow(
-                connection,
-                events.Connection(
-                    id=connection_id,
-                    sni=connection.name,
-                    tls_library=self._outside.library(opened.library) if opened else None,
-                    http_version=observed.http_version,
-                    stream_id=observed.stream_id,
-                ),
-            ),
+            connection=told,
             session_id=_session(key.process),
             exchange_id=f"{connection_id}-{observed.exchange}",
+            behavior=self._behavior(told, None),
             action=observed.action,
         )
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
+from busted.agent.behaviour import Behaviour, BehaviourSettings, open_behaviour
 from busted.agent.config import DEFAULT_TABLES, Tables
 from busted.agent.coverage import Row, Stack
 from busted.agent.pipeline import Origin, Outside, Pipeline
@@ -27,8 +28,16 @@ from busted.records import ConnectionKey, Direction, ProcessKey, TlsClose, TlsDa
 class Replay:
     """The events of a recording, those that the monitor reported when it was made."""
 
-    def __init__(self, header: Header, tables: Tables = DEFAULT_TABLES) -> None:
-        """Be ready for the frames behind `header`."""
+    def __init__(
+        self,
+        header: Header,
+        tables: Tables = DEFAULT_TABLES,
+        behaviour: Behaviour | None = None,
+    ) -> None:
+        """Be ready for the frames behind `header`; `behaviour` knows what connections are like.
+
+        By default that is the model that comes with Busted, which this host has taught nothing.
+        """
         self._processes = Processes(lambda _: None)
         self._users, self._containers = Users(passwd=None), Containers()
         self._libraries: dict[int, str] = {}
@@ -54,6 +63,7 @@ class Replay:
             agents=tables.agents,
             sensitive=tables.sensitive,
             embed=tables.embed,
+            behaviour=behaviour or open_behaviour(BehaviourSettings()),
             loops=header.loops,
         )
 

@@ -36,6 +36,7 @@ from busted.events import Decision
 SECTIONS = {
     "monitor": "What is watched, and what is shown of it.",
     "network": "Connections.",
+    "ml": "What connections behave like (docs/behaviour.md); not with --network none.",
     "files": "Files that agents use.",
     "identity": "Which agent is which (docs/identities.md).",
     "loops": "Agents that call the same tool again and again (docs/events.md, LoopDetected).",
@@ -146,6 +147,30 @@ SETTINGS = (
         OneOf(words=get_args(Network)),
         _D.network,
         "Which connections are told: all, those of AI agents and to AI providers, or none.",
+    ),
+    Setting(
+        "ml.enabled",
+        "--ml",
+        Flag(),
+        _D.behaviour.is_wanted,
+        "Tell what connections behave like, and of those to hosts nobody named that look like an "
+        "LLM's.",
+    ),
+    Setting(
+        "ml.model",
+        "--ml-model",
+        FilePath(),
+        None,
+        "Use this model of `busted ml train`.",
+        unset="the one that comes with Busted",
+    ),
+    Setting(
+        "ml.calibration",
+        "--ml-calibration",
+        FilePath(),
+        None,
+        "Keep in this file what connections that could be read taught about the model, for the "
+        "next run; without the file, it is learned anew.",
     ),
     Setting(
         "files.monitor",

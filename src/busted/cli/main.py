@@ -29,6 +29,7 @@ COMMANDS = {
     "export": "busted.cli.export",
     "identities": "busted.cli.identities",
     "key": "busted.cli.key",
+    "ml": "busted.cli.ml",
     "monitor": "busted.cli.monitor",
     "policy": "busted.cli.policy",
     "query": "busted.cli.query",
@@ -45,6 +46,8 @@ COMMANDS = {
 # Named, not imported: an error can only come from a module that is already there.
 EXIT_CODES = {
     "busted.agent.audit_log.AuditError": FAILED,
+    "busted.agent.behaviour.BehaviourError": FAILED,
+    "busted.agent.behaviour_training.TrainingError": FAILED,
     "busted.agent.config.ConfigError": USAGE,
     "busted.agent.embedding.EmbedError": USAGE,
     "busted.agent.event_files.EventFileError": FAILED,

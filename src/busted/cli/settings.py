@@ -17,6 +17,7 @@ import msgspec
 from click.core import ParameterSource
 
 from busted.agent import config_file
+from busted.agent.behaviour import BehaviourSettings
 from busted.agent.config import ConfigError, Selection, Settings
 from busted.agent.config_file import ConfigFile
 from busted.agent.hold import Terms
@@ -136,6 +137,11 @@ def settings_of(chosen: Chosen) -> Settings:
         ),
         loops=LoopTerms(calls=chosen["loops.count"], seconds=chosen["loops.seconds"]),
         network=chosen["network.connections"],
+        behaviour=BehaviourSettings(
+            is_wanted=chosen["ml.enabled"],
+            model=chosen["ml.model"],
+            calibration=chosen["ml.calibration"],
+        ),
         files=None if files == "none" else files,
         max_file_bytes=chosen["files.max_bytes"],
         policy=chosen["policy.directory"],

@@ -23,7 +23,7 @@ NO_IMAGE = Image()
 
 
 def image_of(reference: str | None) -> Image:
-    """Return what a reference such as `ghcr.io/acme/agent:1.2@sha256:...` names."""
+    """Return what a reference such as `registry.example/acme/agent:1.2@sha256:...` names."""
     if not reference:
         return NO_IMAGE
     if reference.startswith("sha256:"):

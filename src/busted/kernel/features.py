@@ -43,6 +43,7 @@ _KERNEL_FEATURES = {
     "task iterator": ("bpf_iter__task", "5.8"),
     "file iterator": ("bpf_iter__task_file", "5.8"),
     "tcp iterator": ("bpf_iter__tcp", "5.9"),
+    "map iterator": ("bpf_iter__bpf_map_elem", "5.9"),
     "raw tracepoint run": ("bpf_prog_test_run_raw_tp", "5.10"),
     "current task": ("BPF_FUNC_get_current_task_btf", "5.11"),
     "socket cookie": ("bpf_get_socket_ptr_cookie", "5.12"),

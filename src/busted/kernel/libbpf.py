@@ -92,6 +92,16 @@ class _UprobeOptions(ctypes.Structure):
     )
 
 
+class _IteratorOptions(ctypes.Structure):
+    """struct bpf_iter_attach_opts of bpf/libbpf.h; the link information names the map."""
+
+    _fields_ = (
+        ("size", ctypes.c_size_t),
+        ("link_info", ctypes.c_void_p),
+        ("link_info_size", ctypes.c_uint32),
+    )
+
+
 class _UprobeMulti(ctypes.Structure):
     """The `link_create` part of union bpf_attr, as far as a multi uprobe fills it."""
 
@@ -339,13 +349,30 @@ class BpfObject:
         pointer = self._library.bpf_program__attach_iter(self._program(program), None)
         link = self._link(pointer, program)
         try:
-            fd = self._library.bpf_iter_create(self._library.bpf_link__fd(pointer))
-            if fd < 0:
-                raise BpfError(f"iterator {program}", -fd)
-            with open(fd, "rb") as file:
-                return file.read()
+            return self.run_iterator(link)
         finally:
             link.close()
+
+    def attach_iterator(self, program: str, map: Map) -> Link:
+        """Attach an iterator program to a map, to be run over its entries (Linux 5.9)."""
+        of_map = ctypes.c_uint32(map.fd)
+        options = _IteratorOptions(
+            size=ctypes.sizeof(_IteratorOptions),
+            link_info=ctypes.addressof(of_map),
+            link_info_size=ctypes.sizeof(of_map),
+        )
+        pointer = self._library.bpf_program__attach_iter(
+            self._program(program), ctypes.byref(options)
+        )
+        return self._link(pointer, program)
+
+    def run_iterator(self, link: Link) -> bytes:
+        """Run an attached iterator program once, and return what it wrote. Raises BpfError."""
+        fd = self._library.bpf_iter_create(link.fd)
+        if fd < 0:
+            raise BpfError("iterator", -fd)
+        with open(fd, "rb") as file:
+            return file.read()
 
     def run(self, program: str, argument: int) -> int:
         """Run a raw tracepoint program here and now, and return its result (Linux 5.10)."""

@@ -42,8 +42,14 @@ class FlowPrograms:
         features: Features,
         kinds: Features,
         mounts: Path = MOUNTS,
+        *,
+        traffic: bool = False,
     ) -> None:
-        """Load and attach; `kinds` are the answers of `features.try_programs`."""
+        """Load and attach; `kinds` are the answers of `features.try_programs`.
+
+        `traffic`: how connections move what they move is told, each time that `look_at_traffic`
+        found enough.
+        """
         self.left_out: dict[str, str] = {}
         self._links: list[Link] = []
         self._object = shared.open("net")
@@ -51,11 +57,15 @@ class FlowPrograms:
         accept = self._choose_accept(kinds)
         self._looks = self._choose("flow_look", features, "raw tracepoint run")
         present = self._choose("flow_present", features, "socket cookie")
+        # Unwanted, it is no program that is missing.
+        traffic = traffic and self._choose("flow_traffic", features, "map iterator")
         older = () if cookies else ("flow_create", "flow_operation")
         for program in older:
             self._object.autoload(program, True)
         self._object.settings(
-            records.FLOW_SETTINGS.pack(os.getpid(), network == "all", cookies, accept is not None)
+            records.FLOW_SETTINGS.pack(
+                os.getpid(), network == "all", cookies, accept is not None, traffic
+            )
         )
         try:
             self._object.load()
@@ -66,6 +76,12 @@ class FlowPrograms:
             # Attached first: what opens meanwhile is not missed, and what is known stays.
             if present:
                 self._object.read_iterator("flow_present")
+            self._traffic: Link | None = None
+            if traffic:
+                self._traffic = self._object.attach_iterator(
+                    "flow_traffic", self._object.map("traffic")
+                )
+                self._links.append(self._traffic)
         except OSError:
             self.close()
             raise
@@ -123,8 +139,22 @@ class FlowPrograms:
         value = self._flows.lookup(key) or self._closed.lookup(key)
         return None if value is None else value[: records.FLOW.size]
 
+    @property
+    def follows_traffic(self) -> bool:
+        """Whether `look_at_traffic` does anything."""
+        return self._traffic is not None
+
+    def look_at_traffic(self) -> None:
+        """Have a slice of each connection taken: what it moved since the last call.
+
+        Raises BpfError.
+        """
+        if self._traffic:
+            self._object.run_iterator(self._traffic)
+
     def detach(self) -> None:
         """Remove the programs; what the ring holds can still be read."""
+        self._traffic = None
         for link in self._links:
             link.close()
         self._links.clear()

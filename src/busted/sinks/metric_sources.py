@@ -20,13 +20,15 @@ class ProgramRuns(msgspec.Struct, frozen=True):
 class KernelFigures(msgspec.Struct, frozen=True):
     """What is known at the kernel's side; `fill` is of the buffer of records, from 0 to 1.
 
-    `hold_seconds` is the median of what held requests waited lately.
+    `hold_seconds` is the median of what held requests waited lately, `windows` counts windows of
+    traffic by what their connections behaved like.
     """
 
     fill: float | None = None
     programs: tuple[ProgramRuns, ...] = ()
     held: dict[str, int] = {}
     hold_seconds: float | None = None
+    windows: dict[str, int] = {}
 
 
 class Sources(msgspec.Struct, frozen=True):

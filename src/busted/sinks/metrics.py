@@ -161,7 +161,12 @@ class _Asked:
         )
         for decision, count in kernel.held.items():
             held.add_metric([decision], count)
-        yield from (runs, seconds, held)
+        windows = CounterMetricFamily(
+            "busted_traffic_windows", "What connections behave like.", labels=["behavior"]
+        )
+        for behavior, count in kernel.windows.items():
+            windows.add_metric([behavior], count)
+        yield from (runs, seconds, held, windows)
         for name, help, value in (
             ("busted_ring_fill_ratio", "How full the buffer of records is.", kernel.fill),
             ("busted_hold_seconds", "Median of what held requests waited.", kernel.hold_seconds),

@@ -399,3 +399,37 @@ def test_a_connection_that_was_refused_is_told_each_time_and_not_remembered(
 def test_a_refused_connection_of_others_is_not_told() -> None:
     host = Host("all", selected=lambda flow: False)
     assert host.flows.feed(flow(FlowOperation.REFUSED, error=1)) == []
+
+
+def test_a_novel_flow_is_told_with_its_opening_whoever_has_it() -> None:
+    host = Host()
+    host.kernel.known[5] = flow(LOOK, bytes_sent=10, bytes_received=20)
+
+    told = host.flows.novel(5)
+
+    assert operations(told) == ["connect", "novel"]
+    assert actions(told)[1].bytes_received == 20
+    assert host.kernel.wanted == [5]
+    # Its end is told, too, as those of flows that carry AI.
+    assert operations(host.flows.feed(flow(CLOSE))) == ["close"]
+
+
+def test_a_flow_whose_host_is_a_providers_is_not_novel() -> None:
+    host = Host()
+    host.kernel.known[5] = flow(LOOK)
+    host.hello(hello())
+
+    assert host.flows.novel(5) == []
+
+
+@pytest.mark.parametrize(
+    "host", [Host("none"), Host(selected=lambda flow: False)], ids=["no flows", "not selected"]
+)
+def test_what_was_not_asked_for_is_not_novel(host: Host) -> None:
+    host.kernel.known[5] = flow(LOOK)
+
+    assert host.flows.novel(5) == []
+
+
+def test_a_flow_that_nobody_knows_any_more_is_not_told_as_novel() -> None:
+    assert Host().flows.novel(5) == []

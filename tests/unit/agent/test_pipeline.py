@@ -11,6 +11,7 @@ import pytest
 
 from busted import events
 from busted.agent import pipeline as pipeline_module
+from busted.agent.behaviour import Behaviour
 from busted.agent.clock import Clock
 from busted.agent.coverage import Stack
 from busted.agent.flows import Asks, Network
@@ -52,6 +53,8 @@ from busted.records import (
 from busted.streams import Connections
 from tests import hello_wire
 from tests.dns_wire import address, message, question
+from tests.ml.models import forest
+from tests.ml.windows import downloaded, streamed, traffic
 from tests.unit.agent.test_flows import FLOW
 
 SECOND = 1_000_000_000
@@ -856,6 +859,76 @@ def test_what_is_learned_holds_for_what_begins_then() -> None:
     assert isinstance(opened_file.action, events.FileAccess)
     assert opened_file.action.category == "vault"
     assert opened_file.process.agent == "my-agent"
+
+
+def behaving() -> Host:
+    """A host with a small model, whose kernel side knows one flow."""
+    host = Host()
+    flow = msgspec.structs.replace(FLOW, operation=FlowOperation.LOOK)
+    outside = Outside(network="ai", flows=Asks(look={FLOW.cookie: flow}.get))
+    host.pipeline = Pipeline(ORIGIN, {}, outside, behaviour=Behaviour(forest()))
+    return host
+
+
+def test_what_behaves_like_an_llm_and_cannot_be_read_is_an_event_of_its_own() -> None:
+    host = behaving()
+
+    told = host.feed(traffic(streamed(), FLOW.cookie))
+
+    assert [e.action.operation for e in told if isinstance(e.action, events.Network)] == [
+        "connect",
+        "novel",
+    ]
+    assert told[-1].behavior is not None
+    assert (told[-1].behavior.kind, told[-1].behavior.provider) == ("llm_api", None)
+    assert host.feed(traffic(streamed(), FLOW.cookie, window=1)) == []
+
+
+def test_other_traffic_is_no_event() -> None:
+    assert behaving().feed(traffic(downloaded(), FLOW.cookie)) == []
+
+
+def test_what_is_said_carries_what_its_connection_behaves_like() -> None:
+    host, key = behaving(), ConnectionKey(7, 70, 1, 700)
+    host.open(key)
+    host.feed(TlsSocket(key, host.now(), FLOW.cookie))
+    host.name(key, "api.openai.com")
+    prompt, *_ = host.write(key, REQUEST)
+    assert prompt.behavior is None
+    host.read(key, RESPONSE)
+    host.feed(traffic(downloaded(), FLOW.cookie))
+
+    prompt, *_ = host.write(key, REQUEST)
+
+    assert prompt.behavior is not None
+    assert prompt.behavior.kind == "generic"
+
+
+def taught(written: list[bytes], read: list[bytes]) -> bool | None:
+    """What behaviour learns of a connection on which this was said."""
+    behaviour, host, key = Behaviour(forest()), Host(), ConnectionKey(7, 70, 1, 700)
+    host.pipeline = Pipeline(ORIGIN, {}, behaviour=behaviour)
+    host.open(key)
+    host.feed(TlsSocket(key, host.now(), FLOW.cookie))
+    for data in written:
+        host.write(key, data)
+    for data in read:
+        host.read(key, data)
+    return behaviour.labelled(FLOW.cookie)
+
+
+def test_connections_that_were_read_teach_what_they_are() -> None:
+    asked = ASK.replace(b'"gpt-4o",', b'"gpt-4o","stream":true,')
+    request = REQUEST[: -len(ASK)].replace(b": %d" % len(ASK), b": %d" % len(asked)) + asked
+    event = b'data: {"id":"1","model":"gpt-4o","choices":[{"index":0,"delta":{"content":"B"}}]}\n\n'
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
+    body = event + b"data: [DONE]\n\n"
+    stream = head + b"Content-Length: %d\r\n\r\n" % len(body) + body
+
+    assert taught([request], [stream]) is True
+    assert taught([b"\0\1\2\3" * 4096] * 20, []) is False
+    # An answer in one piece looks like any other: it teaches nothing.
+    assert taught([REQUEST], [RESPONSE]) is None
 
 
 def test_prompts_and_responses_tell_what_their_identity_spent() -> None:

@@ -29,6 +29,7 @@ def metrics() -> Metrics:
         programs=(ProgramRuns("write", 5, 0.5), ProgramRuns("write", 2, 0.25)),
         held={"denied": 4},
         hold_seconds=0.125,
+        windows={"llm_api": 5},
     )
     return Metrics(Sources(lambda: {"ring_full": 7}, lambda: {"otlp": late}, lambda: kernel))
 
@@ -93,6 +94,7 @@ def test_what_agents_said_is_counted(metrics: Metrics) -> None:
         key("program_runs_total", "write"): 7,
         key("program_seconds_total", "write"): 0.75,
         key("held_requests_total", "denied"): 4,
+        key("traffic_windows_total", "llm_api"): 5,
         key("hold_seconds"): 0.125,
     }
     assert {one: told.get(one) for one in expected} == expected

@@ -1,10 +1,10 @@
 from __future__ import annotations
 
-from busted.sinks.recent import Recent
+from busted.sinks.recent import MAX_BYTES, MAX_EVENTS, Recent
 
 
-def filled(count: int, **limits: int) -> Recent:
-    recent = Recent(**limits)
+def filled(count: int, max_events: int = MAX_EVENTS, max_bytes: int = MAX_BYTES) -> Recent:
+    recent = Recent(max_events, max_bytes)
     for number in range(1, count + 1):
         recent.put(f"id{number}", b"x" * 10)
     return recent

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar
 
 import msgspec
+from rich.cells import cell_len
 from rich.text import Text
 from textual import events as keys
 from textual.app import App, ComposeResult
@@ -49,6 +50,8 @@ MAX_LINES = 5000
 MAX_AGENTS = 100
 # A minute of events, one bar a second; the rate is that of the last five.
 BARS, RATE_SECONDS = 60, 5
+# What a transcript adds to what was said.
+OURS = "bold #58a6ff"
 VIEWS = ("events", "conversation", "agents", "providers", "health")
 # 128 and the number of the signal, as shells tell it.
 TERMINATED, HUNG_UP = 128 + signal.SIGTERM, 128 + signal.SIGHUP
@@ -57,16 +60,20 @@ _DAY_MINUTES = 24 * 60
 _DAY_NS = 86_400 * 10**9
 
 HELP = """\
-1 to 5, Tab, Shift-Tab   Events, Conversation, Agents, Providers, Health
-j k, arrows              one line                g G, Home End    first, last
-Ctrl-d Ctrl-u            half a page             Ctrl-f Ctrl-b, PgDn PgUp   a page
-H M L                    first, middle, last line of the screen
-Enter                    all of the marked event; n N the next, the one before
-s                        the conversation (session) that it belongs to
-Space                    pause: nothing is lost, it comes when you go on
-/                        search; p provider, t type: the next one
-c                        clear the list          C   show everything again
-Esc                      close what is open      q   quit        ? this help"""
+1 to 5, Tab, Shift-Tab  Events, Conversation, Agents, Providers, Health
+j k, arrows             one line
+Ctrl-d Ctrl-u           half a page
+Ctrl-f Ctrl-b, PgDn Up  a page
+g G, Home End           first, last
+H M L                   first, middle, last line of the screen
+Enter                   all of the marked event; n N next, previous
+s                       the conversation (session) that it belongs to
+Space                   pause: what comes meanwhile waits
+/                       search
+p t                     next provider, next type
+c C                     clear the list, show everything again
+Esc                     close what is open
+q ?                     quit, this help"""
 
 
 class Help(ModalScreen[None]):
@@ -174,10 +181,14 @@ class Terminal(App[None]):
         self.query_one("#agents-table", DataTable).add_columns(*AGENT_COLUMNS)
         self.query_one("#providers-table", DataTable).add_columns(*PROVIDER_COLUMNS)
         self.query_one(EventList).focus()
-        self.set_interval(READ_SECONDS, self._read)
-        self.set_interval(ASK_SECONDS, self._look)
+        self.set_interval(READ_SECONDS, self._unless_ending(self._read))
+        self.set_interval(ASK_SECONDS, self._unless_ending(self._look))
         self._read()
         self._look()
+
+    def _unless_ending(self, call: Callable[[], None]) -> Callable[[], None]:
+        # Timers outlive what is on the screen.
+        return lambda: call() if self.is_running else None
 
     def _ended_by(self, code: int) -> None:
         self.returned = code
@@ -242,8 +253,11 @@ class Terminal(App[None]):
         told += [f"{name} {self._texts.visible(value)}" for name, value in chosen if value]
         told.append(f"{rows.seen:,} events {rate:.1f}/s")
         told += [f"{rows.decisions[name]:,} {name}" for name in ("deny", "audit")]
-        told.append(bars(self._bars))
-        self.query_one("#state", Static).update(Text(" " + " | ".join(told), no_wrap=True))
+        line = f" {' | '.join(told)} | "
+        # The newest, as many as there is room for.
+        room = max(0, self.size.width - cell_len(line))
+        line += bars(list(self._bars)[max(0, BARS - room) :])
+        self.query_one("#state", Static).update(Text(line, no_wrap=True))
 
     # What has to be asked
 
@@ -284,11 +298,14 @@ class Terminal(App[None]):
             why = f"No {view} yet."
         self.query_one(f"#{view}-why", Static).update(Text(self._texts.visible(why)))
 
-    def _write(self, id: str, lines: Iterable[str]) -> None:
+    def _write(self, id: str, lines: Iterable[str], ours: str = "") -> None:
+        """Show lines; those without an indent in the style `ours`."""
         shown = list(lines)
         if len(shown) > MAX_LINES:
             shown = [*shown[:MAX_LINES], f"... {len(shown) - MAX_LINES:,} more lines"]
-        text = Text("\n".join(map(self._texts.visible, shown)))
+        text = Text()
+        for line in shown:
+            text.append(f"{self._texts.visible(line)}\n", "" if line.startswith(" ") else ours)
         self.query_one(f"#{id}", Static).update(text)
 
     # Keys
@@ -336,8 +353,12 @@ class Terminal(App[None]):
     def action_detail(self) -> None:
         """Show all of the marked event."""
         if self.view == "events" and self.query_one(EventList).marked:
-            self.query_one("#detail").display = True
+            self._open_detail(True)
             self._show_detail()
+
+    def _open_detail(self, is_open: bool) -> None:
+        self.query_one("#detail").display = is_open
+        self.query_one(EventList).is_held = is_open
 
     def on_event_list_marked(self) -> None:
         """Follow the mark."""
@@ -372,7 +393,8 @@ class Terminal(App[None]):
             lines = await asyncio.to_thread(transcript, self._source, session)
         except (Unavailable, NotThere) as error:
             lines = [str(error)]
-        self._write("said", lines)
+        # What was said is indented, but its long lines go on without: the style stays.
+        self._write("said", lines, OURS)
         self.query_one("#talk", VerticalScroll).scroll_end(animate=False)
 
     def action_pause(self) -> None:
@@ -429,7 +451,7 @@ class Terminal(App[None]):
         if self.query_one("#search").display:
             self._end_search()
         else:
-            self.query_one("#detail").display = False
+            self._open_detail(False)
 
     def action_help(self) -> None:
         """Show the keys."""

@@ -1,6 +1,7 @@
 """A list of events of which only the lines on the screen are drawn, the newest first.
 
-The row that is marked stays where it is while others come above it, unless it is the newest.
+The row that is marked stays marked while others come above it; at the newest the mark stays with
+the newest, unless it is held.
 """
 
 from __future__ import annotations
@@ -63,6 +64,9 @@ class EventList(ScrollView, can_focus=True, inherit_bindings=False):
         super().__init__(id=id)
         self._rows: Sequence[Row] = ()
         self._cursor = 0
+        self._told: Row | None = None
+        self.is_held = False
+        """Whether the newest row, too, stays marked while others come."""
 
     @property
     def marked(self) -> Row | None:
@@ -73,7 +77,7 @@ class EventList(ScrollView, can_focus=True, inherit_bindings=False):
         """Show these, the last first; so many of them came since the last time."""
         self._rows = rows
         self.virtual_size = Size(self.size.width, len(rows))
-        if self._cursor and came:
+        if came and (self._cursor or self.is_held):
             self.scroll_to(y=self.scroll_offset.y + came, animate=False, immediate=True)
             self._cursor += came
         self._mark(self._cursor)
@@ -95,9 +99,9 @@ class EventList(ScrollView, can_focus=True, inherit_bindings=False):
         self.mark(self.scroll_offset.y + round(share * (height - 1)))
 
     def _mark(self, line: int) -> None:
-        before = self.marked
         self._cursor = max(0, min(line, len(self._rows) - 1))
-        if self.marked is not before:
+        if self.marked is not self._told:
+            self._told = self.marked
             self.post_message(self.Marked())
 
     def on_resize(self) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections import deque
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -16,6 +17,9 @@ MAX_TRANSCRIPT_BYTES = 1 << 20
 AGENT_COLUMNS = ("agent", "last seen", "events", "who runs it", "program")
 PROVIDER_COLUMNS = ("provider", "events", "tokens in", "tokens out", "errors", "dollars")
 _SUMMED = ("events", "input", "output", "errors", "cost")
+# As `busted.sinks.transcript` writes it: fences, signs that mean themselves, bold decisions.
+_FENCE = re.compile(r"(`{3,})text")
+_MARKUP = re.compile(r"\\(.)|\*\*")
 _BLOCKS = " ▁▂▃▄▅▆▇█"
 
 
@@ -57,7 +61,25 @@ def transcript(source: Source, session: str) -> list[str]:
             size -= len(kept.popleft())
             is_cut = True
     text = b"".join(kept)[-MAX_TRANSCRIPT_BYTES:].decode(errors="replace")
-    return [*(["... what came before is in the history"] if is_cut else []), *text.split("\n")]
+    cut = ["... what came before is in the history"] if is_cut else []
+    return [*cut, *_without_markup(text.split("\n"))]
+
+
+def _without_markup(lines: Iterable[str]) -> Iterator[str]:
+    """Yield the lines of our Markdown, what was said set apart by its indent instead of fences."""
+    fence = ""
+    for line in lines:
+        if fence:
+            if line == fence:
+                fence = ""
+            else:
+                yield f"  {line}"
+        elif opened := _FENCE.fullmatch(line):
+            fence = opened[1]
+        elif line.startswith("## "):
+            yield from ("", _MARKUP.sub(r"\1", line.removeprefix("## ")))
+        elif line:
+            yield _MARKUP.sub(r"\1", line.removeprefix("# "))
 
 
 def bars(counts: Collection[int]) -> str:

@@ -1,0 +1,1 @@
+"""Tests of the behaviour model, and what it is trained with."""
