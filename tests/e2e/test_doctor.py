@@ -60,7 +60,7 @@ def test_without_privileges_it_ends_with_3_and_says_what_it_could_not_see() -> N
 
 def test_live_tells_what_a_locked_down_monitor_counts(test_bed: Bed) -> None:
     with Monitor() as monitor:
-        watched = {library["path"] for library in monitor.events[0]["action"]["libraries"]}
+        watched = {library["path"] for library in monitor.coverages[0]["libraries"]}
         code, running = doctor("--live")
         _, found = doctor()
 

@@ -19,7 +19,7 @@ def needs_kernel() -> None:
 
 def test_it_says_what_it_watches_before_anything_is_said(test_bed: Bed) -> None:
     with Monitor() as monitor:
-        coverage = monitor.events[0]["action"]
+        coverage = monitor.coverages[0]
 
     # The provider, which has the library mapped, is running.
     assert coverage["type"] == "Coverage"

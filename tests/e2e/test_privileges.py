@@ -32,7 +32,7 @@ def needs_kernel() -> None:
 
 def own_library(monitor: Monitor, directory: Path) -> dict[str, str]:
     """The environment of a client with a TLS library that nobody hooked, closed to others."""
-    libraries = monitor.events[0]["action"]["libraries"]
+    libraries = monitor.coverages[0]["libraries"]
     libssl = next(x["path"] for x in libraries if re.search(r"/libssl\.so", x["path"]))
     closed = directory / "closed"
     closed.mkdir(mode=0o700)
@@ -70,9 +70,9 @@ def test_once_it_watches_it_is_locked_down_and_goes_on_hooking(
 
 def test_the_documented_capabilities_are_enough(test_bed: Bed, tmp_path: Path) -> None:
     with Monitor("--file-monitor") as monitor:
-        left_out_for_root = monitor.events[0]["action"].get("left_out", {})
+        left_out_for_root = monitor.coverages[0].get("left_out", {})
     with Monitor("--file-monitor", command=[LAUNCH, ",".join(DOCUMENTED)]) as monitor:
-        assert monitor.events[0]["action"].get("left_out", {}) == left_out_for_root
+        assert monitor.coverages[0].get("left_out", {}) == left_out_for_root
         status = Path(f"/proc/{monitor.process.pid}/status").read_text()
         libraries = own_library(monitor, tmp_path)
         done = test_bed.sandbox.run(curl_after_a_slow_page(PROMPT), environment=libraries)
@@ -116,7 +116,7 @@ def test_without_another_capability_it_says_which_libraries_it_cannot_hook(
 def test_without_the_one_for_control_groups_it_says_that_names_are_left_out() -> None:
     names = ",".join(name for name in DOCUMENTED if name != "CAP_NET_ADMIN")
     with Monitor(command=[LAUNCH, names]) as monitor:
-        coverage = monitor.events[0]["action"]
+        coverage = monitor.coverages[0]
 
     assert coverage["left_out"]
 

@@ -7,18 +7,18 @@ calibration, which is kept in a file over restarts; removing the file forgets it
 
 from __future__ import annotations
 
-import importlib.resources
 import os
 from pathlib import Path
 
 import msgspec
 
-from busted import events
+from busted import events, ml
 from busted.ml.calibration import Counts
 from busted.ml.classifier import BehaviorClass, Generic, LlmApi, MlClassifier, Unknown
 from busted.ml.forest import Forest, ModelError, read_forest
 from busted.records import ProcessKey, Traffic
 
+_SHIPPED = Path(ml.__file__).parent / "model.json"
 # From this confidence on a connection to a host that nobody named is told.
 NOVEL = 0.9
 # Labels of connections: as many as are followed. Those that were set longest ago go first.
@@ -120,7 +120,7 @@ class BehaviourError(Exception):
 
 def shipped_model() -> Forest:
     """Return the model that comes with Busted."""
-    return read_forest(importlib.resources.files("busted.ml").joinpath("model.json").read_bytes())
+    return read_forest(_SHIPPED.read_bytes())
 
 
 def open_behaviour(settings: BehaviourSettings) -> Behaviour:

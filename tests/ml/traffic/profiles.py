@@ -1,7 +1,7 @@
 """How fast providers answer: the wait for the first token, and the pace of those after it.
 
-Medians that were published for 2025 by https://artificialanalysis.ai/models (output speed and
-latency), rounded; ollama's are of an 8 B model on a CPU and on a small GPU. `together` is how many
+Rounded medians as https://artificialanalysis.ai/models tells them (output speed and latency), from
+memory of 2025 and not checked since; ollama's are of an 8 B model on a CPU and on a small GPU. `together` is how many
 tokens a piece of the stream has: Gemini and Cohere send several at once, others one.
 """
 
