@@ -91,7 +91,7 @@ def opened(browser: Browser) -> Open:
 
     @contextmanager
     def open_page(
-        url: str, *, width: int = 1280, height: int = 800, allowed: str = "", dark: bool = True
+        url: str, *, width: int = 1280, height: int = 800, allowed: str = ""
     ) -> Iterator[Page]:
         said: list[str] = []
 
@@ -103,7 +103,10 @@ def opened(browser: Browser) -> Open:
             said.append(str(error))
 
         context = browser.new_context(
-            viewport={"width": width, "height": height}, color_scheme="dark" if dark else "light"
+            viewport={"width": width, "height": height},
+            color_scheme="dark",
+            # Colours that are on their way have another contrast.
+            reduced_motion="reduce",
         )
         page = context.new_page()
         page.set_default_timeout(SECONDS * 1000)
