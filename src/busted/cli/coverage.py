@@ -129,6 +129,6 @@ def _reasons(rows: list[Row]) -> Iterator[str]:
 def _reason(row: Row) -> tuple[str, ...]:
     told = row.coverage
     is_llm = row.behavior is not None and row.behavior.kind == "llm_api"
-    behaves = "behaves like an LLM's client" if is_llm else ""
+    behaves = "behaves like an LLM client" if is_llm else ""
     why = (told.name, told.reason, told.stack, told.library, behaves)
     return (told.state, *(text or "" for text in why))

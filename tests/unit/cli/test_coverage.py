@@ -65,7 +65,7 @@ def test_each_process_has_a_line_and_what_was_not_read_its_reason(served: Served
     assert java.split() == ["7", "java", "-", "2", "0", "0", "2", "15,800", "0"]
     assert claude.split() == ["8", "claude", "claude-code", "1", "1", "0", "0", "2,000", "1,000"]
     assert reason.split()[:5] == ["1", "opaque", "api.openai.com", "no_hook", "java_jsse"]
-    assert behaving.endswith("behaves like an LLM's client")
+    assert behaving.endswith("behaves like an LLM client")
     assert "behaves" not in reason
     assert "\x1b" not in done.stdout
 
