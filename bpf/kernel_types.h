@@ -79,7 +79,9 @@ struct __sk_buff {
 };
 
 struct bpf_tcp_sock {
-	__u32 before_bytes[20];
+	__u32 before_next[4];
+	__u32 rcv_nxt;
+	__u32 before_bytes[15];
 	__u64 bytes_received;
 	__u64 bytes_acked;
 };

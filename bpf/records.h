@@ -105,6 +105,9 @@ struct tls_header {
 	__u64 since_ns;   /* when the kernel side first saw it */
 };
 
+/* In place of a library: no TLS, the bytes are those of a socket, whose cookie the connection is. */
+#define PLAIN_SOCKET 0xffffffffffffffff
+
 struct tls_open {
 	struct tls_header tls;
 	__u64 cgroup_id;

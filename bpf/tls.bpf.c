@@ -24,6 +24,7 @@
 #include "descriptors.h"
 #include "hold.h"
 #include "socket_types.h"
+#include "verdicts.h"
 
 char LICENSE[] SEC("license") = "GPL";
 
@@ -51,12 +52,6 @@ const volatile struct settings settings = { .max_call_bytes = 1 << 20,
 #define MAX_PIECES 256
 #define MAX_LOOPED_PIECES 4096
 
-struct connection_id {
-	__u64 connection;
-	__u32 pid;
-	__u32 pad;
-};
-
 struct connection {
 	__u64 since_ns;
 	__u64 start_ns;
@@ -78,20 +73,6 @@ struct {
 	__type(key, struct connection_id);
 	__type(value, struct connection);
 } connections SEC(".maps");
-
-/* Written by user space; `since_ns` keeps a verdict from hitting a later connection that got
- * the same address. */
-struct judgement {
-	__u64 since_ns;
-	__u64 verdict;
-};
-
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 16384);
-	__type(key, struct connection_id);
-	__type(value, struct judgement);
-} verdicts SEC(".maps");
 
 /* Processes with TLS connections, by pid. */
 struct tls_process {

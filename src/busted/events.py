@@ -70,6 +70,7 @@ class Connection(Value, frozen=True, kw_only=True):
     bytes_sent: int | None = None
     bytes_received: int | None = None
     sni: str | None = None
+    source: Literal["tls", "plain"] = "tls"
     tls_library: str | None = None
     http_version: str | None = None
     stream_id: int | None = None

@@ -19,6 +19,8 @@ VERSION = 1
 MAX_DATA = 16384
 # In a random_path: this offset is not followed.
 NO_OFFSET = 0x7FFFFFFF
+# In place of a library: the bytes are those of a socket, without TLS.
+PLAIN_SOCKET = 0xFFFFFFFFFFFFFFFF
 MAX_PATH = 256
 WORD_FACTOR = 31
 
@@ -274,6 +276,11 @@ class TlsOpen(msgspec.Struct, frozen=True):
     cgroup_id: int
     library: int
     comm: bytes
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether there is no TLS: the connection is a socket, by its cookie."""
+        return self.library == PLAIN_SOCKET
 
 
 class TlsName(msgspec.Struct, frozen=True):

@@ -29,6 +29,7 @@ CONSTANTS = {
     "RECORDS_VERSION": records.VERSION,
     "MAX_DATA": records.MAX_DATA,
     "NO_OFFSET": records.NO_OFFSET,
+    "PLAIN_SOCKET": records.PLAIN_SOCKET,
     "MAX_PATH": records.MAX_PATH,
     "WORD_FACTOR": records.WORD_FACTOR,
 }

@@ -103,6 +103,11 @@ class Providers:
         return None
 
     @property
+    def local_ports(self) -> tuple[int, ...]:
+        """The ports where models are served on a host unless told otherwise."""
+        return tuple(self._by_port)
+
+    @property
     def hosts(self) -> tuple[str, ...]:
         """The patterns of all hosts."""
         by_end = (pattern for rows in self._by_end.values() for _, pattern, _ in rows)

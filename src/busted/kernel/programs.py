@@ -22,6 +22,7 @@ from busted.kernel.libbpf import (
     TRACE_UPROBE_MULTI,
     TRACE_UPROBE_SESSION,
     BpfError,
+    BpfObject,
     Link,
 )
 from busted.kernel.places import PROGRAMS, Place
@@ -179,6 +180,10 @@ class TlsPrograms:
             attach(at_return, path, [offset], at_return=True, cookie=cookie),
             attach(program, path, [offset], cookie=cookie),
         ]
+
+    def lend(self, borrower: BpfObject) -> None:
+        """Have another object, not loaded yet, obey `mute` and `want`. Raises BpfError."""
+        borrower.borrow("verdicts", self._verdicts)
 
     def mute(self, key: ConnectionKey) -> None:
         """Tell the kernel that a connection is of no interest. Raises BpfError."""
