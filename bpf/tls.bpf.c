@@ -34,6 +34,9 @@ const volatile struct settings settings = { .max_call_bytes = 1 << 20,
 /* SSL_CTRL_SET_TLSEXT_HOSTNAME of openssl/tls1.h: how SSL_set_tlsext_host_name() calls SSL_ctrl(). */
 #define SET_HOST_NAME 55
 
+/* SSL_WRITE_FLAG_CONCLUDE of openssl/ssl.h, the one flag of a write. */
+#define WRITE_FLAG_CONCLUDE 1
+
 /* BIO_TYPE_SOCKET of openssl/bio.h, which BIO_METHOD begins with; where struct bio_st of OpenSSL 3
  * (crypto/bio/bio_local.h) has its method and its descriptor. */
 #define SOCKET_BIO 0x505
@@ -706,6 +709,15 @@ static __always_inline __u64 written(struct pt_regs *ctx)
 	return bytes > 0 ? bytes : 0;
 }
 
+/* Where SSL_write_ex() puts what it wrote: its fourth argument. Since OpenSSL 3.3
+ * ssl_write_internal() has flags there, of which there is but one, and the place behind them. */
+static __always_inline __u64 written_at(struct pt_regs *ctx)
+{
+	__u64 fourth = PT_REGS_PARM4(ctx);
+
+	return fourth > WRITE_FLAG_CONCLUDE ? fourth : PT_REGS_PARM5(ctx);
+}
+
 /* int SSL_write(SSL *, const void *, int), int SSL_write_ex(SSL *, const void *, size_t, size_t *)
  * and their twins for reading. ssl_write_internal() and ssl_read_internal() of OpenSSL, to
  * which all four lead, are called like the _ex ones. */
@@ -719,7 +731,7 @@ int tls_write(struct pt_regs *ctx)
 SEC("?uprobe")
 int tls_write_ex(struct pt_regs *ctx)
 {
-	enter(ctx, DIRECTION_WRITE, PT_REGS_PARM3(ctx), PT_REGS_PARM4(ctx), false);
+	enter(ctx, DIRECTION_WRITE, PT_REGS_PARM3(ctx), written_at(ctx), false);
 	return 0;
 }
 
@@ -754,7 +766,7 @@ int tls_write_held(struct pt_regs *ctx)
 SEC("?uprobe")
 int tls_write_ex_held(struct pt_regs *ctx)
 {
-	enter(ctx, DIRECTION_WRITE, PT_REGS_PARM3(ctx), PT_REGS_PARM4(ctx), true);
+	enter(ctx, DIRECTION_WRITE, PT_REGS_PARM3(ctx), written_at(ctx), true);
 	return 0;
 }
 
@@ -780,7 +792,7 @@ int tls_write_ex_session(struct pt_regs *ctx)
 {
 	return bpf_session_is_return() ? leave(ctx, true)
 				       : enter(ctx, DIRECTION_WRITE, PT_REGS_PARM3(ctx),
-					       PT_REGS_PARM4(ctx), true);
+					       written_at(ctx), true);
 }
 
 SEC("?uprobe")
