@@ -90,7 +90,17 @@ class ElfFile:
         linked in has.
         """
         names = tuple(names)
+        exported = self._offsets(self._functions(_DYNSYM, names))
+        return exported or self._offsets(self._functions(_SYMTAB, names))
+
+    def function_addresses(self, names: Iterable[str]) -> dict[str, int]:
+        """Return the addresses of those functions, also of a file that has nothing but symbols."""
+        names = tuple(names)
         return self._functions(_DYNSYM, names) or self._functions(_SYMTAB, names)
+
+    def _offsets(self, addresses: dict[str, int]) -> dict[str, int]:
+        offsets = {name: self.file_offset(address) for name, address in addresses.items()}
+        return {name: offset for name, offset in offsets.items() if offset is not None}
 
     def _functions(self, table: int, names: Sequence[str]) -> dict[str, int]:
         # A file has one such section at most (System V ABI, chapter 4, "Sections").
@@ -106,9 +116,8 @@ class ElfFile:
         found: dict[str, int] = {}
         for symbol in self._symbols(section, wanted) if wanted else ():
             index, info, _, section_number, address, _ = symbol
-            offset = self.file_offset(address)
-            if section_number and info & 15 in _FUNCTION_TYPES and offset is not None:
-                found[wanted[index]] = offset
+            if section_number and info & 15 in _FUNCTION_TYPES:
+                found[wanted[index]] = address
         return found
 
     def section(self, name: str) -> Section | None:

@@ -50,7 +50,7 @@ def built(
     """A library that is stripped, and where its functions are."""
     require("gcc")
     whole, bare = (tmp_path_factory.mktemp("built") / name for name in ("whole", "bare"))
-    command = ["gcc", *request.param.split(), "-shared", "-fPIC", "-x", "c", "-", "-o", whole]
+    command = ["gcc", *request.param.split(), "-shared", "-fPIC", "-x", "c", "-", "-o", str(whole)]
     subprocess.run(command, input=SOURCE.encode(), check=True)
     with elf_file(whole) as file:
         offsets = file.functions(NAMES)
@@ -88,7 +88,18 @@ def test_a_part_of_a_string_is_no_mention(built: tuple[Path, dict[str, int]]) ->
 def test_what_does_not_look_like_the_start_of_a_function_is_left_alone(tmp_path: Path) -> None:
     require("gcc")
     path = tmp_path / "late"
-    command = ["gcc", "-O2", "-fcf-protection=none", "-shared", "-fPIC", "-x", "c", "-", "-o", path]
+    command = [
+        "gcc",
+        "-O2",
+        "-fcf-protection=none",
+        "-shared",
+        "-fPIC",
+        "-x",
+        "c",
+        "-",
+        "-o",
+        str(path),
+    ]
     subprocess.run(command, input=SOURCE.encode(), check=True)
     with elf_file(path) as file:
         assert file.functions(["late"])
