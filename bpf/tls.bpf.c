@@ -708,26 +708,32 @@ static __always_inline __u64 without_type(__u64 buffer, __u64 bytes)
 	return type == APPLICATION_DATA ? bytes - 1 : 0;
 }
 
+/* How many bytes a call moved that returned so. Not static: then the verifier goes through it once,
+ * and not through all that follows once for each of its ways. */
+__noinline __u64 moved_bytes(__s32 result, __u64 done, __u64 buffer, __u64 has_type)
+{
+	__u64 bytes = result;
+
+	if (result <= 0)
+		return 0;
+	if (done && bpf_probe_read_user(&bytes, sizeof(bytes), (void *)done)) {
+		count_lost(LOST_UNREADABLE, 1);
+		return 0;
+	}
+	return bytes && has_type ? without_type(buffer, bytes) : bytes;
+}
+
 static __always_inline int leave(struct pt_regs *ctx, const bool holds)
 {
 	__u64 thread = bpf_get_current_pid_tgid();
 	struct call *known = bpf_map_lookup_elem(&calls, &thread), call;
-	__s32 result = PT_REGS_RC(ctx);
-	__u64 bytes = result;
 
 	if (!known)
 		return 0;
 	call = *known;
 	bpf_map_delete_elem(&calls, &thread);
-	if (result <= 0) {
-		bytes = 0;
-	} else if (call.done && bpf_probe_read_user(&bytes, sizeof(bytes), (void *)call.done)) {
-		count_lost(LOST_UNREADABLE, 1);
-		bytes = 0;
-	}
-	if (bytes && call.has_type)
-		bytes = without_type(call.buffer, bytes);
-	return finish(ctx, &call, bytes, holds);
+	return finish(ctx, &call,
+		      moved_bytes(PT_REGS_RC(ctx), call.done, call.buffer, call.has_type), holds);
 }
 
 /* The length that SSL_write() was given, an int. */
