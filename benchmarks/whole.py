@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gzip
 import itertools
 import json
 import os
@@ -292,11 +293,19 @@ async def _feed(
 
 
 def _kept(directory: Path, collector: Collector) -> dict[str, int]:
-    with (directory / "events.jsonl").open("rb") as lines:
-        in_file = len({msgspec.json.decode(line)["id"] for line in lines})
+    in_file = len({id for file in directory.glob("events.jsonl*") for id in _ids(file)})
     with closing(sqlite3.connect(directory / "history.db")) as history:
         (in_history,) = history.execute("SELECT count(*) FROM event").fetchone()
     return {"file": in_file, "history": in_history, "otlp": collector.kept()}
+
+
+def _ids(file: Path) -> Iterator[str]:
+    """Yield the ids in a file, also in one that was put aside and compressed."""
+    if file.suffix == ".part":
+        return  # what it is made of is still there
+    with gzip.open(file) if file.suffix == ".gz" else file.open("rb") as lines:
+        for line in lines:
+            yield msgspec.json.decode(line)["id"]
 
 
 def told(account: Account) -> dict[str, Any]:

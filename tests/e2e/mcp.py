@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from tests.e2e.bed import HERE, Bed, start_until_ready
@@ -11,11 +15,17 @@ from tests.e2e.bed import HERE, Bed, start_until_ready
 MODES = {"auto": "2026-07-28", "legacy": "2025-11-25", "sse": "2025-11-25"}
 
 
-def mcp_server(bed: Bed, directory: Path) -> dict[str, str]:
-    """Start the server in the sandbox; return the environment in which clients trust it."""
+@contextmanager
+def mcp_server(bed: Bed, directory: Path) -> Iterator[dict[str, str]]:
+    """Run the server in the sandbox; give the environment in which clients trust it."""
     command = [sys.executable, "-m", "tests.e2e.mcp_server", "--cert-dir", str(directory)]
-    start_until_ready(bed.sandbox, command)
-    return {"SSL_CERT_FILE": str(directory / "ca.pem")}
+    pid = start_until_ready(bed.sandbox, command)
+    try:
+        yield {"SSL_CERT_FILE": str(directory / "ca.pem")}
+    finally:
+        # Others listen at its port afterwards.
+        os.kill(pid, signal.SIGKILL)
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
 
 
 def mcp_command(mode: str, place: str) -> list[str]:

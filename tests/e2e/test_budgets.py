@@ -27,9 +27,11 @@ def test_the_sixth_of_calls_that_are_alike_never_leaves_and_its_client_fails(
     test_bed: Bed, tmp_path: Path
 ) -> None:
     require("e2e", "regorus")
-    authority = mcp_server(test_bed, tmp_path / "mcp")
     policy = ROOT / "policies" / "loops"
-    with Monitor("--policy", str(policy), "--enforce") as monitor:
+    with (
+        mcp_server(test_bed, tmp_path / "mcp") as authority,
+        Monitor("--policy", str(policy), "--enforce") as monitor,
+    ):
         looping = [*mcp_command("auto", "Oslo"), *["Oslo"] * 6]
         finished = test_bed.sandbox.run(looping, environment=authority)
         events = monitor.wait_for(finished.pid, "LoopDetected", 2)

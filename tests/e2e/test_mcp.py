@@ -2,7 +2,7 @@
 
 import functools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -19,20 +19,22 @@ WITH_QUESTIONS = ("legacy", "sse")
 
 
 @pytest.fixture(scope="module")
-def seen(monitor: Monitor, test_bed: Bed, tmp_path_factory: pytest.TempPathFactory) -> Runs:
+def seen(
+    monitor: Monitor, test_bed: Bed, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Runs]:
     """Runs the client at first demand; all tests of one way to speak look at that run."""
-    environment = mcp_server(test_bed, tmp_path_factory.mktemp("mcp"))
+    with mcp_server(test_bed, tmp_path_factory.mktemp("mcp")) as environment:
 
-    @functools.cache
-    def run(mode: str) -> list[Event]:
-        finished = test_bed.sandbox.run(mcp_command(mode, PLACE), environment=environment)
-        assert finished.code == 0, finished.stderr.decode()
-        said = [json.loads(line) for line in finished.stdout.splitlines()]
-        assert said[0] == f"population of {PLACE}: 42"
-        # Both are answered: the listing, and each call.
-        return monitor.wait_for(finished.pid, "McpResponse", 1 + len(said))
+        @functools.cache
+        def run(mode: str) -> list[Event]:
+            finished = test_bed.sandbox.run(mcp_command(mode, PLACE), environment=environment)
+            assert finished.code == 0, finished.stderr.decode()
+            said = [json.loads(line) for line in finished.stdout.splitlines()]
+            assert said[0] == f"population of {PLACE}: 42"
+            # Both are answered: the listing, and each call.
+            return monitor.wait_for(finished.pid, "McpResponse", 1 + len(said))
 
-    return run
+        yield run
 
 
 def actions(events: list[Event], kind: str, method: str) -> list[dict[str, Any]]:

@@ -55,8 +55,10 @@ def told(records: Iterable[Record]) -> dict[str, list[dict[str, Any]]]:
     for event in found:
         assert event.connection is not None
         as_json = json.loads(events.to_json(event))
-        # Who speaks is concluded from all connections together, and so is no one's alone.
+        # Who speaks is concluded from all connections together, and so is no one's alone; what an
+        # agent has spent so far is what it spent on all of them.
         as_json.pop("identity", None)
+        as_json.pop("budget", None)
         by_connection.setdefault(event.connection.id, []).append(as_json)
     return by_connection
 

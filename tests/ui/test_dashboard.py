@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from busted.events import Event, Process, Prompt
+from busted.events import ConnectionCoverage, Coverage, Event, Process, Prompt
 from busted.sinks.history import History
 from tests.requirements import ROOT, WEB, require
 from tests.ui.conftest import SECONDS, Open, Served, serve
@@ -188,6 +188,35 @@ def test_what_agents_say_is_text_whatever_it_holds(opened: Open, tmp_path: Path)
             expect(page.locator("aside.detail")).to_contain_text("U+202E")
             page.get_by_role("link", name="Exchange").click()
             expect(page.locator(".turn.Prompt").first).to_be_visible()
+
+
+def test_connections_that_could_not_be_read_are_listed(opened: Open, tmp_path: Path) -> None:
+    require("chromium")
+    told = ConnectionCoverage(
+        state="opaque", reason="no_hook", stack="java_jsse", library="/lib/libjvm.so",
+        name="api.openai.com", wire_sent=1000, wire_received=2000,
+    )  # fmt: skip
+    with closing(History(tmp_path / "history.db")) as history:
+        history.add(
+            [
+                Event(
+                    schema=1,
+                    id="01OPAQUE",
+                    time=datetime.now(UTC).isoformat().replace("+00:00", "Z"),
+                    host="host",
+                    process=Process(pid=7, name="java"),
+                    action=Coverage(connection=told),
+                )
+            ]
+        )
+    options = ("--history", str(tmp_path / "history.db"), "--socket", str(tmp_path / "none"))
+    with (
+        serve(*options, state=tmp_path) as served,
+        opened(at(served, "coverage"), allowed="503") as page,
+    ):
+        row = page.get_by_role("row").filter(has_text="api.openai.com")
+        for text in ("java 7", "opaque", "no_hook", "java_jsse", "3,000"):
+            expect(row).to_contain_text(text)
 
 
 def test_it_connects_again_by_itself_and_keeps_its_filters(opened: Open, tmp_path: Path) -> None:

@@ -99,6 +99,7 @@ class Row(msgspec.Struct, frozen=True, omit_defaults=True):
     coverage: ConnectionCoverage
     agent: str | None = None
     open: bool = False
+    behavior: events.Behavior | None = None
 
 
 class _Read:

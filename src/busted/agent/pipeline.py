@@ -332,6 +332,8 @@ class Pipeline:
 
     def is_between(self, key: ConnectionKey) -> bool:
         """Tell whether all that a connection wrote up to now are whole requests."""
+        if key in self._disordered:
+            return False  # what was written last is not read yet
         reader = self._readers.get(key)
         return reader is None or reader.is_between
 
@@ -341,7 +343,13 @@ class Pipeline:
 
     def ledger(self) -> list[Row]:
         """Return how much was read of each connection, those that ended first."""
-        return self._ledger.rows()
+        return [self._with_behavior(row) for row in self._ledger.rows()]
+
+    def _with_behavior(self, row: Row) -> Row:
+        if self._behaviour is None:
+            return row
+        behavior = self._behaviour.of_connection(int(row.connection), row.coverage.provider)
+        return msgspec.structs.replace(row, behavior=behavior)
 
     def coverage(self, action: events.Coverage, process: events.Process, wall_ns: int) -> Event:
         """Return an event about the monitor itself."""

@@ -15,7 +15,7 @@ from busted.agent.coverage import Row
 from busted.agent.recording import read
 from busted.agent.replay import Replay
 from busted.cli.socket import socket_option
-from busted.events import ConnectionCoverage, Coverage, Event
+from busted.events import Coverage, Event
 from busted.sinks.console import visible, word
 from busted.sinks.history import agent
 from busted.sinks.history_query import Filter, HistoryReader
@@ -79,6 +79,7 @@ def _row(event: Event) -> Row | None:
         connection=event.connection.id if event.connection else "",
         coverage=event.action.connection,
         agent=agent(event),
+        behavior=event.behavior,
     )
 
 
@@ -87,9 +88,9 @@ def _json(row: Row) -> str:
 
 
 def _lines(rows: Iterable[Row]) -> Iterator[str]:
-    processes: dict[tuple[int, str, str], list[ConnectionCoverage]] = {}
+    processes: dict[tuple[int, str, str], list[Row]] = {}
     for row in rows:
-        processes.setdefault((row.pid, row.process, row.agent or "-"), []).append(row.coverage)
+        processes.setdefault((row.pid, row.process, row.agent or "-"), []).append(row)
     if not processes:
         yield "No connection of an agent or to an AI host is known."
         return
@@ -101,9 +102,8 @@ def _lines(rows: Iterable[Row]) -> Iterator[str]:
         yield from _reasons(found)
 
 
-def _figures(
-    pid: int, process: str, agent: str, found: list[ConnectionCoverage]
-) -> tuple[str, ...]:
+def _figures(pid: int, process: str, agent: str, rows: list[Row]) -> tuple[str, ...]:
+    found = [row.coverage for row in rows]
     states = Counter(coverage.state for coverage in found)
     counts = [len(found), *(states[state] for state in ("decoded", "partial", "opaque"))]
     counts.append(sum(coverage.wire_sent + coverage.wire_received for coverage in found))
@@ -119,12 +119,16 @@ def _joined(cells: tuple[str, ...], widths: list[int]) -> str:
     return "  ".join(padded)
 
 
-def _reasons(found: list[ConnectionCoverage]) -> Iterator[str]:
-    counted = Counter(
-        (one.state, one.name or "", one.reason or "", one.stack or "", one.library or "")
-        for one in found
-        if one.state != "decoded"
-    )
-    for (state, name, reason, stack, library), count in counted.items():
-        parts = [f"{count:,} {state}", name, reason, stack, library]
+def _reasons(rows: list[Row]) -> Iterator[str]:
+    counted = Counter(_reason(row) for row in rows if row.coverage.state != "decoded")
+    for (state, *why), count in counted.items():
+        parts = [f"{count:,} {state}", *why]
         yield "    " + "  ".join(visible(part) for part in parts if part)
+
+
+def _reason(row: Row) -> tuple[str, ...]:
+    told = row.coverage
+    is_llm = row.behavior is not None and row.behavior.kind == "llm_api"
+    behaves = "behaves like an LLM client" if is_llm else ""
+    why = (told.name, told.reason, told.stack, told.library, behaves)
+    return (told.state, *(text or "" for text in why))

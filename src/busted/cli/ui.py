@@ -6,12 +6,13 @@ import contextlib
 import tempfile
 import webbrowser
 from pathlib import Path
+from typing import Any
 
 import click
+import msgspec
 
 from busted.agent.demo import Demo
-from busted.agent.endpoint import Endpoint
-from busted.cli.serve import run_server, serve_options
+from busted.cli.serve import Choice, run_server, serve_options
 
 
 @click.command()
@@ -22,20 +23,13 @@ from busted.cli.serve import run_server, serve_options
     help="Play recordings instead: it needs no root, no agent and no monitor.",
 )
 @click.option("--open", "opens", is_flag=True, help="Open it in this machine's browser.")
-def ui(
-    listen: Endpoint,
-    socket: Path,
-    history: Path,
-    token_file: Path | None,
-    hosts: tuple[str, ...],
-    demo: bool,
-    opens: bool,
-) -> None:
+def ui(demo: bool, opens: bool, **options: Any) -> None:
     """Serve the dashboard until Ctrl-C, with the API that it uses.
 
     Whoever can reach the address sees what the monitor shows: on loopback every user of this host,
     unless there is a token.
     """
+    choice = Choice(**options)
 
     def told(where: str) -> str:
         if opens:
@@ -46,5 +40,5 @@ def ui(
         if demo:
             directory = opened.enter_context(tempfile.TemporaryDirectory(prefix="busted-demo-"))
             played = opened.enter_context(Demo(Path(directory)))
-            socket, history = played.socket, played.history
-        run_server(listen, socket, history, token_file, hosts, told)
+            choice = msgspec.structs.replace(choice, socket=played.socket, history=played.history)
+        run_server(choice, told)

@@ -6,7 +6,10 @@ own name resolve to this host learns nothing (DNS rebinding); the token is compa
 time; no other origin may read (there is no CORS), embed or cache what is sent. What is asked by
 POST must come from this server's own page, or from none, and be JSON, which no form sends.
 
-Left out: TLS, which a proxy in front does; writing.
+People who signed in at a proxy (OpenID Connect, say) are known by a header that it sets. It shows
+with the token that it is the proxy, so that nobody else can claim to be somebody.
+
+Left out: signing in; writing.
 """
 
 from __future__ import annotations
@@ -60,11 +63,13 @@ _FILES = {
 class Access(msgspec.Struct, frozen=True):
     """Who is answered: requests for these names of this server, with the token where there is one.
 
-    Addresses of loopback and `localhost` are always among the names.
+    Addresses of loopback and `localhost` are always among the names. `user_header` is where a proxy
+    that has the token says for whom it asks.
     """
 
     hosts: frozenset[str] = frozenset()
     token: str | None = None
+    user_header: str | None = None
 
 
 def application(source: Source, access: Access) -> ASGIApp:
@@ -112,9 +117,13 @@ class Guard:
             return None
         sent = [value for name, value in headers if name == b"authorization"]
         wanted = b"Bearer " + self._access.token.encode()
-        if len(sent) == 1 and hmac.compare_digest(sent[0], wanted):
-            return None
-        return problem(401, "the token is missing or wrong", {"WWW-Authenticate": "Bearer"})
+        if len(sent) != 1 or not hmac.compare_digest(sent[0], wanted):
+            return problem(401, "the token is missing or wrong", {"WWW-Authenticate": "Bearer"})
+        user = (self._access.user_header or "").lower().encode()
+        # A proxy that adds its own behind what somebody sent would let them choose.
+        if sum(name == user for name, _ in headers) > 1:
+            return problem(400, "the header of the user is there twice")
+        return None
 
 
 def is_named(host: bytes, names: Collection[str]) -> bool:
@@ -197,7 +206,9 @@ async def _body(request: Request, kind: type[msgspec.Struct]) -> msgspec.Struct:
 def _asker(request: Request, access: Access) -> str:
     if access.token is None:
         raise Refused("this is shown only by a server with a token (--token-file)")
-    return f"HTTP with the token, from {request.client.host if request.client else 'nowhere'}"
+    where = request.client.host if request.client else "nowhere"
+    user = request.headers.get(access.user_header) if access.user_header else None
+    return f"{user}, as a proxy at {where} says" if user else f"HTTP with the token, from {where}"
 
 
 async def _failed(request: Request, error: HTTPException) -> Response:

@@ -881,6 +881,8 @@ def test_what_behaves_like_an_llm_and_cannot_be_read_is_an_event_of_its_own() ->
     ]
     assert told[-1].behavior is not None
     assert (told[-1].behavior.kind, told[-1].behavior.provider) == ("llm_api", None)
+    (row,) = host.pipeline.ledger()
+    assert (row.coverage.state, row.behavior) == ("opaque", told[-1].behavior)
     assert host.feed(traffic(streamed(), FLOW.cookie, window=1)) == []
 
 

@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 
 from busted.agent.coverage import Row
 from busted.cli.main import main
-from busted.events import ConnectionCoverage, Coverage
+from busted.events import Behavior, ConnectionCoverage, Coverage
 from busted.sinks.history import History
 from tests.recordings import exchange, record
 from tests.unit.agent import test_socket_server
@@ -33,9 +33,10 @@ OPAQUE = ConnectionCoverage(
 DECODED = ConnectionCoverage(
     state="decoded", wire_sent=1000, wire_received=1000, decoded_sent=400, decoded_received=600
 )
+LLM = Behavior(kind="llm_api", confidence=0.97, model="1")
 ROWS = [
     Row(7, "java", "1", OPAQUE),
-    Row(7, "java", "2", OPAQUE),
+    Row(7, "java", "2", OPAQUE, behavior=LLM),
     Row(8, "claude", "3", DECODED, agent="claude-code", open=True),
 ]
 
@@ -59,11 +60,13 @@ def coverage(*arguments: str | Path) -> Result:
 def test_each_process_has_a_line_and_what_was_not_read_its_reason(served: Served) -> None:
     done = coverage("--socket", served.path)
     assert done.exit_code == 0
-    head, java, reason, claude = done.stdout.splitlines()
+    head, java, reason, behaving, claude = done.stdout.splitlines()
     assert head.split()[3:] == ["connections", "decoded", "partial", "opaque", "wire", "read"]
     assert java.split() == ["7", "java", "-", "2", "0", "0", "2", "15,800", "0"]
     assert claude.split() == ["8", "claude", "claude-code", "1", "1", "0", "0", "2,000", "1,000"]
-    assert reason.split()[:5] == ["2", "opaque", "api.openai.com", "no_hook", "java_jsse"]
+    assert reason.split()[:5] == ["1", "opaque", "api.openai.com", "no_hook", "java_jsse"]
+    assert behaving.endswith("behaves like an LLM client")
+    assert "behaves" not in reason
     assert "\x1b" not in done.stdout
 
 

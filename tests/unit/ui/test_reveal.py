@@ -87,7 +87,7 @@ def host(
         answers = Answers(Double(log, broken=broken), "redacted", dict, originals)
         served = opened.enter_context(serve(directory, recent=recent, answers=answers))
         outputs.write(said())
-        access = Access(token=token)
+        access = Access(token=token, user_header="X-Forwarded-User")
         asked = opened.enter_context(api(served.path, directory / "no.db", access))
         yield Host(asked, directory / "audit.log", outputs, originals)
 
@@ -104,6 +104,10 @@ def test_an_event_is_shown_as_it_was_said_and_the_log_says_to_whom(revealing: Ho
     (entry,) = revealing.revealed()
     assert (entry.event, entry.uid, entry.pid) == ("01EVENT", os.geteuid(), os.getpid())
     assert entry.by == "HTTP with the token, from 127.0.0.1"
+    signed_in = AUTHORIZED | {"X-Forwarded-User": "ann@company.example"}
+    assert revealing.api.post("/events/01EVENT/reveal", {}, **signed_in)[0] == 200
+    entry = revealing.revealed()[-1]
+    assert entry.by == "ann@company.example, as a proxy at 127.0.0.1 says"
     assert SECRET.encode() not in revealing.log.read_bytes()
     assert verify([revealing.log]).damages == []
 

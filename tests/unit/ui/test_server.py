@@ -289,6 +289,19 @@ def test_the_token_opens_and_nothing_else_does(served: Served, history: Path) ->
         assert server.ask("/events", {"Authorization": f"Bearer {token}"})[0] == 200
 
 
+def test_a_proxy_names_one_user_and_only_with_the_token(served: Served, history: Path) -> None:
+    token = "t" * 32
+    access = Access(token=token, user_header="X-Forwarded-User")
+    with api(served.path, history, access) as server:
+        assert server.ask("/events", {"X-Forwarded-User": "ann"})[0] == 401
+        bearer = {"Authorization": f"Bearer {token}"}
+        assert server.ask("/events", bearer)[0] == 200
+        assert server.ask("/events", bearer | {"X-Forwarded-User": "ann"})[0] == 200
+        two = bearer | {"X-Forwarded-User": "ann", "x-forwarded-user": "bob"}
+        status, _, body = server.ask("/events", two)
+        assert (status, b"twice" in body) == (400, True)
+
+
 def test_browsers_are_told_to_keep_it_to_themselves(server: Api) -> None:
     for path in ("/events", "/nothing", "/events?limit=x"):
         _, headers, _ = server.ask(path, {"Origin": "https://evil.example"})

@@ -203,11 +203,57 @@ function Pairs(props: { title: string; of: Record<string, unknown>; none: string
   );
 }
 
+interface Unread {
+  state: string;
+  reason?: string;
+  stack?: string;
+  library?: string;
+  name?: string;
+  provider?: string;
+  wire_sent: number;
+  wire_received: number;
+  decoded_sent?: number;
+  decoded_received?: number;
+}
+
+/** Connections of agents and to AI hosts that could not be read, as the history has them. */
+function Unreadable(): JSX.Element {
+  const asked = useAsked<{ events: Event[] }>("/events", { type: "Coverage", limit: "500" }, 5000);
+  return (
+    <>
+      <h3>Connections that could not be read</h3>
+      <Shown asked={asked} empty={(data) => !data.events.some((event) => event.action.connection)} none="Every connection of agents and to AI hosts was read.">
+        {(data) => (
+          <Table head={["Time", "Process", "Agent", "Host", "State", "Why", "TLS stack", "#Bytes on the wire", "#Bytes read"]} label="Connections that could not be read">
+            {data.events.map((event) => {
+              const told = event.action.connection as Unread | undefined;
+              return told && (
+                <tr key={event.id}>
+                  <td>{moment(event.time)}</td>
+                  <td>{safe(event.process.name)} {event.process.pid}</td>
+                  <td>{agentOf(event)}</td>
+                  <td>{safe(told.name ?? told.provider)}</td>
+                  <td>{safe(told.state)}</td>
+                  <td>{safe(told.reason)}</td>
+                  <td title={safe(told.library)}>{safe(told.stack)}</td>
+                  <td class="number">{number(told.wire_sent + told.wire_received)}</td>
+                  <td class="number">{number((told.decoded_sent ?? 0) + (told.decoded_received ?? 0))}</td>
+                </tr>
+              );
+            })}
+          </Table>
+        )}
+      </Shown>
+    </>
+  );
+}
+
 export function CoverageView(): JSX.Element {
   const asked = useAsked<CoverageAnswer>("/coverage", {}, 5000);
   return (
     <section>
       <h2>Coverage</h2>
+      <Unreadable />
       <Shown asked={asked} empty={() => false} none="">
         {(data) => (
           <>
