@@ -140,7 +140,11 @@ async def websocket(request: web.Request) -> web.StreamResponse:
     """GET /v1/responses: answers each request with the events of a stream, as Codex has it."""
     socket = web.WebSocketResponse()
     await socket.prepare(request)
+    turn = 0
     async for message in socket:
+        turn += 1
         for number, event in enumerate(events(read(message.json()))):
-            await socket.send_str(to_json(event | {"sequence_number": number}))
+            told = to_json(event | {"sequence_number": number})
+            # Those of one connection are told apart by their ids.
+            await socket.send_str(told.replace("resp_0001", f"resp_{turn:04}"))
     return socket
