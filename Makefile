@@ -13,10 +13,12 @@ MINUTES ?= 20
 PREFIX ?= /usr/local
 # For packages: what is put there is to run from PREFIX.
 DESTDIR ?=
+# Coding agents with TLS stacks of their own, for `make reach`.
+AGENTS = @github/copilot@1.0.102 @openai/codex@0.169.0 deno@2.9.6
 INSTALLED = $(DESTDIR)$(PREFIX)/lib/busted
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build build-ebpf lock clean run demo test test-fast soak check lint typecheck fmt vm-test bench identity-report pii-report \
+.PHONY: help setup build build-ebpf lock clean run demo test test-fast soak check lint typecheck fmt vm-test bench reach identity-report pii-report \
 	ml-data ml-model ml-report \
 	docs screenshots wheel oracles helm-lint helm-test image-test deb-test newcomer-test release-files version-check version-bump install uninstall
 
@@ -83,6 +85,10 @@ ml-report: setup ## How well the model does on clients, servers and kinds that i
 	@$(PYTHON) -m tests.ml.report
 bench: setup ## Measure, as root (benchmarks/)
 	@exec $(PYTHON) -m benchmarks $(ARGS)
+
+reach: setup ## Run all clients, coding agents too, and write docs/reach.md (as root; fetches 700 MB from npm)
+	@npm install --prefix .cache/reach --ignore-scripts --no-audit --no-fund --no-save $(AGENTS)
+	@exec $(PYTHON) -m tests.e2e.reach
 
 ##@ Docs
 docs: setup ## Check the documents against the code, and make a site of them, in build/site

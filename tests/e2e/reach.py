@@ -52,7 +52,7 @@ of agents the prompt and an answer. A dash: the client does not take that coding
 |---|---|---|---|{rules}|
 {rows}
 
-Not among them: {not_run}.
+Go programs have tests of their own (HTTP/1.1 and HTTP/2). Not read: {not_run}.
 """
 NOT_RUN = (
     "Java's HttpClient (JSSE) and what has rustls on ring: no place is known where plaintext\n"
@@ -183,7 +183,7 @@ ROWS = (
     Row("pyOpenSSL", "static, symbols", _HTTP1, _stack("pyopenssl"), _package("cryptography")),
     Row("curl_cffi", "BoringSSL, symbols", _HTTP1, _stack("curl_cffi"), _package("curl_cffi")),
     Row("Node fetch", "static, symbols", _HTTP1, _simple(node("fetch")), _NODE),
-    Row("openai (Node)", "static, symbols", _SSE, _simple(node("node_openai")), _NODE),
+    Row("openai on Node", "static, symbols", _SSE, _simple(node("node_openai")), _NODE),
     Row("wget", "GnuTLS", _HTTP1, _stack("wget"), ("wget", "--version")),
     Row("libcurl", "NSS", _HTTP1, _stack("libcurl_nss")),
     Row("Bun", "BoringSSL, no symbols", _HTTP1, _stack("bun"), (BUN, "--version")),
