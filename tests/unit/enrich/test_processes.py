@@ -38,11 +38,14 @@ class Proc:
         cmdline: bytes = b"python3\0-c\0pass\0",
         name: bytes = b"python3",
         ticks: int = TICKS,
+        inner: bytes = b"",
     ) -> None:
         directory = self.directory / str(pid)
         directory.mkdir()
         os.symlink(exe, os.fsencode(directory / "exe"))
         (directory / "cmdline").write_bytes(cmdline)
+        status = b"Name:\tx\nNSpid:\t%d%s\nNSpgid:\t7\t9\n" % (pid, inner)
+        (directory / "status").write_bytes(status)
         fields = [b"S", *[b"0"] * 18, b"%d" % ticks, *[b"9"] * 30]
         (directory / "stat").write_bytes(b"%d (%s) " % (pid, name) + b" ".join(fields) + b"\n")
 
@@ -74,6 +77,16 @@ def test_an_event_gets_what_proc_says_of_its_process(proc: Proc) -> None:
     assert process.argv == ("python3", "-c", "pass")
     assert process.build_id == "abcd"
     assert proc.build_ids == [proc.directory / "7" / "exe"]
+
+
+@pytest.mark.parametrize(("inner", "expected"), [(b"", None), (b"\t3", 3), (b"\t40\t1", 1)])
+def test_the_pid_that_a_container_gives_stands_beside_that_of_the_host(
+    proc: Proc, inner: bytes, expected: int | None
+) -> None:
+    proc.run(inner=inner)
+    proc.look()
+    process = proc.processes(event()).process
+    assert (process.pid, process.pid_in_namespace) == (7, expected)
 
 
 def test_a_process_is_looked_at_once(proc: Proc) -> None:
