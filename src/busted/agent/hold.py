@@ -177,10 +177,8 @@ class Holds:
             if isinstance(record, TlsClose):
                 made = self._decided(connection, made)
                 self._close(record.key, now_ns)
-            elif record.direction == Direction.WRITE or record.key in self._waiting:
-                # What was written may be read only when what was received before it is there.
-                if record.direction == Direction.WRITE:
-                    self._wrote(connection, record)
+            elif record.direction == Direction.WRITE:
+                self._wrote(connection, record)
                 made = self._decided(connection, made) + self._denied_of(connection, ahead)
                 self._settle(connection, record, is_between, now_ns)
         return made
