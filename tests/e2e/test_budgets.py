@@ -23,9 +23,7 @@ decision := "deny" if {
 """
 
 
-def test_the_sixth_of_calls_that_are_alike_is_denied(
-    test_bed: Bed, tmp_path: Path
-) -> None:
+def test_the_sixth_of_calls_that_are_alike_is_denied(test_bed: Bed, tmp_path: Path) -> None:
     require("e2e", "regorus")
     policy = ROOT / "policies" / "loops"
     with (
