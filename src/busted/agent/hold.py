@@ -82,6 +82,8 @@ class Terms(msgspec.Struct, frozen=True):
     # An agent's request is some 90 KB, one with attachments a few megabytes.
     bytes: int = 8 << 20
     fails_open: bool = False
+    # Held from their first byte on, beside those of providers; see `classifier.providers`.
+    hosts: tuple[str, ...] = ()
 
 
 # A policy takes milliseconds; more than two minutes no client waits for.

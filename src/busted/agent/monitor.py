@@ -157,6 +157,8 @@ class Monitor:
         """Why a changed configuration was not taken on."""
         self.alive: Callable[[], object] = lambda: None
         """Called once a second, when the ring was read."""
+        # The first text would wait for it otherwise, and while it did nothing more would be held.
+        settings.tables.options.scanner.prepare()
         _allow_many_files()
         with contextlib.ExitStack() as opened:
             self._features = features.probe()
@@ -349,7 +351,7 @@ class Monitor:
         try:
             programs = HoldPrograms(self._shared, fails_open=terms.fails_open)
             opened.callback(programs.close)
-            programs.hold_names(self._settings.tables.options.providers.hosts)
+            programs.hold_names((*self._settings.tables.options.providers.hosts, *terms.hosts))
         except OSError as error:
             self._left_out["hold"] = error.strerror or str(error)
             return None
