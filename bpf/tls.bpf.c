@@ -178,13 +178,46 @@ static __always_inline void report_open(void *ctx, const struct connection_id *i
 	submit_record(ctx, open);
 }
 
-static __always_inline long remember_process(__u32 pid, __u64 start_ns)
+/* A process may live for milliseconds only. What it was started as stands in its own memory: the
+ * arguments, and behind the environment the path that execve() was given (fs/exec.c, bprm->exec).
+ * What cannot be read there /proc says as well. */
+static __noinline int report_program(void *ctx, __u32 pid, __u64 start_ns)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+	struct process_program *record = reserve_record(sizeof(*record) + MAX_PROGRAM_ARGV);
+	__u64 start, bytes;
+
+	if (!record) {
+		count_lost(LOST_RECORDS, 1);
+		return 0;
+	}
+	fill_record(&record->record, RECORD_PROCESS_PROGRAM, pid, start_ns);
+	record->inode = BPF_CORE_READ(task, mm, exe_file, f_inode, i_ino);
+	record->unused = 0;
+	__builtin_memset(record->path, 0, sizeof(record->path));
+	bpf_probe_read_user_str(record->path, sizeof(record->path),
+				(void *)BPF_CORE_READ(task, mm, env_end));
+	start = BPF_CORE_READ(task, mm, arg_start);
+	bytes = BPF_CORE_READ(task, mm, arg_end) - start;
+	barrier_var(bytes);
+	if (bytes > MAX_PROGRAM_ARGV)
+		bytes = MAX_PROGRAM_ARGV;
+	if (bpf_probe_read_user(record + 1, bytes, (void *)start))
+		bytes = 0;
+	record->length = bytes;
+	trim_record(record, sizeof(*record) + bytes);
+	submit_record(ctx, record);
+	return 0;
+}
+
+static __always_inline long remember_process(void *ctx, __u32 pid, __u64 start_ns)
 {
 	struct tls_process *known = bpf_map_lookup_elem(&tls_processes, &pid);
 	struct tls_process fresh = { .start_ns = start_ns };
 
 	if (known && known->start_ns == start_ns)
 		return 0;
+	report_program(ctx, pid, start_ns);
 	return bpf_map_update_elem(&tls_processes, &pid, &fresh, BPF_ANY) ||
 	       bpf_map_update_elem(&told_processes, &pid, &start_ns, BPF_ANY);
 }
@@ -201,7 +234,7 @@ static __always_inline struct connection *find_connection(void *ctx, const struc
 	fresh.since_ns = bpf_ktime_get_ns();
 	fresh.start_ns = start_ns;
 	fresh.exec_id = exec_id;
-	if (remember_process(id->pid, start_ns) ||
+	if (remember_process(ctx, id->pid, start_ns) ||
 	    bpf_map_update_elem(&connections, id, &fresh, BPF_ANY)) {
 		count_lost(LOST_CONNECTION_TABLE, 1);
 		return 0;

@@ -89,6 +89,7 @@ from busted.records import (
     LostPlace,
     ProcessExec,
     ProcessKey,
+    ProcessProgram,
     Record,
     RunningProcess,
     TlsData,
@@ -441,6 +442,8 @@ class Monitor:
             if isinstance(record, ProcessExec):
                 # Before the record, in a recording too: its event has these facts already.
                 self._executed(record)
+            elif isinstance(record, ProcessProgram):
+                self._runs(record)
             if self._recording:
                 self._recording.record(raw)
             if record is not None:
@@ -656,6 +659,15 @@ class Monitor:
         if self._recording:
             self._recording.add(facts)
         self._containers.look(told.pid, told.start_time)
+
+    def _runs(self, record: ProcessProgram) -> None:
+        start_time = self._origin.clock.start_time(record.key.start_ns)
+        exe, argv = text(record.path) or None, tuple(map(text, record.argv))
+        told = ProcessFacts(record.key.pid, start_time, exe, argv)
+        facts = self._processes.runs(told, record.key.start_ns, record.inode)
+        if facts:
+            self._found(facts)
+            self._containers.look(told.pid, start_time)
 
     def _agent(self, process: ProcessKey) -> None:
         self._tell_kernel(process, process.pid)

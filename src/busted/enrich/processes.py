@@ -1,7 +1,8 @@
 """What is known of a process: its executable, arguments and build id.
 
 A process is looked at in /proc when its first record comes, since it may be gone when its event
-is finished, and its facts are kept after it ended, for events that come late. A pid counts only
+is finished, and its facts are kept after it ended, for events that come late. Where it is gone by
+then, what it runs is what it said of itself to the kernel side. A pid counts only
 together with its start time, so a recycled one never lends its facts to an older event.
 
 A process that executes another program has other facts from then on, and events of before keep
@@ -83,6 +84,36 @@ class Processes:
         except OSError:
             pass  # it has ended, as most commands have by now
         self.learn(told)
+        return told
+
+    def runs(self, told: ProcessFacts, start_ns: int, inode: int) -> ProcessFacts | None:
+        """Read /proc for a process, and take what it told of itself where that has gone.
+
+        None when more than that is known. The executable is the one of that `inode`.
+        """
+        known = self._facts.get((told.pid, told.start_time))
+        if known and known[-1].exe is not None:
+            return None
+        facts = self.read(told.pid, start_ns, told.start_time)
+        if facts.build_id is None or not facts.argv:
+            # It is gone, or went while it was read.
+            said = self._by_path(told, inode)
+            facts = replace(
+                facts,
+                exe=facts.exe or said.exe,
+                argv=facts.argv or said.argv,
+                build_id=facts.build_id or said.build_id,
+            )
+        self.learn(facts)
+        return facts
+
+    def _by_path(self, told: ProcessFacts, inode: int) -> ProcessFacts:
+        try:
+            if told.exe and os.path.isabs(told.exe) and os.stat(told.exe).st_ino == inode:
+                path = os.path.realpath(told.exe)
+                return replace(told, exe=path, build_id=self._build_id(Path(path)))
+        except (OSError, ValueError):
+            pass  # it is in a container, or was removed
         return told
 
     def learn(self, facts: ProcessFacts) -> None:

@@ -275,3 +275,45 @@ def test_processes_that_ended_make_room_before_those_that_run(tmp_path: Path) ->
     processes.learn(ProcessFacts(9, START_TIME))
     processes.learn(ProcessFacts(10, START_TIME))
     assert processes(event(1)).process.exe is None
+
+
+def test_what_a_process_said_of_itself_stands_where_proc_has_nothing_any_more(proc: Proc) -> None:
+    program = proc.directory / "program"
+    program.touch()
+    (proc.directory / "name").symlink_to(program)
+    told = ProcessFacts(7, START_TIME, str(proc.directory / "name"), ("name", "-v"))
+
+    facts = proc.processes.runs(told, START_NS, program.stat().st_ino)
+
+    assert facts == msgspec.structs.replace(told, exe=str(program), build_id="abcd")
+    assert proc.look() is None
+
+
+@pytest.mark.parametrize("exe", ["./name", "/no/such/name", "/", "/a\0b", None])
+def test_a_program_that_is_not_the_one_told_has_the_name_and_no_build_id(
+    proc: Proc, exe: str | None
+) -> None:
+    told = ProcessFacts(7, START_TIME, exe, ("name",))
+
+    assert proc.processes.runs(told, START_NS, 1) == told
+    assert proc.build_ids == []
+
+
+def test_what_a_process_says_of_itself_replaces_nothing_that_is_known(proc: Proc) -> None:
+    told = ProcessFacts(7, START_TIME, "/bin/false", ("liar",))
+    proc.run()
+
+    facts = proc.processes.runs(told, START_NS, 1)
+
+    assert facts is not None
+    assert (facts.exe, facts.argv) == ("/usr/bin/python3", ("python3", "-c", "pass"))
+    assert proc.processes.runs(told, START_NS, 1) is None
+
+
+def test_what_proc_lost_while_it_was_read_is_what_the_process_said(proc: Proc) -> None:
+    proc.run(cmdline=b"")
+
+    facts = proc.processes.runs(ProcessFacts(7, START_TIME, "/x", ("python3",)), START_NS, 1)
+
+    assert facts is not None
+    assert (facts.exe, facts.argv, facts.build_id) == ("/usr/bin/python3", ("python3",), "abcd")
