@@ -20,7 +20,7 @@ INSTALLED = $(DESTDIR)$(PREFIX)/lib/busted
 .DEFAULT_GOAL := help
 .PHONY: help setup build build-ebpf lock clean run demo test test-fast soak check lint typecheck fmt vm-test bench reach identity-report pii-report \
 	ml-data ml-model ml-report \
-	docs screenshots wheel oracles helm-lint helm-test image-test deb-test newcomer-test release-files version-check version-bump install uninstall
+	docs screenshots wheel oracles helm-lint helm-test helm-e2e image-test deb-test newcomer-test release-files version-check version-bump install uninstall
 
 help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## " } \
@@ -104,6 +104,10 @@ helm-lint: setup ## Helm's linter on the chart (builds Helm at first, with Go 1.
 helm-test: setup ## The chart over a table of values, against Kubernetes' schemas (builds Helm at first)
 	@$(PYTHON) -m tests.helm.renderer
 	@exec $(PYTHON) -m pytest tests/helm
+helm-e2e: setup ## The chart at a real API server, its agent on this host, as root (builds Helm, etcd and kube-apiserver at first)
+	@$(PYTHON) -m tests.helm.renderer
+	@$(PYTHON) -m tests.kubernetes.api_server
+	@exec $(PYTHON) -m pytest tests/helm/test_e2e.py
 image-test: setup ## The steps of the image in bare Debian roots, without an engine (as root; some minutes)
 	@exec $(PYTHON) -m tests.image
 deb-test: setup ## A Debian package: made, installed, upgraded, removed in bare roots (as root; some minutes)
