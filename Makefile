@@ -25,7 +25,7 @@ INSTALLED = $(DESTDIR)$(PREFIX)/lib/busted
 help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## " } \
 		/^##@/ { printf "\n%s\n", substr($$0, 5) } \
-		/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
+		/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
 
 ##@ Build
 setup: ## Prepare this machine: packages (as root), .venv, eBPF objects; quick when done
