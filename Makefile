@@ -13,17 +13,19 @@ MINUTES ?= 20
 PREFIX ?= /usr/local
 # For packages: what is put there is to run from PREFIX.
 DESTDIR ?=
+# Coding agents with TLS stacks of their own, for `make reach`.
+AGENTS = @github/copilot@1.0.102 @openai/codex@0.169.0 deno@2.9.6
 INSTALLED = $(DESTDIR)$(PREFIX)/lib/busted
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build build-ebpf lock clean run demo test test-fast soak check lint typecheck fmt vm-test bench identity-report pii-report \
+.PHONY: help setup build build-ebpf lock clean run demo test test-fast soak check lint typecheck fmt vm-test bench reach identity-report pii-report \
 	ml-data ml-model ml-report \
-	docs screenshots wheel oracles helm-lint helm-test image-test deb-test newcomer-test release-files version-check version-bump install uninstall
+	docs screenshots wheel oracles helm-lint helm-test helm-e2e image-test deb-test newcomer-test release-files version-check version-bump install uninstall
 
 help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## " } \
 		/^##@/ { printf "\n%s\n", substr($$0, 5) } \
-		/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
+		/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
 
 ##@ Build
 setup: ## Prepare this machine: packages (as root), .venv, eBPF objects; quick when done
@@ -84,6 +86,10 @@ ml-report: setup ## How well the model does on clients, servers and kinds that i
 bench: setup ## Measure, as root (benchmarks/)
 	@exec $(PYTHON) -m benchmarks $(ARGS)
 
+reach: setup ## Run all clients, coding agents too, and write docs/reach.md (as root; fetches 700 MB from npm)
+	@npm install --prefix .cache/reach --ignore-scripts --no-audit --no-fund --no-save $(AGENTS)
+	@exec $(PYTHON) -m tests.e2e.reach
+
 ##@ Docs
 docs: setup ## Check the documents against the code, and make a site of them, in build/site
 	@$(PYTHON) -m pytest tests/test_docs.py tests/test_commands.py
@@ -98,6 +104,10 @@ helm-lint: setup ## Helm's linter on the chart (builds Helm at first, with Go 1.
 helm-test: setup ## The chart over a table of values, against Kubernetes' schemas (builds Helm at first)
 	@$(PYTHON) -m tests.helm.renderer
 	@exec $(PYTHON) -m pytest tests/helm
+helm-e2e: setup ## The chart at a real API server, its agent on this host, as root (builds Helm, etcd and kube-apiserver at first)
+	@$(PYTHON) -m tests.helm.renderer
+	@$(PYTHON) -m tests.kubernetes.api_server
+	@exec $(PYTHON) -m pytest tests/helm/test_e2e.py
 image-test: setup ## The steps of the image in bare Debian roots, without an engine (as root; some minutes)
 	@exec $(PYTHON) -m tests.image
 deb-test: setup ## A Debian package: made, installed, upgraded, removed in bare roots (as root; some minutes)

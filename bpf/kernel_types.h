@@ -191,6 +191,7 @@ struct thread_info {
 struct mm_struct {
 	unsigned long arg_start;
 	unsigned long arg_end;
+	unsigned long env_end;
 	struct file *exe_file;
 };
 

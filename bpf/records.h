@@ -40,6 +40,7 @@ enum record_type {
 
 	RECORD_PROCESS_EXEC = 30, /* a process runs another program now */
 	RECORD_PROCESS_FORK = 31, /* a process of an agent made another */
+	RECORD_PROCESS_PROGRAM = 32, /* what a process runs that uses TLS for the first time */
 
 	RECORD_FILE_ACCESS = 40, /* a file was opened, renamed or unlinked, or that was refused */
 	RECORD_FILE_DATA = 41,   /* a piece of what was read from or written to a file */
@@ -367,6 +368,18 @@ struct process_exec {
 	__u32 argv_bytes; /* of all arguments */
 	__u32 length;
 	char comm[MAX_COMM];
+	char path[MAX_PATH]; /* as it was asked for */
+};
+
+/* Of a process that may be gone when user space asks for it. */
+#define MAX_PROGRAM_ARGV 1024
+
+/* Followed by `length` bytes of arguments, as above. */
+struct process_program {
+	struct record_header record;
+	__u64 inode; /* of the executable */
+	__u32 length;
+	__u32 unused;
 	char path[MAX_PATH]; /* as it was asked for */
 };
 

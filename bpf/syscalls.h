@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* System calls that touch files: their numbers, and the registers they were made with.
+/* System calls that touch files and sockets: their numbers, and the registers they were made with.
  *
  * Numbers: asm/unistd_64.h of x86-64, and asm-generic/unistd.h, which arm64 follows. A number
  * that an architecture does not have is one that no call has.
@@ -9,10 +9,11 @@
 
 #include "kernel_types.h"
 
-enum call {
+enum system_call {
 #if defined(__TARGET_ARCH_x86)
 	CALL_READ = 0, CALL_WRITE = 1, CALL_OPEN = 2, CALL_CLOSE = 3, CALL_PREAD = 17,
 	CALL_PWRITE = 18, CALL_READV = 19, CALL_WRITEV = 20, CALL_DUP2 = 33, CALL_SENDFILE = 40,
+	CALL_SENDTO = 44, CALL_RECVFROM = 45, CALL_SENDMSG = 46, CALL_RECVMSG = 47,
 	CALL_EXECVE = 59, CALL_RENAME = 82, CALL_CREAT = 85, CALL_UNLINK = 87, CALL_OPENAT = 257,
 	CALL_UNLINKAT = 263, CALL_RENAMEAT = 264, CALL_SPLICE = 275, CALL_DUP3 = 292,
 	CALL_PREADV = 295, CALL_PWRITEV = 296, CALL_RENAMEAT2 = 316, CALL_EXECVEAT = 322,
@@ -21,14 +22,15 @@ enum call {
 	CALL_DUP3 = 24, CALL_UNLINKAT = 35, CALL_RENAMEAT = 38, CALL_OPENAT = 56, CALL_CLOSE = 57,
 	CALL_READ = 63, CALL_WRITE = 64, CALL_READV = 65, CALL_WRITEV = 66, CALL_PREAD = 67,
 	CALL_PWRITE = 68, CALL_PREADV = 69, CALL_PWRITEV = 70, CALL_SENDFILE = 71,
-	CALL_SPLICE = 76, CALL_EXECVE = 221, CALL_RENAMEAT2 = 276, CALL_EXECVEAT = 281,
+	CALL_SPLICE = 76, CALL_SENDTO = 206, CALL_RECVFROM = 207, CALL_SENDMSG = 211,
+	CALL_RECVMSG = 212, CALL_EXECVE = 221, CALL_RENAMEAT2 = 276, CALL_EXECVEAT = 281,
 	CALL_COPY_FILE_RANGE = 285, CALL_PREADV2 = 286, CALL_PWRITEV2 = 287,
 	CALL_OPEN = -2, CALL_RENAME = -3, CALL_CREAT = -4, CALL_UNLINK = -5, CALL_DUP2 = -6,
 #endif
 	CALL_CLOSE_RANGE = 436, CALL_OPENAT2 = 437,
 };
 
-static __always_inline enum call call_of(struct pt_regs *registers)
+static __always_inline enum system_call call_of(struct pt_regs *registers)
 {
 #if defined(__TARGET_ARCH_x86)
 	return ((struct pt_regs___x86 *)registers)->orig_ax;

@@ -24,6 +24,7 @@
 #include "descriptors.h"
 #include "hold.h"
 #include "socket_types.h"
+#include "syscalls.h"
 #include "verdicts.h"
 
 char LICENSE[] SEC("license") = "GPL";
@@ -35,6 +36,9 @@ const volatile struct settings settings = { .max_call_bytes = 1 << 20,
 /* SSL_CTRL_SET_TLSEXT_HOSTNAME of openssl/tls1.h: how SSL_set_tlsext_host_name() calls SSL_ctrl(). */
 #define SET_HOST_NAME 55
 
+/* SSL_WRITE_FLAG_CONCLUDE of openssl/ssl.h, the one flag of a write. */
+#define WRITE_FLAG_CONCLUDE 1
+
 /* BIO_TYPE_SOCKET of openssl/bio.h, which BIO_METHOD begins with; where struct bio_st of OpenSSL 3
  * (crypto/bio/bio_local.h) has its method and its descriptor. */
 #define SOCKET_BIO 0x505
@@ -43,6 +47,9 @@ const volatile struct settings settings = { .max_call_bytes = 1 << 20,
 /* stat.h */
 #define S_IFMT 0170000
 #define S_IFSOCK 0140000
+
+/* The type of records that carry data (RFC 8446, 5.1). */
+#define APPLICATION_DATA 23
 
 /* GNUTLS_NAME_DNS of gnutls/gnutls.h. */
 #define SERVER_NAME_DNS 1
@@ -101,7 +108,8 @@ struct call {
 	__u64 connection;
 	__u64 buffer;
 	__u64 done; /* where the library writes the count, or 0: it returns it */
-	__u64 direction;
+	__u32 direction;
+	__u32 has_type; /* the last byte is the record's type, see tls_seal */
 };
 
 struct {
@@ -151,13 +159,46 @@ static __always_inline void report_open(void *ctx, const struct connection_id *i
 	submit_record(ctx, open);
 }
 
-static __always_inline long remember_process(__u32 pid, __u64 start_ns)
+/* A process may live for milliseconds only. What it was started as stands in its own memory: the
+ * arguments, and behind the environment the path that execve() was given (fs/exec.c, bprm->exec).
+ * What cannot be read there /proc says as well. */
+static __noinline int report_program(void *ctx, __u32 pid, __u64 start_ns)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+	struct process_program *record = reserve_record(sizeof(*record) + MAX_PROGRAM_ARGV);
+	__u64 start, bytes;
+
+	if (!record) {
+		count_lost(LOST_RECORDS, 1);
+		return 0;
+	}
+	fill_record(&record->record, RECORD_PROCESS_PROGRAM, pid, start_ns);
+	record->inode = BPF_CORE_READ(task, mm, exe_file, f_inode, i_ino);
+	record->unused = 0;
+	__builtin_memset(record->path, 0, sizeof(record->path));
+	bpf_probe_read_user_str(record->path, sizeof(record->path),
+				(void *)BPF_CORE_READ(task, mm, env_end));
+	start = BPF_CORE_READ(task, mm, arg_start);
+	bytes = BPF_CORE_READ(task, mm, arg_end) - start;
+	barrier_var(bytes);
+	if (bytes > MAX_PROGRAM_ARGV)
+		bytes = MAX_PROGRAM_ARGV;
+	if (bpf_probe_read_user(record + 1, bytes, (void *)start))
+		bytes = 0;
+	record->length = bytes;
+	trim_record(record, sizeof(*record) + bytes);
+	submit_record(ctx, record);
+	return 0;
+}
+
+static __always_inline long remember_process(void *ctx, __u32 pid, __u64 start_ns)
 {
 	struct tls_process *known = bpf_map_lookup_elem(&tls_processes, &pid);
 	struct tls_process fresh = { .start_ns = start_ns };
 
 	if (known && known->start_ns == start_ns)
 		return 0;
+	report_program(ctx, pid, start_ns);
 	return bpf_map_update_elem(&tls_processes, &pid, &fresh, BPF_ANY) ||
 	       bpf_map_update_elem(&told_processes, &pid, &start_ns, BPF_ANY);
 }
@@ -174,7 +215,7 @@ static __always_inline struct connection *find_connection(void *ctx, const struc
 	fresh.since_ns = bpf_ktime_get_ns();
 	fresh.start_ns = start_ns;
 	fresh.exec_id = exec_id;
-	if (remember_process(id->pid, start_ns) ||
+	if (remember_process(ctx, id->pid, start_ns) ||
 	    bpf_map_update_elem(&connections, id, &fresh, BPF_ANY)) {
 		count_lost(LOST_CONNECTION_TABLE, 1);
 		return 0;
@@ -437,6 +478,19 @@ static __always_inline bool read_random(void *ctx, __u64 at, void *random)
 	       words[0] | words[1] | words[2] | words[3];
 }
 
+static __always_inline bool is_socket(struct file *file)
+{
+	return file && (BPF_CORE_READ(file, f_inode, i_mode) & S_IFMT) == S_IFSOCK;
+}
+
+static __always_inline __u64 cookie_of(struct file *file)
+{
+	struct socket *socket = BPF_CORE_READ(file, private_data);
+	struct sock *sk = BPF_CORE_READ(socket, sk);
+
+	return BPF_CORE_READ(sk, __sk_common.skc_cookie.counter);
+}
+
 /* The cookie of the socket that a connection reads from by itself, or 0: where the program moves
  * the bytes, the library knows of no socket. Others have other structures: what is not OpenSSL's
  * BIO, its kind does not say so. */
@@ -445,9 +499,7 @@ __noinline __u64 socket_of(__u64 at)
 	struct task_struct *task = (void *)bpf_get_current_task();
 	__u64 bio = 0, method = 0;
 	__u32 kind = 0, descriptor = 0;
-	struct socket *socket;
 	struct file *file;
-	struct sock *sk;
 
 	if (bpf_probe_read_user(&bio, sizeof(bio), (void *)at) ||
 	    bpf_probe_read_user(&method, sizeof(method), (void *)(bio + BIO_METHOD_AT)) ||
@@ -455,25 +507,14 @@ __noinline __u64 socket_of(__u64 at)
 	    bpf_probe_read_user(&descriptor, sizeof(descriptor), (void *)(bio + BIO_DESCRIPTOR_AT)))
 		return 0;
 	file = file_of(task, descriptor);
-	if (!file || (BPF_CORE_READ(file, f_inode, i_mode) & S_IFMT) != S_IFSOCK)
-		return 0;
-	socket = BPF_CORE_READ(file, private_data);
-	sk = BPF_CORE_READ(socket, sk);
-	return BPF_CORE_READ(sk, __sk_common.skc_cookie.counter);
+	return is_socket(file) ? cookie_of(file) : 0;
 }
 
-/* A ClientHello that nobody saw on the wire, as that of a connection that was there before us, ties
- * no connection to its socket. */
-static __always_inline void send_socket(void *ctx, const struct connection_id *id,
-					const struct connection *connection)
+static __always_inline void report_socket(void *ctx, const struct connection_id *id,
+					  const struct connection *connection, __u64 cookie)
 {
-	__u64 library = library_cookie(ctx), cookie;
-	struct random_path *path = bpf_map_lookup_elem(&random_paths, &library);
 	struct tls_socket *record;
 
-	if (!path || path->bio == NO_OFFSET)
-		return;
-	cookie = socket_of(id->connection + path->bio);
 	if (!cookie)
 		return;
 	record = reserve_record(sizeof(*record));
@@ -484,6 +525,18 @@ static __always_inline void send_socket(void *ctx, const struct connection_id *i
 	fill_tls(&record->tls, RECORD_TLS_SOCKET, id, connection);
 	record->cookie = cookie;
 	submit_record(ctx, record);
+}
+
+/* A ClientHello that nobody saw on the wire, as that of a connection that was there before us, ties
+ * no connection to its socket. */
+static __always_inline void send_socket(void *ctx, const struct connection_id *id,
+					const struct connection *connection)
+{
+	__u64 library = library_cookie(ctx);
+	struct random_path *path = bpf_map_lookup_elem(&random_paths, &library);
+
+	if (path && path->bio != NO_OFFSET)
+		report_socket(ctx, id, connection, socket_of(id->connection + path->bio));
 }
 
 /* By now the handshake is over, as plaintext moved, and both hellos are known to the library. */
@@ -659,24 +712,42 @@ static __always_inline int finish(struct pt_regs *ctx, const struct call *call, 
 	return 0;
 }
 
+/* How much of a record's plaintext is data: all but its type, where that is data's. */
+static __always_inline __u64 without_type(__u64 buffer, __u64 bytes)
+{
+	__u8 type = 0;
+
+	if (bpf_probe_read_user(&type, sizeof(type), (void *)(buffer + bytes - 1)))
+		count_lost(LOST_UNREADABLE, bytes);
+	return type == APPLICATION_DATA ? bytes - 1 : 0;
+}
+
+/* How many bytes a call moved that returned so. Not static: then the verifier goes through it once,
+ * and not through all that follows once for each of its ways. */
+__noinline __u64 moved_bytes(__s32 result, __u64 done, __u64 buffer, __u64 has_type)
+{
+	__u64 bytes = result;
+
+	if (result <= 0)
+		return 0;
+	if (done && bpf_probe_read_user(&bytes, sizeof(bytes), (void *)done)) {
+		count_lost(LOST_UNREADABLE, 1);
+		return 0;
+	}
+	return bytes && has_type ? without_type(buffer, bytes) : bytes;
+}
+
 static __always_inline int leave(struct pt_regs *ctx, const bool holds)
 {
 	__u64 thread = bpf_get_current_pid_tgid();
 	struct call *known = bpf_map_lookup_elem(&calls, &thread), call;
-	__s32 result = PT_REGS_RC(ctx);
-	__u64 bytes = result;
 
 	if (!known)
 		return 0;
 	call = *known;
 	bpf_map_delete_elem(&calls, &thread);
-	if (result <= 0) {
-		bytes = 0;
-	} else if (call.done && bpf_probe_read_user(&bytes, sizeof(bytes), (void *)call.done)) {
-		count_lost(LOST_UNREADABLE, 1);
-		bytes = 0;
-	}
-	return finish(ctx, &call, bytes, holds);
+	return finish(ctx, &call,
+		      moved_bytes(PT_REGS_RC(ctx), call.done, call.buffer, call.has_type), holds);
 }
 
 /* The length that SSL_write() was given, an int. */
@@ -685,6 +756,15 @@ static __always_inline __u64 written(struct pt_regs *ctx)
 	__s32 bytes = PT_REGS_PARM3(ctx);
 
 	return bytes > 0 ? bytes : 0;
+}
+
+/* Where SSL_write_ex() puts what it wrote: its fourth argument. Since OpenSSL 3.3
+ * ssl_write_internal() has flags there, of which there is but one, and the place behind them. */
+static __always_inline __u64 written_at(struct pt_regs *ctx)
+{
+	__u64 fourth = PT_REGS_PARM4(ctx);
+
+	return fourth > WRITE_FLAG_CONCLUDE ? fourth : PT_REGS_PARM5(ctx);
 }
 
 /* int SSL_write(SSL *, const void *, int), int SSL_write_ex(SSL *, const void *, size_t, size_t *)
@@ -700,7 +780,7 @@ int tls_write(struct pt_regs *ctx)
 SEC("?uprobe")
 int tls_write_ex(struct pt_regs *ctx)
 {
-	enter(ctx, DIRECTION_WRITE, PT_REGS_PARM3(ctx), PT_REGS_PARM4(ctx), false);
+	enter(ctx, DIRECTION_WRITE, PT_REGS_PARM3(ctx), written_at(ctx), false);
 	return 0;
 }
 
@@ -735,7 +815,7 @@ int tls_write_held(struct pt_regs *ctx)
 SEC("?uprobe")
 int tls_write_ex_held(struct pt_regs *ctx)
 {
-	enter(ctx, DIRECTION_WRITE, PT_REGS_PARM3(ctx), PT_REGS_PARM4(ctx), true);
+	enter(ctx, DIRECTION_WRITE, PT_REGS_PARM3(ctx), written_at(ctx), true);
 	return 0;
 }
 
@@ -761,7 +841,7 @@ int tls_write_ex_session(struct pt_regs *ctx)
 {
 	return bpf_session_is_return() ? leave(ctx, true)
 				       : enter(ctx, DIRECTION_WRITE, PT_REGS_PARM3(ctx),
-					       PT_REGS_PARM4(ctx), true);
+					       written_at(ctx), true);
 }
 
 SEC("?uprobe")
@@ -988,6 +1068,256 @@ SEC("?uprobe")
 int tls_go_close(struct pt_regs *ctx)
 {
 	return close_connection(ctx, GO_PARM1(ctx));
+}
+
+/* rustls has AWS-LC encrypt and decrypt record by record, each direction with a context of its own,
+ * which knows no connection and no socket. But a thread that has encrypted sends next, and one that
+ * decrypts has just received: by the socket the two directions become one connection, which goes by
+ * the context that encrypts. What is decrypted before anything was encrypted stands for itself.
+ *
+ * Only what has the type of data is told. In TLS 1.3 it is the plaintext's last byte (RFC 8446,
+ * 5.2; nobody pads), and what is authenticated with it is the record's header; in TLS 1.2 a number
+ * of eight bytes, then the header (RFC 5246, 6.2.3.3). */
+#define TLS13_HEADER 5
+#define TLS12_HEADER 13
+#define TLS12_TYPE_AT 8
+
+/* Processes whose calls are looked at. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 16384);
+	__type(key, __u32);
+	__type(value, __u64);
+} aead_processes SEC(".maps");
+
+struct aead_thread {
+	__u64 sealed;   /* what it encrypted with and did not send yet, or 0 */
+	__u64 received; /* the file of the socket that it received from last, or 0 */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 16384);
+	__type(key, __u64);
+	__type(value, struct aead_thread);
+} aead_threads SEC(".maps");
+
+struct aead_socket {
+	__u64 file;
+	__u32 pid;
+	__u32 pad;
+};
+
+/* Which connection a socket is. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 16384);
+	__type(key, struct aead_socket);
+	__type(value, __u64);
+} aead_sockets SEC(".maps");
+
+/* The last four of the ten arguments of EVP_AEAD_CTX_seal() and EVP_AEAD_CTX_open(). */
+struct aead_arguments {
+	__u64 in;
+	__u64 bytes;
+	__u64 header;
+	__u64 header_bytes;
+};
+
+static __always_inline long read_arguments(struct pt_regs *ctx, struct aead_arguments *arguments)
+{
+#if defined(__TARGET_ARCH_x86)
+	/* Behind the address to return to. */
+	return bpf_probe_read_user(arguments, sizeof(*arguments), (void *)(PT_REGS_SP(ctx) + 8));
+#else
+	struct user_pt_regs *registers = (struct user_pt_regs *)ctx;
+
+	arguments->in = registers->regs[6];
+	arguments->bytes = registers->regs[7];
+	return bpf_probe_read_user(&arguments->header, 2 * sizeof(__u64), (void *)registers->sp);
+#endif
+}
+
+/* Whether a record may carry data. */
+static __always_inline bool is_data(const struct aead_arguments *arguments)
+{
+	__u64 at = arguments->header;
+	__u8 type = 0;
+
+	if (arguments->header_bytes == TLS12_HEADER)
+		at += TLS12_TYPE_AT;
+	else if (arguments->header_bytes != TLS13_HEADER)
+		return false;
+	return !bpf_probe_read_user(&type, sizeof(type), (void *)at) && type == APPLICATION_DATA;
+}
+
+static __always_inline struct aead_thread *find_thread(__u64 thread)
+{
+	struct aead_thread *known = bpf_map_lookup_elem(&aead_threads, &thread), fresh = {};
+
+	if (known)
+		return known;
+	bpf_map_update_elem(&aead_threads, &thread, &fresh, BPF_ANY);
+	return bpf_map_lookup_elem(&aead_threads, &thread);
+}
+
+static __always_inline void remember_aead(__u32 pid)
+{
+	__u64 now = bpf_ktime_get_ns();
+
+	if (!bpf_map_lookup_elem(&aead_processes, &pid))
+		bpf_map_update_elem(&aead_processes, &pid, &now, BPF_ANY);
+}
+
+/* int EVP_AEAD_CTX_seal(const EVP_AEAD_CTX *, uint8_t *out, size_t *out_len, size_t max_out_len,
+ * const uint8_t *nonce, size_t, const uint8_t *in, size_t, const uint8_t *ad, size_t): told at
+ * the entry, since in and out are the same bytes mostly. */
+SEC("?uprobe")
+int tls_seal(struct pt_regs *ctx)
+{
+	__u64 now = bpf_get_current_pid_tgid();
+	struct connection_id id = { .connection = PT_REGS_PARM1(ctx), .pid = now >> 32 };
+	struct call call = { .connection = id.connection, .direction = DIRECTION_WRITE };
+	struct aead_arguments arguments = {};
+	struct connection *connection;
+	struct aead_thread *thread;
+	__u64 bytes;
+
+	if (id.pid == settings.monitor_pid || read_arguments(ctx, &arguments))
+		return 0;
+	/* From the handshake on, so that what is received first is known. */
+	remember_aead(id.pid);
+	if (!arguments.bytes || !is_data(&arguments))
+		return 0;
+	bytes = arguments.bytes;
+	if (arguments.header_bytes == TLS13_HEADER)
+		bytes = without_type(arguments.in, bytes);
+	if (!bytes)
+		return 0;
+	thread = find_thread(now);
+	if (thread)
+		thread->sealed = id.connection;
+	connection = find_connection(ctx, &id);
+	if (!connection || muted(&id, connection))
+		return 0;
+	call.buffer = arguments.in;
+	return finish(ctx, &call, bytes, false);
+}
+
+static __always_inline int unseal(struct pt_regs *ctx)
+{
+	__u64 now = bpf_get_current_pid_tgid(), *known;
+	struct connection_id id = { .connection = PT_REGS_PARM1(ctx), .pid = now >> 32 };
+	struct call call = { .buffer = PT_REGS_PARM2(ctx), .done = PT_REGS_PARM3(ctx),
+			     .direction = DIRECTION_READ };
+	struct aead_arguments arguments = {};
+	struct connection *connection;
+	struct aead_socket socket = { .pid = id.pid };
+	struct aead_thread *thread;
+
+	if (id.pid == settings.monitor_pid || read_arguments(ctx, &arguments))
+		return 1;
+	remember_aead(id.pid);
+	if (!is_data(&arguments))
+		return 1;
+	thread = bpf_map_lookup_elem(&aead_threads, &now);
+	if (thread && thread->received) {
+		socket.file = thread->received;
+		known = bpf_map_lookup_elem(&aead_sockets, &socket);
+		if (known)
+			id.connection = *known;
+	}
+	connection = find_connection(ctx, &id);
+	if (!connection || muted(&id, connection))
+		return 1;
+	call.connection = id.connection;
+	call.has_type = arguments.header_bytes == TLS13_HEADER;
+	if (bpf_map_update_elem(&calls, &now, &call, BPF_ANY)) {
+		count_lost(LOST_CALL_TABLE, 1);
+		return 1;
+	}
+	return 0;
+}
+
+/* int EVP_AEAD_CTX_open(), with the same arguments */
+SEC("?uprobe")
+int tls_unseal(struct pt_regs *ctx)
+{
+	unseal(ctx);
+	return 0;
+}
+
+SEC("?uprobe")
+int tls_unseal_session(struct pt_regs *ctx)
+{
+	return bpf_session_is_return() ? leave(ctx, true) : unseal(ctx);
+}
+
+/* A thread sends what it encrypted: now its connection has a socket. */
+static __always_inline void bind_socket(void *ctx, const struct aead_socket *socket,
+					struct file *file, __u64 sealed)
+{
+	struct connection_id id = { .connection = sealed, .pid = socket->pid };
+	__u64 *known = bpf_map_lookup_elem(&aead_sockets, socket);
+	struct connection *connection;
+
+	if (known && *known == sealed)
+		return;
+	bpf_map_update_elem(&aead_sockets, socket, &sealed, BPF_ANY);
+	connection = bpf_map_lookup_elem(&connections, &id);
+	if (connection)
+		report_socket(ctx, &id, connection, cookie_of(file));
+}
+
+/* Attached once there is a library of this kind: it costs every call on the host a little. A raw
+ * tracepoint, as below. */
+SEC("raw_tp/sys_enter")
+int BPF_PROG(aead_call, struct pt_regs *registers, long number)
+{
+	__u64 now = bpf_get_current_pid_tgid(), *known;
+	struct aead_socket socket = { .pid = now >> 32 };
+	struct aead_thread *thread;
+	struct file *file;
+	bool sends = false;
+
+	switch (number) {
+	case CALL_WRITE:
+	case CALL_WRITEV:
+	case CALL_SENDTO:
+	case CALL_SENDMSG:
+		sends = true;
+	case CALL_READ:
+	case CALL_READV:
+	case CALL_RECVFROM:
+	case CALL_RECVMSG:
+	case CALL_CLOSE:
+		break;
+	default:
+		return 0;
+	}
+	if (!bpf_map_lookup_elem(&aead_processes, &socket.pid))
+		return 0;
+	file = file_of((void *)bpf_get_current_task(), PT_REGS_PARM1_CORE_SYSCALL(registers));
+	if (!is_socket(file))
+		return 0;
+	socket.file = (__u64)file;
+	if (number == CALL_CLOSE) {
+		known = bpf_map_lookup_elem(&aead_sockets, &socket);
+		if (known)
+			close_connection(ctx, *known);
+		bpf_map_delete_elem(&aead_sockets, &socket);
+		return 0;
+	}
+	thread = find_thread(now);
+	if (!thread)
+		return 0;
+	if (!sends) {
+		thread->received = socket.file;
+	} else if (thread->sealed) {
+		bind_socket(ctx, &socket, file, thread->sealed);
+		thread->sealed = 0;
+	}
+	return 0;
 }
 
 /* A thread that was killed in a call does not return from it. A raw tracepoint: the other kind

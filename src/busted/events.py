@@ -27,11 +27,15 @@ class Value(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
 
 class Process(Value, frozen=True, kw_only=True):
-    """Who did it, and in which container and pod; `container_id` is that of the innermost one."""
+    """Who did it, and in which container and pod; `container_id` is that of the innermost one.
+
+    `pid_in_namespace` is the pid as the process itself sees it, where that is not the host's.
+    """
 
     pid: int
     name: str
     tid: int | None = None
+    pid_in_namespace: int | None = None
     ppid: int | None = None
     uid: int | None = None
     gid: int | None = None

@@ -44,6 +44,7 @@ class Type(enum.IntEnum):
 
     PROCESS_EXEC = 30
     PROCESS_FORK = 31
+    PROCESS_PROGRAM = 32
 
     FILE_ACCESS = 40
     FILE_DATA = 41
@@ -158,6 +159,7 @@ PROCESS_EXEC = Layout(
     _RECORD + "parent_start_ns Q cgroup_id Q inode Q ppid I agent I uid I gid I "
     "argv_bytes I length I comm 16s path 256s",
 )
+PROCESS_PROGRAM = Layout("process_program", _RECORD + "inode Q length I unused 4x path 256s")
 PROCESS_FORK = Layout("process_fork", _RECORD + "parent_start_ns Q ppid I agent I")
 RUNNING_PROCESS = Layout("running_process", "start_ns Q parent_start_ns Q pid I ppid I comm 16s")
 SETTINGS = Layout(
@@ -214,6 +216,7 @@ LAYOUTS = (
     TLS_RANDOM,
     TLS_SOCKET,
     PROCESS_EXEC,
+    PROCESS_PROGRAM,
     PROCESS_FORK,
     RUNNING_PROCESS,
     FILE_ACCESS,
@@ -487,6 +490,19 @@ class ProcessExec(msgspec.Struct, frozen=True):
     truncated: bool
 
 
+class ProcessProgram(msgspec.Struct, frozen=True):
+    """What a process runs, told when it uses TLS for the first time.
+
+    It says so itself, from memory that it can write to, but for `inode`, the executable's.
+    """
+
+    key: ProcessKey
+    time_ns: int
+    inode: int
+    path: bytes
+    argv: tuple[bytes, ...]
+
+
 class ProcessFork(msgspec.Struct, frozen=True):
     """A process that belongs, or may belong, to an agent made another; `key` is the child."""
 
@@ -567,7 +583,7 @@ class FileBytes(msgspec.Struct, frozen=True):
 
 
 TlsRecord = TlsOpen | TlsName | TlsData | TlsClose | TlsRandom | TlsSocket | TlsHold
-ProcessRecord = ProcessExec | ProcessFork | ProcessExit
+ProcessRecord = ProcessExec | ProcessProgram | ProcessFork | ProcessExit
 FileRecord = FileAccess | FileData | FileBytes
 Record = TlsRecord | Flow | Traffic | DnsMessage | ClientHello | ProcessRecord | FileRecord
 
@@ -757,11 +773,22 @@ def _process_exec(raw: bytes) -> ProcessExec:
         gid,
         comm.split(b"\0", 1)[0],
         path,
-        # What follows the last NUL is nothing, or an argument that was cut: half a key would
-        # not be known for one.
-        tuple(argv.split(b"\0")[:-1]),
+        _arguments(argv),
         truncated,
     )
+
+
+def _process_program(raw: bytes) -> ProcessProgram:
+    _, _, pid, time_ns, start_ns, inode, length, path = PROCESS_PROGRAM.unpack_from(raw)
+    argv = _arguments(_following(raw, PROCESS_PROGRAM, length))
+    key = ProcessKey(pid, start_ns)
+    return ProcessProgram(key, time_ns, inode, path.partition(b"\0")[0], argv)
+
+
+def _arguments(argv: bytes) -> tuple[bytes, ...]:
+    # What follows the last NUL is nothing, or an argument that was cut: half a key would not be
+    # known for one.
+    return tuple(argv.split(b"\0")[:-1])
 
 
 def _process_fork(raw: bytes) -> ProcessFork:
@@ -862,6 +889,7 @@ _DECODERS: dict[int, Callable[[bytes], Record]] = {
     Type.TLS_RANDOM: _tls_random,
     Type.TLS_SOCKET: _tls_socket,
     Type.PROCESS_EXEC: _process_exec,
+    Type.PROCESS_PROGRAM: _process_program,
     Type.PROCESS_FORK: _process_fork,
     Type.FILE_ACCESS: _file_access,
     Type.FILE_DATA: _file_data,

@@ -340,7 +340,7 @@ class Bed(NamedTuple):
 
 
 @contextmanager
-def bed(directory: Path) -> Iterator[Bed]:
+def bed(directory: Path, *options: str) -> Iterator[Bed]:
     """Open a sandbox and start the provider in it; `directory` takes the certificates."""
     with Sandbox(directory) as sandbox:
         authority = str(directory / "ca.pem")
@@ -362,6 +362,7 @@ def bed(directory: Path) -> Iterator[Bed]:
             "OLLAMA_API_KEY": OTHER_KEY,
         }
         command = [sys.executable, "-m", "tests.e2e.provider", "--cert-dir", str(directory)]
+        command += options
         yield Bed(sandbox, start_until_ready(sandbox, command), directory)
 
 

@@ -38,12 +38,14 @@ class Monitor:
         content: str = "full",
         show: Callable[[str], object] = lambda line: None,
         command: Sequence[str] = ("busted.cli.main",),
+        whole: Sequence[str] = (),
     ) -> None:
         """Options are those of `busted monitor`; `output` is its `--format`.
 
-        `command` is the module that runs the command, and its own arguments.
+        `command` is the module that runs the command, and its own arguments; `whole` is all of it,
+        options too.
         """
-        self._command = [
+        self._command = list(whole) or [
             *(*DIES_WITH_US, sys.executable, "-m", *command, "monitor"),
             *("--format", output, "--content", content, *options),
         ]

@@ -30,7 +30,7 @@ def test_the_sixth_of_calls_that_are_alike_never_leaves_and_its_client_fails(
     policy = ROOT / "policies" / "loops"
     with (
         mcp_server(test_bed, tmp_path / "mcp") as authority,
-        Monitor("--policy", str(policy), "--enforce") as monitor,
+        Monitor("--policy", str(policy), "--enforce", "--hold-host", "localhost") as monitor,
     ):
         looping = [*mcp_command("auto", "Oslo"), *["Oslo"] * 6]
         finished = test_bed.sandbox.run(looping, environment=authority)

@@ -14,7 +14,7 @@ import pytest
 from busted.identity.callers import WHILE_ASKED
 from busted.identity.graph import SOME_WORDS
 from tests.e2e.a2a import EXCHANGES, a2a_command, a2a_server
-from tests.e2e.bed import ANTHROPIC_KEY, Bed, python
+from tests.e2e.bed import ANTHROPIC_KEY, CLIENTS, Bed, curl_after_a_slow_page, python
 from tests.e2e.monitor import Event, Monitor
 from tests.identity.scenarios import ROLES
 from tests.requirements import ROOT, require
@@ -107,6 +107,25 @@ def test_curl_that_says_it_is_claude_code_is_told_and_is_another(
     assert "agent" not in spoofed[0]["identity"]
     assert {e["identity"]["agent"] for e in named if "exchange_id" in e} == {"claude-code"}
     assert identity_of(named) != identity_of(spoofed)
+
+
+def test_each_of_twenty_processes_that_live_for_milliseconds_has_its_program(
+    test_bed: Bed,
+) -> None:
+    command = CLIENTS["curl_openai"].command
+    with Monitor() as monitor:
+        # Sets the probes: from then on they are there before a process begins.
+        slow = test_bed.sandbox.run(curl_after_a_slow_page("Hi?"))
+        monitor.wait_for(slow.pid, "Response")
+        started = [test_bed.sandbox.run(command(f"Hi {n}?")).pid for n in range(20)]
+        told = [monitor.wait_for(pid, "Response") for pid in started]
+        assert monitor.stop() == 130, monitor.stderr
+
+    for n, events in enumerate(told):
+        for process in [event["process"] for event in events if "exchange_id" in event]:
+            assert process["exe"] == os.path.realpath("/usr/bin/curl")
+            assert f"Hi {n}?" in process["argv"][-1]
+            assert process["build_id"]
 
 
 def test_what_came_of_a_tool_call_is_told_and_what_no_call_asked_for(

@@ -86,10 +86,10 @@ def ask_all(
         prompts = [f"{i}: {PROMPT}" for i in range(3)]
         command = python("openai_http2", "--stream")(*prompts)
         run("openai_http2", command, "Response", len(prompts), AT_FRONT)
-    authority = mcp_server(test_bed, directory / "mcp")
-    for mode in MODES:
-        # The listing and at least one call.
-        run(f"mcp_{mode}", mcp_command(mode, PROMPT), "McpResponse", 2, authority)
+    with mcp_server(test_bed, directory / "mcp") as authority:
+        for mode in MODES:
+            # The listing and at least one call.
+            run(f"mcp_{mode}", mcp_command(mode, PROMPT), "McpResponse", 2, authority)
     authority = a2a_server(test_bed, directory / "a2a")
     for mode in ("rpc", "rest_stream", "old_stream"):
         run(f"a2a_{mode}", a2a_command(mode, PROMPT), "A2aResponse", EXCHANGES, authority)

@@ -271,6 +271,9 @@ def test_each_host_of_the_table_is_held_and_no_other(tmp_path: Path) -> None:
         assert kernel.programs.shared.lost() == held
         kernel.run(script.format(others))
         assert kernel.programs.shared.lost() == held
+        kernel.hold.hold_names(["x", "*.example.com"])
+        kernel.run(script.format(["x", "www.example.com", "xx", "x.org"]))
+        assert kernel.programs.shared.lost() == {LostPlace.UNHELD: len(hosts) + 3}
 
 
 def test_nothing_is_held_when_the_program_is_gone(tmp_path: Path) -> None:

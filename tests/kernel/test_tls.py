@@ -19,10 +19,12 @@ from busted.records import (
     LostPlace,
     ProcessExec,
     ProcessExit,
+    ProcessProgram,
     TlsClose,
     TlsData,
     TlsName,
     TlsOpen,
+    Type,
 )
 from tests.kernel.harness import Watched, watched
 from tests.requirements import require
@@ -78,10 +80,17 @@ def test_each_function_reports_what_it_moved(kernel: Watched) -> None:
     ]
 
 
-def test_the_first_record_says_who_it_is(kernel: Watched) -> None:
-    pid = kernel.run("then(1); write(1, b'a')")
-    opened = kernel.all()[0]
+def test_the_first_records_say_who_it_is_and_what_it_runs(kernel: Watched) -> None:
+    script = "then(1); write(1, b'a'); write(2, b'b')"
+    pid = kernel.run(script)
+    program, opened = kernel.all()[:2]
+    assert [r for r in kernel.all() if isinstance(r, ProcessProgram)] == [program]
+    assert isinstance(program, ProcessProgram)
+    assert program.path == os.fsencode(sys.executable)
+    assert program.argv[:2] == (program.path, b"-c")
+    assert program.inode == os.stat(sys.executable).st_ino
     assert isinstance(opened, TlsOpen)
+    assert opened.key.process == program.key
     assert opened.key.pid == pid
     assert (opened.ppid, opened.uid, opened.gid) == (os.getpid(), os.getuid(), os.getgid())
     assert opened.tid == pid
@@ -114,8 +123,9 @@ def test_a_small_write_costs_a_small_record(kernel: Watched) -> None:
     kernel.run("then(1); write(1, b'open')")
     kernel.all()
     kernel.run("then(200); write(1, b'x' * 200)")
-    sizes = [len(raw) for raw in kernel.programs.shared.ring.read()]
-    assert max(sizes) < 400
+    data = [raw for raw in kernel.programs.shared.ring.read() if raw[0] == Type.TLS_DATA]
+    assert len(data) == 1
+    assert len(data[0]) < 400
 
 
 def test_beyond_the_limit_the_head_and_the_last_piece_are_sent(

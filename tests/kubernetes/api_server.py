@@ -75,10 +75,11 @@ class ApiServer:
         self._directory = directory
         self._running: dict[str, subprocess.Popen[bytes]] = {}
         self._etcd, self._peer, self._port = (_free_port() for _ in range(3))
-        self._authority = trustme.CA()
-        self._certificates = directory / "ca.pem"
-        self._authority.cert_pem.write_to_path(str(self._certificates))
-        own = self._authority.issue_cert("127.0.0.1")
+        authority = trustme.CA()
+        self.authority = directory / "ca.pem"
+        """What its certificate is signed with."""
+        authority.cert_pem.write_to_path(str(self.authority))
+        own = authority.issue_cert("127.0.0.1")
         own.private_key_pem.write_to_path(str(directory / "key.pem"))
         for number, pem in enumerate(own.cert_chain_pems):
             pem.write_to_path(str(directory / "cert.pem"), append=number > 0)
@@ -127,15 +128,20 @@ class ApiServer:
         for name in list(self._running):
             self._end(name)
 
+    @property
+    def address(self) -> str:
+        """Where it listens: HOST:PORT."""
+        return f"127.0.0.1:{self._port}"
+
     def kubeconfig(self, token: str) -> Path:
         """Write a kubeconfig with a token; return its path."""
         place = self._directory / token[:1]
         place.mkdir(exist_ok=True)
-        return kubeconfig(place, self._port, self._certificates, token)
+        return kubeconfig(place, self._port, self.authority, token)
 
     def ask(self, path: str, token: str = ADMIN) -> int:
         """Return the status that a GET of `path` has."""
-        context = ssl.create_default_context(cafile=str(self._certificates))
+        context = ssl.create_default_context(cafile=str(self.authority))
         headers = {"Authorization": f"Bearer {token}"}
         request = urllib.request.Request(f"https://127.0.0.1:{self._port}{path}", headers=headers)
         opener = urllib.request.build_opener(

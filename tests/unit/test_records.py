@@ -26,6 +26,7 @@ from busted.records import (
     ProcessExit,
     ProcessFork,
     ProcessKey,
+    ProcessProgram,
     Record,
     RunningProcess,
     TlsClose,
@@ -261,6 +262,7 @@ EXAMPLES: list[Record] = [
     DnsMessage(DATA.key.process, 9, 5, 6, Direction.READ, True, 3, 4, b"name"),
     ClientHello(DATA.key.process, 9, 5, 6, 3, 517, b"\x16\x03\x01"),
     ProcessFork(DATA.key.process, 9, ProcessKey(6, 60), 5),
+    ProcessProgram(DATA.key.process, 9, 4711, b"/bin/curl", (b"curl", b"", b"-v")),
     ProcessExec(
         DATA.key.process, 9, ProcessKey(6, 60), 44, 4711, 5, 1000, 100,
         b"ls", b"/bin/ls", (b"ls", b"-l", b""), False,
@@ -298,6 +300,8 @@ def encode(record: Record, padding: bytes = b"") -> bytes:
         return records.TRAFFIC.pack(Type.TRAFFIC, *whose, *told, slices) + padding
     if isinstance(record, ProcessExec | ProcessFork):
         return encode_process(record) + padding
+    if isinstance(record, ProcessProgram):
+        return encode_program(record) + padding
     if isinstance(record, FileAccess | FileData | FileBytes):
         return encode_file(record) + padding
     assert isinstance(key, ConnectionKey)
@@ -335,6 +339,13 @@ def encode_file(record: FileAccess | FileData | FileBytes) -> bytes:
     ids = (r.cgroup_id, r.tid, r.ppid, r.uid, r.gid)
     told = (-r.error, r.flags, len(parts), r.operation, True, r.inherited, r.comm, b"", parts)
     return records.FILE_ACCESS.pack(Type.FILE_ACCESS, *head, *ids, *told)
+
+
+def encode_program(record: ProcessProgram) -> bytes:
+    r, version = record, records.VERSION
+    argv = b"".join(word + b"\0" for word in r.argv)
+    told = (r.key.pid, r.time_ns, r.key.start_ns, r.inode, len(argv), r.path)
+    return records.PROCESS_PROGRAM.pack(Type.PROCESS_PROGRAM, version, *told) + argv
 
 
 def encode_process(record: ProcessExec | ProcessFork) -> bytes:
@@ -406,7 +417,8 @@ def test_a_record_of_unknown_type_is_refused() -> None:
         (DATA, records.TLS_DATA),
         (EXAMPLES[7], records.DNS_MESSAGE),
         (EXAMPLES[8], records.CLIENT_HELLO),
-        (EXAMPLES[10], records.PROCESS_EXEC),
+        (EXAMPLES[10], records.PROCESS_PROGRAM),
+        (EXAMPLES[11], records.PROCESS_EXEC),
     ],
     ids=lambda value: type(value).__name__,
 )

@@ -82,6 +82,8 @@ class Terms(msgspec.Struct, frozen=True):
     # An agent's request is some 90 KB, one with attachments a few megabytes.
     bytes: int = 8 << 20
     fails_open: bool = False
+    # Held from their first byte on, beside those of providers; see `classifier.providers`.
+    hosts: tuple[str, ...] = ()
 
 
 # A policy takes milliseconds; more than two minutes no client waits for.
@@ -177,10 +179,8 @@ class Holds:
             if isinstance(record, TlsClose):
                 made = self._decided(connection, made)
                 self._close(record.key, now_ns)
-            elif record.direction == Direction.WRITE or record.key in self._waiting:
-                # What was written may be read only when what was received before it is there.
-                if record.direction == Direction.WRITE:
-                    self._wrote(connection, record)
+            elif record.direction == Direction.WRITE:
+                self._wrote(connection, record)
                 made = self._decided(connection, made) + self._denied_of(connection, ahead)
                 self._settle(connection, record, is_between, now_ns)
         return made

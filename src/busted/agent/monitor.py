@@ -43,6 +43,7 @@ from busted.agent.means import OpenedMeans
 from busted.agent.pipeline import Origin, Outside, Pipeline
 from busted.agent.policies import MissingExtra, open_policy
 from busted.agent.process_tree import text
+from busted.agent.record_loop import RecordLoop
 from busted.agent.recording import (
     AgentProcess,
     Facts,
@@ -72,7 +73,6 @@ from busted.kernel.names import NamePrograms, open_root
 from busted.kernel.network import FlowPrograms
 from busted.kernel.processes import ProcessPrograms
 from busted.kernel.programs import TlsPrograms, best_buffer, best_way, left_out
-from busted.kernel.ring import MAX_BATCH_BYTES
 from busted.kernel.shared import SharedMaps
 from busted.kernel.stacks import Stacks
 from busted.kernel.targets import (
@@ -89,6 +89,7 @@ from busted.records import (
     LostPlace,
     ProcessExec,
     ProcessKey,
+    ProcessProgram,
     Record,
     RunningProcess,
     TlsData,
@@ -157,6 +158,8 @@ class Monitor:
         """Why a changed configuration was not taken on."""
         self.alive: Callable[[], object] = lambda: None
         """Called once a second, when the ring was read."""
+        # The first text would wait for it otherwise, and while it did nothing more would be held.
+        settings.tables.options.scanner.prepare()
         _allow_many_files()
         with contextlib.ExitStack() as opened:
             self._features = features.probe()
@@ -259,6 +262,9 @@ class Monitor:
             self._find_agents()
             self._targets = Targets(platform.machine())
             self._scan()
+            self._reading = RecordLoop(
+                self._shared.ring, self._take, interval=0 if self._holds else POLL_SECONDS
+            )
             self._resources = opened.pop_all()
 
     def lock_down(self) -> None:
@@ -288,7 +294,7 @@ class Monitor:
             for fd in self._watch.fds:
                 loop.add_reader(fd, self._mappings_came, loop, fd)
             self._look_at_traffic(loop)
-            self._read_ring(loop)
+            self._reading.start()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopped.wait(), self._settings.duration)
             if self._failure is not None:
@@ -349,7 +355,7 @@ class Monitor:
         try:
             programs = HoldPrograms(self._shared, fails_open=terms.fails_open)
             opened.callback(programs.close)
-            programs.hold_names(self._settings.tables.options.providers.hosts)
+            programs.hold_names((*self._settings.tables.options.providers.hosts, *terms.hosts))
         except OSError as error:
             self._left_out["hold"] = error.strerror or str(error)
             return None
@@ -424,21 +430,6 @@ class Monitor:
 
     # Records
 
-    def _read_ring(self, loop: asyncio.AbstractEventLoop) -> None:
-        if self._stopped.is_set():
-            return  # what is left is read when the probes are gone
-        ring = self._shared.ring
-        loop.remove_reader(ring.fd)
-        taken = self._take(ring.read())
-        if taken > MAX_BATCH_BYTES // 2:
-            # The batch ended at its limit, or near it: there is more, and the ring may fill up.
-            loop.call_soon(self._read_ring, loop)
-        # A ring that is not empty and gives nothing begins with a record still being written.
-        elif (taken and not self._holds) or not ring.arm():
-            loop.call_later(0 if self._holds else POLL_SECONDS, self._read_ring, loop)
-        else:
-            loop.add_reader(ring.fd, self._read_ring, loop)
-
     def _take(self, batch: list[bytes]) -> int:
         """Feed the pipeline, and return how many bytes the records had."""
         self._take_pods()
@@ -451,6 +442,8 @@ class Monitor:
             if isinstance(record, ProcessExec):
                 # Before the record, in a recording too: its event has these facts already.
                 self._executed(record)
+            elif isinstance(record, ProcessProgram):
+                self._runs(record)
             if self._recording:
                 self._recording.record(raw)
             if record is not None:
@@ -666,6 +659,15 @@ class Monitor:
         if self._recording:
             self._recording.add(facts)
         self._containers.look(told.pid, told.start_time)
+
+    def _runs(self, record: ProcessProgram) -> None:
+        start_time = self._origin.clock.start_time(record.key.start_ns)
+        exe, argv = text(record.path) or None, tuple(map(text, record.argv))
+        told = ProcessFacts(record.key.pid, start_time, exe, argv)
+        facts = self._processes.runs(told, record.key.start_ns, record.inode)
+        if facts:
+            self._found(facts)
+            self._containers.look(told.pid, start_time)
 
     def _agent(self, process: ProcessKey) -> None:
         self._tell_kernel(process, process.pid)
@@ -923,9 +925,7 @@ class Monitor:
     def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
         if self._stopped.is_set():
             return
-        # Arming stores before it loads, which a processor may do the other way round: a record
-        # that came between the two woke nobody.
-        self._take(self._shared.ring.read())
+        self._reading.tick()
         now_ns = time.monotonic_ns()
         if self._recording:
             self._recording.add(Tick(now_ns))
@@ -1006,7 +1006,9 @@ class Monitor:
         loop = asyncio.get_running_loop()
         self._stopped.set()
         with self._resources:
-            for fd in (*self._watch.fds, self._shared.ring.fd):
+            # What is left is read when the probes are gone.
+            self._reading.stop()
+            for fd in self._watch.fds:
                 loop.remove_reader(fd)
             self._programs.detach()
             if self._names:

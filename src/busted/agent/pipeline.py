@@ -332,8 +332,6 @@ class Pipeline:
 
     def is_between(self, key: ConnectionKey) -> bool:
         """Tell whether all that a connection wrote up to now are whole requests."""
-        if key in self._disordered:
-            return False  # what was written last is not read yet
         reader = self._readers.get(key)
         return reader is None or reader.is_between
 

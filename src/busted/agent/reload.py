@@ -52,7 +52,10 @@ class Reload:
 
     def _read(self) -> ConfigFile:
         path: Path | None = self._file.path or config_file.find()
-        return config_file.read(path) if path else self._file
+        file = config_file.read(path) if path else self._file
+        # Here nobody waits for it, in the loop a request would.
+        file.tables.options.scanner.prepare()
+        return file
 
     def _take(self, read: asyncio.Future[ConfigFile]) -> None:
         try:

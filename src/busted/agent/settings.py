@@ -22,6 +22,7 @@ from typing import Any, Literal
 import msgspec
 
 from busted.agent.endpoint import parse
+from busted.classifier.providers import HostPattern
 
 PREFIX = "BUSTED_"
 
@@ -72,6 +73,24 @@ class Text(Kind, frozen=True):
         if not isinstance(value, str):
             raise self.wrong(value)
         return value or None
+
+
+class HostName(Text, frozen=True):
+    """A host's name, or a pattern of names as rows of providers have it."""
+
+    metavar: str = "HOST"
+
+    @property
+    def told(self) -> str:
+        """What values there are."""
+        return "a host's name, in which `*` stands for a part"
+
+    def of_value(self, value: Any) -> Any:
+        """Return the name in lower case."""
+        try:
+            return msgspec.convert(str.lower(value), HostPattern)
+        except (TypeError, msgspec.ValidationError) as error:
+            raise self.wrong(value) from error
 
 
 class FilePath(Text, frozen=True):

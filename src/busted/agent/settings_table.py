@@ -29,7 +29,17 @@ from busted.agent.hold import (
 )
 from busted.agent.local_socket import MAX_REVEALED
 from busted.agent.loops import MAX_CALLS, MAX_SECONDS, MIN_CALLS, LoopTerms
-from busted.agent.settings import Address, FilePath, Flag, OneOf, Seconds, Setting, Text, Whole
+from busted.agent.settings import (
+    Address,
+    FilePath,
+    Flag,
+    HostName,
+    OneOf,
+    Seconds,
+    Setting,
+    Text,
+    Whole,
+)
 from busted.events import Decision
 
 # The tables of settings, and what each is about; in the order in which they are told.
@@ -309,6 +319,15 @@ SETTINGS = (
         True,
         "Have requests wait for their decision; without it what is denied is stopped after it was "
         "sent.",
+    ),
+    Setting(
+        "hold.hosts",
+        "--hold-host",
+        HostName(),
+        (),
+        "Have connections to this host wait from their first byte on, as those to providers do; "
+        "repeatable.",
+        many=True,
     ),
     Setting(
         "hold.seconds",

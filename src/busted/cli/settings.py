@@ -156,6 +156,7 @@ def settings_of(chosen: Chosen) -> Settings:
             seconds=chosen["hold.seconds"],
             bytes=chosen["hold.bytes"],
             fails_open=chosen["hold.timeout_action"] == "open",
+            hosts=chosen["hold.hosts"],
         )
         if _is_held(chosen)
         else None,

@@ -1,7 +1,8 @@
 """What is known of a process: its executable, arguments and build id.
 
 A process is looked at in /proc when its first record comes, since it may be gone when its event
-is finished, and its facts are kept after it ended, for events that come late. A pid counts only
+is finished, and its facts are kept after it ended, for events that come late. Where it is gone by
+then, what it runs is what it said of itself to the kernel side. A pid counts only
 together with its start time, so a recycled one never lends its facts to an older event.
 
 A process that executes another program has other facts from then on, and events of before keep
@@ -44,6 +45,7 @@ class ProcessFacts(msgspec.Struct, frozen=True, omit_defaults=True):
     argv: tuple[str, ...] = ()
     build_id: str | None = None
     since: str = ""
+    pid_in_namespace: int | None = None
 
 
 class Processes:
@@ -77,10 +79,41 @@ class Processes:
         try:
             if os.stat(exe).st_ino == inode:
                 path = _text(os.fsencode(os.readlink(exe)))
-                told = replace(told, exe=path, build_id=self._build_id(exe))
+                inner = _inner_pid((exe.parent / "status").read_bytes())
+                told = replace(told, exe=path, build_id=self._build_id(exe), pid_in_namespace=inner)
         except OSError:
             pass  # it has ended, as most commands have by now
         self.learn(told)
+        return told
+
+    def runs(self, told: ProcessFacts, start_ns: int, inode: int) -> ProcessFacts | None:
+        """Read /proc for a process, and take what it told of itself where that has gone.
+
+        None when more than that is known. The executable is the one of that `inode`.
+        """
+        known = self._facts.get((told.pid, told.start_time))
+        if known and known[-1].exe is not None:
+            return None
+        facts = self.read(told.pid, start_ns, told.start_time)
+        if facts.build_id is None or not facts.argv:
+            # It is gone, or went while it was read.
+            said = self._by_path(told, inode)
+            facts = replace(
+                facts,
+                exe=facts.exe or said.exe,
+                argv=facts.argv or said.argv,
+                build_id=facts.build_id or said.build_id,
+            )
+        self.learn(facts)
+        return facts
+
+    def _by_path(self, told: ProcessFacts, inode: int) -> ProcessFacts:
+        try:
+            if told.exe and os.path.isabs(told.exe) and os.stat(told.exe).st_ino == inode:
+                path = os.path.realpath(told.exe)
+                return replace(told, exe=path, build_id=self._build_id(Path(path)))
+        except (OSError, ValueError):
+            pass  # it is in a container, or was removed
         return told
 
     def learn(self, facts: ProcessFacts) -> None:
@@ -106,7 +139,13 @@ class Processes:
         facts = next((facts for facts in reversed(known) if facts.since <= event.time), None)
         if facts is None:
             return event
-        process = replace(process, exe=facts.exe, argv=facts.argv, build_id=facts.build_id)
+        process = replace(
+            process,
+            exe=facts.exe,
+            argv=facts.argv,
+            build_id=facts.build_id,
+            pid_in_namespace=facts.pid_in_namespace,
+        )
         return replace(event, process=process)
 
     def read(self, pid: int, start_ns: int, start_time: str) -> ProcessFacts:
@@ -117,6 +156,7 @@ class Processes:
             exe = os.readlink(directory / "exe")
             with (directory / "cmdline").open("rb") as file:
                 line = file.read(MAX_ARGV_BYTES)
+            inner = _inner_pid((directory / "status").read_bytes())
             # Read last: when it still names the same start, so did the reads before it.
             if _start_ticks((directory / "stat").read_bytes()) != start_ns // _NS_PER_TICK:
                 return nothing
@@ -129,7 +169,8 @@ class Processes:
         line = line.rstrip(b"\0")
         argv = tuple(_text(word) for word in line.split(b"\0")) if line else ()
         build_id = self._build_id(directory / "exe")
-        return ProcessFacts(pid, start_time, _text(os.fsencode(exe)), argv, build_id)
+        path = _text(os.fsencode(exe))
+        return ProcessFacts(pid, start_time, path, argv, build_id, pid_in_namespace=inner)
 
 
 def _text(word: bytes) -> str:
@@ -140,3 +181,9 @@ def _text(word: bytes) -> str:
 def _start_ticks(stat: bytes) -> int:
     # The name, field 2, may hold spaces and parentheses: count from its end. Field 22 is wanted.
     return int(stat.rpartition(b")")[2].split()[19])
+
+
+def _inner_pid(status: bytes) -> int | None:
+    """Return the pid in the innermost namespace (proc(5), NSpid), None where there is only one."""
+    pids = status.partition(b"\nNSpid:")[2].partition(b"\n")[0].split()
+    return int(pids[-1]) if len(pids) > 1 else None

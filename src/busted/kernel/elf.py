@@ -14,7 +14,9 @@ Reference: System V ABI, chapters 4 and 5; elf(5).
 
 from __future__ import annotations
 
+import operator
 import os
+import re
 import struct
 from array import array
 from collections.abc import Container, Iterable, Iterator, Sequence
@@ -29,6 +31,9 @@ _SYMBOL = struct.Struct("<IBBHQQ")
 _NOTE = struct.Struct("<III")
 _Symbol = tuple[int, int, int, int, int, int]
 _SYMTAB, _NOTE_SECTION, _DYNSYM, _LOAD = 2, 7, 11, 1
+_UNWIND = 0x6474E550  # PT_GNU_EH_FRAME
+# Version 1; pointers of 32 bits, the count as it is, the table from here (LSB, 10.6.2).
+_UNWIND_HEADER = re.compile(rb"\x01[\x03\x0b\x1b]\x03\x3b", re.DOTALL)
 _EXECUTABLE = 1
 _GNU_BUILD_ID = 3
 _FUNCTION_TYPES = (2, 10)  # STT_FUNC, STT_GNU_IFUNC
@@ -37,6 +42,8 @@ _MAX_TABLE = 24 << 20
 # Names that end alike share their bytes, so one is found inside others; few end in SSL_read.
 _MAX_OCCURRENCES = 16
 _MAX_SECTION_NAMES = 64 << 10
+# Code and data of one segment; more is no program, but a header that lies.
+_MAX_SEGMENT = 1 << 30
 # All notes of a section; a build id takes 36 bytes.
 _MAX_NOTES = 64 << 10
 
@@ -47,6 +54,15 @@ class Section(NamedTuple):
     address: int
     offset: int
     size: int
+
+
+class Segment(NamedTuple):
+    """What of a file is loaded, and where."""
+
+    address: int
+    offset: int
+    size: int
+    is_code: bool
 
 
 class ElfFile:
@@ -74,7 +90,17 @@ class ElfFile:
         linked in has.
         """
         names = tuple(names)
+        exported = self._offsets(self._functions(_DYNSYM, names))
+        return exported or self._offsets(self._functions(_SYMTAB, names))
+
+    def function_addresses(self, names: Iterable[str]) -> dict[str, int]:
+        """Return the addresses of those functions, also of a file that has nothing but symbols."""
+        names = tuple(names)
         return self._functions(_DYNSYM, names) or self._functions(_SYMTAB, names)
+
+    def _offsets(self, addresses: dict[str, int]) -> dict[str, int]:
+        offsets = {name: self.file_offset(address) for name, address in addresses.items()}
+        return {name: offset for name, offset in offsets.items() if offset is not None}
 
     def _functions(self, table: int, names: Sequence[str]) -> dict[str, int]:
         # A file has one such section at most (System V ABI, chapter 4, "Sections").
@@ -90,9 +116,8 @@ class ElfFile:
         found: dict[str, int] = {}
         for symbol in self._symbols(section, wanted) if wanted else ():
             index, info, _, section_number, address, _ = symbol
-            offset = self.file_offset(address)
-            if section_number and info & 15 in _FUNCTION_TYPES and offset is not None:
-                found[wanted[index]] = offset
+            if section_number and info & 15 in _FUNCTION_TYPES:
+                found[wanted[index]] = address
         return found
 
     def section(self, name: str) -> Section | None:
@@ -106,13 +131,45 @@ class ElfFile:
                 return Section(address, offset, size)
         return None
 
-    def code(self) -> list[tuple[int, int]]:
-        """Return where in the file its code is: offsets and sizes, as the file claims them."""
+    def segments(self) -> list[Segment]:
+        """Return what is loaded of the file, as the file claims it."""
         return [
-            (offset, size)
-            for kind, flags, offset, _, _, size, _, _ in self._segments
-            if kind == _LOAD and flags & _EXECUTABLE
+            Segment(address, offset, size, bool(flags & _EXECUTABLE))
+            for kind, flags, offset, address, _, size, _, _ in self._segments
+            if kind == _LOAD
         ]
+
+    def pieces(self, segment: Segment, size: int, overlap: int) -> Iterator[tuple[int, bytes]]:
+        """Yield a segment piece by piece, with their offsets in the file.
+
+        They overlap by so many bytes: a thing may begin in one and go on in the next.
+        """
+        offset, end = segment.offset, segment.offset + min(segment.size, _MAX_SEGMENT)
+        while offset < end:
+            piece = self.read(offset, min(size + overlap, end - offset))
+            if not piece:
+                return
+            yield offset, piece
+            offset += size
+
+    def function_starts(self) -> array[int]:
+        """Return the addresses at which its functions begin, in order, none when it does not say.
+
+        They stand in the table that finds how to unwind a function's stack (Linux Standard Base,
+        Core, 10.6.2 "The .eh_frame_hdr section"), which stripping leaves.
+        """
+        table = next((segment for segment in self._segments if segment[0] == _UNWIND), None)
+        starts = array("q")
+        if table is None:
+            return starts
+        _, _, offset, address, _, size, _, _ = table
+        content = self.read(offset, min(size, _MAX_TABLE))
+        if len(content) < 12 or not _UNWIND_HEADER.match(content):
+            return starts
+        pairs = array("i", content[12 : len(content) - (len(content) - 12) % 8])
+        starts.extend(address + distance for distance in pairs[::2])
+        # What is not sorted is no such table.
+        return starts if all(map(operator.le, starts, starts[1:])) else array("q")
 
     def _symbols(self, section: tuple[int, ...], names: Container[int]) -> Iterator[_Symbol]:
         table = self._content(section, _MAX_TABLE)
@@ -128,6 +185,13 @@ class ElfFile:
         for kind, _, offset, start, _, size, _, _ in self._segments:
             if kind == _LOAD and start <= address < start + size:
                 return int(address - start + offset)
+        return None
+
+    def address(self, offset: int) -> int | None:
+        """Return the virtual address of the byte at a file offset, or None."""
+        for start, begin, size, _ in self.segments():
+            if begin <= offset < begin + size:
+                return offset - begin + start
         return None
 
     def read(self, offset: int, size: int) -> bytes:

@@ -78,9 +78,13 @@ _NAMES = frozenset(name for known in _KNOWN for name in known.functions)
 
 # Those for Go, see kernel.go; its returns are places of their own.
 _GO_PROGRAMS = ("tls_go_write", "tls_go_read", "tls_go_return", "tls_go_close")
-PROGRAMS = {
-    program: at_return for known in _KNOWN for program, at_return in known.functions.values()
-} | dict.fromkeys(_GO_PROGRAMS, False)
+# Those for AWS-LC, whose functions have no names either, see signatures/aws_lc.toml.
+AEAD_PROGRAMS = {"tls_seal": False, "tls_unseal": True}
+PROGRAMS = (
+    {program: at_return for known in _KNOWN for program, at_return in known.functions.values()}
+    | dict.fromkeys(_GO_PROGRAMS, False)
+    | AEAD_PROGRAMS
+)
 """The programs that places name, and whether a return belongs to each."""
 
 # The internal functions take the count's address in the fourth argument, as the _ex ones do.
@@ -126,14 +130,20 @@ class Stack(msgspec.Struct, frozen=True):
     places: tuple[Place, ...]
 
 
-def find_stack(elf: ElfFile, machine: str) -> Stack | None:
+def find_stack(elf: ElfFile, machine: str, symbols: ElfFile | None = None) -> Stack | None:
     """Return the TLS stack that a file has by its symbols, None when it is none that we know.
+
+    The symbols may stand in another file, of debug information.
 
     The probes come in the order of the table, in which they are best set: attaching takes
     milliseconds, and a program that just started is about to write. `machine` is what
     `platform.machine()` says; the cheaper place is known on x86_64 only.
     """
     functions = elf.functions(_NAMES)
+    if symbols is not None:
+        addresses = symbols.function_addresses(_NAMES)
+        offsets = {name: elf.file_offset(address) for name, address in addresses.items()}
+        functions = {name: offset for name, offset in offsets.items() if offset is not None}
     known = next((known for known in _KNOWN if known.needed <= functions.keys()), None)
     if known is None:
         return None

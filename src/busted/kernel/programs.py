@@ -25,7 +25,7 @@ from busted.kernel.libbpf import (
     BpfObject,
     Link,
 )
-from busted.kernel.places import PROGRAMS, Place
+from busted.kernel.places import AEAD_PROGRAMS, PROGRAMS, Place
 from busted.kernel.shared import Buffer, SharedMaps
 from busted.kernel.targets import Target
 from busted.records import ConnectionKey, Verdict
@@ -113,7 +113,8 @@ class TlsPrograms:
         self._object.load()
         self._verdicts = self._object.map("verdicts")
         self._random_paths = self._object.map("random_paths")
-        self._exits = self._object.attach("thread_exit")
+        self._always = [self._object.attach("thread_exit")]
+        self._sees_calls = False
 
     def _choose(self, program: str, at_return: bool) -> None:
         if self._way == "session" and at_return:
@@ -141,6 +142,10 @@ class TlsPrograms:
             if target.random_path is not None:
                 self._random_paths.update(_cookie_key(cookie), _packed(target.random_path))
                 undo.callback(self._random_paths.delete, _cookie_key(cookie))
+            if not self._sees_calls and any(p.program in AEAD_PROGRAMS for p in target.places):
+                # From now on, whatever becomes of this file.
+                self._always.append(self._object.attach("aead_call"))
+                self._sees_calls = True
             links = []
             for place in target.places:
                 for link in self._attach(path, place, cookie):
@@ -203,7 +208,8 @@ class TlsPrograms:
         """Remove all probes; what the ring holds can still be read."""
         for cookie in list(self._links):
             self.detach_target(cookie)
-        self._exits.close()
+        for link in self._always:
+            link.close()
 
     def close(self) -> None:
         """Detach and unload everything."""

@@ -23,6 +23,7 @@ from tests.e2e.provider import (
     site,
 )
 from tests.e2e.provider.certificates import tls
+from tests.e2e.provider.sending import CODING, CODINGS_SENT, COMPRESSORS
 from tests.e2e.sandbox import ADDRESS
 
 # A request may be this big, in bytes: more than any prompt that a test sends.
@@ -36,6 +37,7 @@ ROUTES = (
     web.post("/openai/deployments/{deployment}/chat/completions", openai_chat.openai_chat),
     web.get("/v1/models", openai_chat.openai_models),
     web.post("/v1/responses", openai_responses.responses),
+    web.get("/v1/responses", openai_responses.websocket),
     web.post("/v1/embeddings", openai_media.embeddings),
     web.post("/v1/moderations", openai_media.moderations),
     web.post("/v1/images/generations", openai_media.images),
@@ -58,10 +60,13 @@ ROUTES = (
 )
 
 
-async def serve(port: int, directory: Path) -> None:
-    """Serve until killed."""
+async def serve(port: int, directory: Path, coding: str | None) -> None:
+    """Serve until killed; with `coding`, answers have that where the client takes it."""
     application = web.Application(client_max_size=MAX_REQUEST)
     application[peers.PEERS] = deque(maxlen=peers.MAX_PEERS)
+    if coding:
+        application[CODING] = coding
+        application[CODINGS_SENT] = directory / "codings"
     application.add_routes(ROUTES)
     runner = web.AppRunner(application, access_log=None)
     await runner.setup()
@@ -75,8 +80,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="A fake provider over TLS, on loopback.")
     parser.add_argument("--port", type=int, default=443)
     parser.add_argument("--cert-dir", type=Path, required=True)
+    parser.add_argument("--coding", choices=COMPRESSORS)
     options = parser.parse_args()
-    asyncio.run(serve(options.port, options.cert_dir))
+    asyncio.run(serve(options.port, options.cert_dir, options.coding))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from aiohttp import web
 
 from tests.e2e.answers import Tokens
 from tests.e2e.provider.replies import CREATED, Json, Reply, pieces, reply_to, text_of
-from tests.e2e.provider.sending import named_event, streamed, whole_or_cut
+from tests.e2e.provider.sending import named_event, streamed, to_json, whole_or_cut
 
 
 def read(body: Json) -> Reply:
@@ -26,8 +26,8 @@ def read(body: Json) -> Reply:
 
 
 def names(body: Json) -> list[str]:
-    """Return the names of the functions that are offered."""
-    return [tool["name"] for tool in body.get("tools") or ()]
+    """Return the names of the functions that are offered; OpenAI's own tools have none."""
+    return [tool["name"] for tool in body.get("tools") or () if "name" in tool]
 
 
 def usage(tokens: Tokens) -> Json:
@@ -134,3 +134,17 @@ async def responses(request: web.Request) -> web.StreamResponse:
         numbered = (named_event(event | {"sequence_number": i}) for i, event in told)
         return await streamed(request, answer, numbered)
     return await whole_or_cut(request, answer, spelled(answer))
+
+
+async def websocket(request: web.Request) -> web.StreamResponse:
+    """GET /v1/responses: answers each request with the events of a stream, as Codex has it."""
+    socket = web.WebSocketResponse()
+    await socket.prepare(request)
+    turn = 0
+    async for message in socket:
+        turn += 1
+        for number, event in enumerate(events(read(message.json()))):
+            told = to_json(event | {"sequence_number": number})
+            # Those of one connection are told apart by their ids.
+            await socket.send_str(told.replace("resp_0001", f"resp_{turn:04}"))
+    return socket

@@ -6,6 +6,7 @@ import asyncio
 import json
 import zlib
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import NamedTuple
 
 import brotli  # type: ignore[import-untyped]
@@ -62,10 +63,21 @@ STREAMS_IN = {
 }
 
 
+# The coding of all answers, and where to write which were sent so, a line each.
+CODING = web.AppKey("coding", str)
+CODINGS_SENT = web.AppKey("codings_sent", Path)
+
+
 def coding(request: web.Request, *, stream: bool) -> str:
     """Return how to compress the answer, in a coding that the client takes."""
-    chosen = STREAMS_IN.get(request.host, "identity" if stream else "gzip")
-    return chosen if chosen in request.headers.get("Accept-Encoding", "") else "identity"
+    usual = STREAMS_IN.get(request.host, "identity" if stream else "gzip")
+    chosen = request.app.get(CODING, usual)
+    if chosen not in request.headers.get("Accept-Encoding", ""):
+        chosen = "identity"
+    if CODINGS_SENT in request.app:
+        with request.app[CODINGS_SENT].open("a") as file:
+            file.write(f"{chosen}\n")
+    return chosen
 
 
 def compress(request: web.Request, response: web.Response) -> None:

@@ -12,6 +12,7 @@ from busted.agent.settings import (
     Address,
     FilePath,
     Flag,
+    HostName,
     OneOf,
     Seconds,
     Setting,
@@ -85,6 +86,8 @@ def test_a_wrong_variable_is_named() -> None:
         (FilePath(), "/x", Path("/x")),
         (Address(), "[::1]:80", Endpoint("::1", 80)),
         (Address(), "", None),
+        (HostName(), "MCP.internal", "mcp.internal"),
+        (HostName(), "*.tools.example.com", "*.tools.example.com"),
     ],
 )
 def test_a_text_stands_for_a_value(kind: Text, text: str, value: object) -> None:
@@ -106,6 +109,10 @@ def test_a_text_stands_for_a_value(kind: Text, text: str, value: object) -> None
         (Address(), "127.0.0.1:x"),
         (Address(), "127.0.0.1:65536"),
         (Address(), "example.com:80"),
+        (HostName(), ""),
+        (HostName(), "https://example.com"),
+        (HostName(), "example.com:443"),
+        (HostName(), "example.*"),
     ],
 )
 def test_what_is_out_of_bounds_is_refused_with_the_bounds(kind: Text, text: str) -> None:

@@ -98,3 +98,11 @@ def test_a_pattern_that_cannot_be_searched_for_is_told(pattern: str) -> None:
 
 def test_a_pattern_that_can_be_is_fine() -> None:
     assert pattern_error(CustomRule(kind="x", pattern=r"\bEMP-\d{6}\b")) is None
+
+
+def test_a_scanner_that_is_prepared_makes_nothing_when_it_is_asked_first() -> None:
+    scanner = Scanner()
+    scanner.prepare()
+
+    with patch("busted.classifier.pii_search._database", side_effect=AssertionError):
+        assert [one.kind for one in scanner.find("mail me: ann@example.com").findings] == ["email"]

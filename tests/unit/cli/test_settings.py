@@ -28,6 +28,7 @@ def test_every_option_arrives_where_it_is_obeyed() -> None:
         *("--kubernetes", "on", "--kubernetes-node", "node-1", "--kubernetes-label", "app"),
         *("--kubernetes-label", "tier", "--kubeconfig", "/k"),
         *("--hold-bytes", "20000", "--hold-timeout-action", "open"),
+        *("--hold-host", "mcp.internal", "--hold-host", "localhost"),
     )
 
     assert found.selection.pids == {7, 8}
@@ -39,7 +40,8 @@ def test_every_option_arrives_where_it_is_obeyed() -> None:
     assert (found.enforcement, found.on_error, found.on_deny) == ("on", "deny", "kill")
     assert (found.verdict_seconds, found.deny_link_local) == (5.0, True)
     assert found.kubernetes == KubernetesSettings("on", "node-1", ("app", "tier"), "/k")
-    assert found.hold == Terms(seconds=3.0, bytes=20000, fails_open=True)
+    hosts = ("mcp.internal", "localhost")
+    assert found.hold == Terms(seconds=3.0, bytes=20000, fails_open=True, hosts=hosts)
 
 
 def test_what_only_tells_holds_nothing_and_denies_what_policy_cannot_answer() -> None:

@@ -38,11 +38,14 @@ class Proc:
         cmdline: bytes = b"python3\0-c\0pass\0",
         name: bytes = b"python3",
         ticks: int = TICKS,
+        inner: bytes = b"",
     ) -> None:
         directory = self.directory / str(pid)
         directory.mkdir()
         os.symlink(exe, os.fsencode(directory / "exe"))
         (directory / "cmdline").write_bytes(cmdline)
+        status = b"Name:\tx\nNSpid:\t%d%s\nNSpgid:\t7\t9\n" % (pid, inner)
+        (directory / "status").write_bytes(status)
         fields = [b"S", *[b"0"] * 18, b"%d" % ticks, *[b"9"] * 30]
         (directory / "stat").write_bytes(b"%d (%s) " % (pid, name) + b" ".join(fields) + b"\n")
 
@@ -74,6 +77,16 @@ def test_an_event_gets_what_proc_says_of_its_process(proc: Proc) -> None:
     assert process.argv == ("python3", "-c", "pass")
     assert process.build_id == "abcd"
     assert proc.build_ids == [proc.directory / "7" / "exe"]
+
+
+@pytest.mark.parametrize(("inner", "expected"), [(b"", None), (b"\t3", 3), (b"\t40\t1", 1)])
+def test_the_pid_that_a_container_gives_stands_beside_that_of_the_host(
+    proc: Proc, inner: bytes, expected: int | None
+) -> None:
+    proc.run(inner=inner)
+    proc.look()
+    process = proc.processes(event()).process
+    assert (process.pid, process.pid_in_namespace) == (7, expected)
 
 
 def test_a_process_is_looked_at_once(proc: Proc) -> None:
@@ -262,3 +275,45 @@ def test_processes_that_ended_make_room_before_those_that_run(tmp_path: Path) ->
     processes.learn(ProcessFacts(9, START_TIME))
     processes.learn(ProcessFacts(10, START_TIME))
     assert processes(event(1)).process.exe is None
+
+
+def test_what_a_process_said_of_itself_stands_where_proc_has_nothing_any_more(proc: Proc) -> None:
+    program = proc.directory / "program"
+    program.touch()
+    (proc.directory / "name").symlink_to(program)
+    told = ProcessFacts(7, START_TIME, str(proc.directory / "name"), ("name", "-v"))
+
+    facts = proc.processes.runs(told, START_NS, program.stat().st_ino)
+
+    assert facts == msgspec.structs.replace(told, exe=str(program), build_id="abcd")
+    assert proc.look() is None
+
+
+@pytest.mark.parametrize("exe", ["./name", "/no/such/name", "/", "/a\0b", None])
+def test_a_program_that_is_not_the_one_told_has_the_name_and_no_build_id(
+    proc: Proc, exe: str | None
+) -> None:
+    told = ProcessFacts(7, START_TIME, exe, ("name",))
+
+    assert proc.processes.runs(told, START_NS, 1) == told
+    assert proc.build_ids == []
+
+
+def test_what_a_process_says_of_itself_replaces_nothing_that_is_known(proc: Proc) -> None:
+    told = ProcessFacts(7, START_TIME, "/bin/false", ("liar",))
+    proc.run()
+
+    facts = proc.processes.runs(told, START_NS, 1)
+
+    assert facts is not None
+    assert (facts.exe, facts.argv) == ("/usr/bin/python3", ("python3", "-c", "pass"))
+    assert proc.processes.runs(told, START_NS, 1) is None
+
+
+def test_what_proc_lost_while_it_was_read_is_what_the_process_said(proc: Proc) -> None:
+    proc.run(cmdline=b"")
+
+    facts = proc.processes.runs(ProcessFacts(7, START_TIME, "/x", ("python3",)), START_NS, 1)
+
+    assert facts is not None
+    assert (facts.exe, facts.argv, facts.build_id) == ("/usr/bin/python3", ("python3",), "abcd")

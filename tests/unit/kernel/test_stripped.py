@@ -39,7 +39,8 @@ def found(signature: Signature, text: bytes) -> dict[str, int] | None:
     return {place.program: place.offset - TEXT_OFFSET for place in places}
 
 
-every_signature = pytest.mark.parametrize("signature", signatures(), ids=lambda s: s.name)
+by_start = [one for one in signatures() if all(f.start for f in one.functions.values())]
+every_signature = pytest.mark.parametrize("signature", by_start, ids=lambda s: s.name)
 
 
 @every_signature
@@ -102,6 +103,36 @@ def test_only_programs_that_are_large_enough_are_read(
         assert stack is not None
         assert stack.kind == signature.kind
         assert find_stripped(ElfFile(fd), "another") is None
+
+
+def test_each_function_of_a_signature_is_found_in_one_way() -> None:
+    for signature in signatures():
+        for function in signature.functions.values():
+            assert bool(function.start) != bool(function.mentions)
+
+
+def test_one_file_may_have_several_stacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    (signature,) = by_start
+    both = [msgspec.structs.replace(signature, min_code_bytes=0, kind=kind) for kind in "ab"]
+    monkeypatch.setattr(stripped, "signatures", lambda: both)
+    with opened(elf(b"".join(code(signature).values()), {})) as fd:
+        stack = find_stripped(ElfFile(fd), signature.machine)
+    assert stack is not None
+    assert stack.kind == "a and b"
+    assert len(stack.places) == 2 * len(signature.functions)
+
+
+def test_a_signature_does_without_what_is_optional() -> None:
+    (signature,) = by_start
+    whole = code(signature)
+    name = list(signature.functions)[-1]
+    text = b"".join((whole | {name: b""}).values())
+    assert found(signature, text) is None
+    optional = msgspec.structs.replace(signature.functions[name], optional=True)
+    spared = signature.functions | {name: optional}
+    one = msgspec.structs.replace(signature, functions=spared)
+    assert optional.program not in (found(one, text) or {})
+    assert len(found(one, text) or {}) == len(spared) - 1
 
 
 @given(st.binary(max_size=4096), st.integers(0, 1 << 63))
