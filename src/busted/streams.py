@@ -5,8 +5,9 @@ full ring, unreadable memory, a call over the limit. Records come in order; one 
 bytes already seen (a recording played twice, say) gives only what is new.
 
 Nothing is buffered here, but what one thread read while another was in a write call: an answer
-must not be told before its request. Connections are kept in the order of their use, and the one
-unused for longest makes room for a new one.
+must not be told before its request. Without TLS records are packets, which may come in another
+order than their bytes: what came ahead waits for what is missing. Connections are kept in the order
+of their use, and the one unused for longest makes room for a new one.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from busted.records import ConnectionKey, Direction, ProcessKey, TlsData, TlsOpe
 
 # As many as the kernel side remembers (the `connections` map of bpf/tls.bpf.c).
 MAX_CONNECTIONS = 16384
-# What waits for the end of a write call. A write may block for as long as the other side likes,
-# while that side goes on sending.
+# What waits for the end of a write call, or for a packet. A write may block for as long as the
+# other side likes, while that side goes on sending.
 MAX_EARLY_BYTES = 1 << 20
 MAX_EARLY_NS = 500_000_000
 
@@ -29,6 +30,10 @@ class Stream:
     def __init__(self) -> None:
         """A stream is followed from its first byte on."""
         self._next = 0
+
+    def is_ahead(self, record: TlsData) -> bool:
+        """Tell whether bytes are missing before this piece."""
+        return record.position > self._next
 
     def take(self, record: TlsData) -> tuple[int, bytes]:
         """Return how many bytes are missing before this piece, and what of it is new."""
@@ -52,8 +57,15 @@ class Connection:
         self._early: list[TlsData] = []
         self._early_bytes = 0
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether there is no TLS."""
+        return self.opened is not None and self.opened.is_plain
+
     def in_order(self, record: TlsData) -> list[TlsData]:
         """Return the records to be taken now, in the order in which their bytes moved."""
+        if self.is_plain:
+            return self._in_sequence(record)
         if record.during_write and self._early_bytes + len(record.data) <= MAX_EARLY_BYTES:
             self._early.append(record)
             self._early_bytes += len(record.data)
@@ -63,15 +75,38 @@ class Connection:
         is_whole = record.call_offset + len(record.data) >= record.call_bytes
         return [record, *self.release()] if is_whole else [record]
 
+    def _in_sequence(self, record: TlsData) -> list[TlsData]:
+        is_ahead = self.streams[record.direction].is_ahead(record)
+        if is_ahead and self._early_bytes + len(record.data) <= MAX_EARLY_BYTES:
+            self._early.append(record)
+            self._early_bytes += len(record.data)
+            return []
+        waited = self.release()
+        if is_ahead:
+            return sorted([*waited, record], key=_position)
+        taken, end = [record], record.position + len(record.data)
+        for early in waited:
+            if early.direction != record.direction or early.position > end:
+                self._early.append(early)
+                self._early_bytes += len(early.data)
+            else:
+                taken.append(early)
+                end = max(end, early.position + len(early.data))
+        return taken
+
     @property
     def waits_since_ns(self) -> int | None:
-        """When the first read came that still waits for a write, None when none does."""
-        return self._early[0].time_ns if self._early else None
+        """When the first piece came that still waits, None when none does."""
+        return min((early.time_ns for early in self._early), default=None)
 
     def release(self) -> list[TlsData]:
         """Return what waits, and let it wait no longer."""
         early, self._early, self._early_bytes = self._early, [], 0
-        return early
+        return sorted(early, key=_position) if self.is_plain else early
+
+
+def _position(record: TlsData) -> int:
+    return record.position
 
 
 class Connections:

@@ -16,12 +16,14 @@ MODES = {"auto": "2026-07-28", "legacy": "2025-11-25", "sse": "2025-11-25"}
 
 
 @contextmanager
-def mcp_server(bed: Bed, directory: Path) -> Iterator[dict[str, str]]:
-    """Run the server in the sandbox; give the environment in which clients trust it."""
-    command = [sys.executable, "-m", "tests.e2e.mcp_server", "--cert-dir", str(directory)]
+def mcp_server(bed: Bed, directory: Path, *options: str) -> Iterator[dict[str, str]]:
+    """Run the server in the sandbox; give the environment in which clients find and trust it."""
+    command = [sys.executable, "-m", "tests.e2e.mcp_server", "--cert-dir", str(directory), *options]
     pid = start_until_ready(bed.sandbox, command)
     try:
-        yield {"SSL_CERT_FILE": str(directory / "ca.pem")}
+        scheme = "http" if "--plain" in options else "https"
+        trusted = {"SSL_CERT_FILE": str(directory / "ca.pem")} if scheme == "https" else {}
+        yield {"MCP_SERVER": f"{scheme}://localhost:8443", **trusted}
     finally:
         # Others listen at its port afterwards.
         os.kill(pid, signal.SIGKILL)

@@ -57,21 +57,23 @@ class _Server(uvicorn.Server):
         print("ready", flush=True)
 
 
-async def serve(port: int, directory: Path) -> None:
+async def serve(port: int, directory: Path, *, is_plain: bool) -> None:
     """Serve until killed."""
     config = uvicorn.Config(application(), host=ADDRESS, port=port, log_level="warning")
     config.load()
-    config.ssl = tls(directory)
+    if not is_plain:
+        config.ssl = tls(directory)
     await _Server(config).serve()
 
 
 def main() -> None:
     """Read the command line and serve."""
-    parser = argparse.ArgumentParser(description="An MCP server over TLS, on loopback.")
+    parser = argparse.ArgumentParser(description="An MCP server, on loopback.")
     parser.add_argument("--port", type=int, default=8443)
     parser.add_argument("--cert-dir", type=Path, required=True)
+    parser.add_argument("--plain", action="store_true", help="without TLS")
     options = parser.parse_args()
-    asyncio.run(serve(options.port, options.cert_dir))
+    asyncio.run(serve(options.port, options.cert_dir, is_plain=options.plain))
 
 
 if __name__ == "__main__":

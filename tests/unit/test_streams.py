@@ -1,7 +1,11 @@
 from __future__ import annotations
 
-from busted.records import ConnectionKey, Direction, TlsData
-from busted.streams import MAX_EARLY_BYTES, Connections, Stream
+from itertools import permutations
+
+import pytest
+
+from busted.records import PLAIN_SOCKET, ConnectionKey, Direction, TlsData, TlsOpen
+from busted.streams import MAX_EARLY_BYTES, Connection, Connections, Stream
 
 
 def key(number: int, pid: int = 1) -> ConnectionKey:
@@ -92,6 +96,55 @@ def test_what_waits_for_a_write_is_bounded_and_none_of_it_is_lost() -> None:
     assert connection.in_order(early) == []
     another = moved(Direction.READ, b"2", during_write=True)
     assert connection.in_order(another) == [early, another]
+
+
+def plain() -> Connection:
+    """A connection without TLS."""
+    connection, _ = Connections().find(key(1))
+    connection.opened = TlsOpen(key(1), 0, 1, 1, 0, 0, 1, PLAIN_SOCKET, b"curl")
+    return connection
+
+
+def packet(position: int, data: bytes, direction: Direction = Direction.READ) -> TlsData:
+    return TlsData(key(1), position, direction, position, len(data), 0, 1, data)
+
+
+def taken(connection: Connection, *packets: TlsData) -> bytes:
+    """What comes of packets, where `.` stands for each byte that is missing."""
+    told = b""
+    for one in packets:
+        for record in connection.in_order(one):
+            missing, data = connection.streams[record.direction].take(record)
+            told += b"." * missing + data
+    return told
+
+
+@pytest.mark.parametrize("order", list(permutations(range(4))))
+def test_without_tls_packets_come_in_any_order_and_their_bytes_in_theirs(
+    order: tuple[int, ...],
+) -> None:
+    packets = [packet(0, b"ab"), packet(2, b"c"), packet(3, b"def"), packet(4, b"efg")]
+    connection = plain()
+    assert taken(connection, *(packets[i] for i in order)) == b"abcdefg"
+    assert connection.waits_since_ns is None
+
+
+def test_a_packet_that_waits_holds_up_its_own_direction_alone() -> None:
+    connection = plain()
+    assert taken(connection, packet(2, b"c"), packet(0, b"x", Direction.WRITE)) == b"x"
+    assert taken(connection, packet(0, b"ab")) == b"abc"
+
+
+def test_a_packet_that_never_comes_is_a_gap() -> None:
+    connection = plain()
+    late = [packet(9, b"j"), packet(5, b"f")]
+    assert taken(connection, *late) == b""
+    assert connection.waits_since_ns == 5
+    assert [record.position for record in connection.release()] == [5, 9]
+
+    full = packet(MAX_EARLY_BYTES, bytes(MAX_EARLY_BYTES))
+    assert connection.in_order(full) == []
+    assert connection.in_order(late[0]) == [late[0], full]
 
 
 def test_a_connection_is_found_again() -> None:

@@ -91,6 +91,8 @@ class Settings(msgspec.Struct, frozen=True):
     loops: LoopTerms = LoopTerms()
     # Which flows become events; "none" does not even load the programs.
     network: Network = "ai"
+    # Whether what is said without TLS is read, where it is HTTP that may be for a model or of MCP.
+    plain: bool = True
     # What connections behave like, also those that nobody can read; it takes `network`.
     behaviour: BehaviourSettings = BehaviourSettings()
     # A directory or file of Rego; None: events carry no decisions.

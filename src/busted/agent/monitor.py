@@ -54,6 +54,7 @@ from busted.agent.recording import (
 )
 from busted.agent.socket_messages import Asker, IdentitiesRequest
 from busted.agent.status import KernelStatus, PolicyStatus, Status
+from busted.classifier.plain_paths import path_words
 from busted.enrich.containers import Containers
 from busted.enrich.pod_watch import PodWatch, is_installed
 from busted.enrich.pods import Pods
@@ -71,6 +72,7 @@ from busted.kernel.libbpf import BpfError, give_back_memory
 from busted.kernel.mappings import MappingWatch
 from busted.kernel.names import NamePrograms, open_root
 from busted.kernel.network import FlowPrograms
+from busted.kernel.plain import PlainPrograms
 from busted.kernel.processes import ProcessPrograms
 from busted.kernel.programs import TlsPrograms, best_buffer, best_way, left_out
 from busted.kernel.shared import SharedMaps
@@ -176,6 +178,7 @@ class Monitor:
                     _load(settings, self._features, self._shared, self._hold_programs)
                 )
             )
+            self._plain = self._read_plain(opened)
             # Before processes: at the end of one both are told, and its files come first.
             self._file_programs = self._follow_files(opened)
             self._followed = self._follow_processes(opened)
@@ -323,6 +326,18 @@ class Monitor:
             return None
         opened.callback(programs.close)
         self._left_out |= programs.left_out
+        return programs
+
+    def _read_plain(self, opened: contextlib.ExitStack) -> PlainPrograms | None:
+        if not self._settings.plain:
+            return None
+        try:
+            programs = PlainPrograms(self._shared, self._programs)
+            opened.callback(programs.close)
+            programs.look_for(self._settings.tables.options.providers.local_ports, path_words())
+        except OSError as error:
+            self._left_out["plain"] = error.strerror or str(error)
+            return None
         return programs
 
     def _watch_flows(self, opened: contextlib.ExitStack) -> FlowPrograms | None:
@@ -583,6 +598,8 @@ class Monitor:
                 self._file_programs.look_for(tables.sensitive.words)
             if self._hold_programs:
                 self._hold_programs.hold_names(tables.options.providers.hosts)
+            if self._plain:
+                self._plain.look_for(tables.options.providers.local_ports, ())
         except BpfError as error:
             self._count_and_log("reload", error)
         self._find_agents()
@@ -1011,6 +1028,8 @@ class Monitor:
             for fd in self._watch.fds:
                 loop.remove_reader(fd)
             self._programs.detach()
+            if self._plain:
+                self._plain.detach()
             if self._names:
                 self._names.detach()
             if self._flows:

@@ -496,6 +496,9 @@ class Pipeline:
 
     def _opened(self, connection: Connection, record: TlsOpen) -> None:
         connection.opened = record
+        if record.is_plain:
+            connection.socket = record.key.connection
+            self._tie(record.key, connection.socket)
         start_time = self._origin.clock.start_time(record.key.start_ns)
         self._outside.started(record.key.process, start_time)
         if not self._outside.wanted(record):
@@ -653,7 +656,8 @@ class Pipeline:
             events.Connection(
                 id=connection_id,
                 sni=connection.name,
-                tls_library=self._outside.library(opened.library) if opened else None,
+                source="plain" if connection.is_plain else "tls",
+                tls_library=self._library_of(opened),
                 http_version=observed.http_version,
                 stream_id=observed.stream_id,
             ),
@@ -670,6 +674,9 @@ class Pipeline:
             behavior=self._behavior(told, None),
             action=observed.action,
         )
+
+    def _library_of(self, opened: TlsOpen | None) -> str | None:
+        return None if opened is None or opened.is_plain else self._outside.library(opened.library)
 
     def _with_flow(self, connection: Connection, told: events.Connection) -> events.Connection:
         if connection.socket is not None:

@@ -159,6 +159,13 @@ SETTINGS = (
         "Which connections are told: all, those of AI agents and to AI providers, or none.",
     ),
     Setting(
+        "network.plain",
+        "--plain",
+        Flag(),
+        _D.plain,
+        "Read also what is said without TLS: requests to local models, and MCP over HTTP.",
+    ),
+    Setting(
         "ml.enabled",
         "--ml",
         Flag(),

@@ -1,9 +1,9 @@
 """Words in paths by which a request without TLS is worth a look, at whatever host and port.
 
-Without TLS there is much HTTP on a host that is none of ours, and the kernel side looks at the first
-request of a connection alone. So a word here need not prove anything: what it lets through is judged
-as everything is, and left alone when it is nothing. One that is missing hides what is asked for at a
-port that nobody knows.
+Without TLS there is much HTTP on a host that is none of ours, and the kernel side looks at the
+first request of a connection alone. So a word here need not prove anything: what it lets through is
+judged as everything is, and left alone when it is nothing. One that is missing hides what is asked
+for at a port that nobody knows.
 
 A word stands between slashes, question marks and colons.
 """

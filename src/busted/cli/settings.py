@@ -136,6 +136,7 @@ def settings_of(chosen: Chosen) -> Settings:
             kubeconfig=str(chosen["kubernetes.kubeconfig"] or ""),
         ),
         loops=LoopTerms(calls=chosen["loops.count"], seconds=chosen["loops.seconds"]),
+        plain=chosen["network.plain"],
         network=chosen["network.connections"],
         behaviour=BehaviourSettings(
             is_wanted=chosen["ml.enabled"],

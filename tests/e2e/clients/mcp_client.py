@@ -6,6 +6,7 @@ The first argument says how to speak: `auto` as the newest revision, `legacy` wi
 
 import asyncio
 import json
+import os
 import sys
 
 from mcp import Client
@@ -13,7 +14,7 @@ from mcp.client import ClientRequestContext
 from mcp.client.sse import sse_client
 from mcp.types import ElicitRequestParams, ElicitResult, Implementation, TextContent
 
-SERVER = "https://localhost:8443"
+SERVER = os.environ.get("MCP_SERVER", "https://localhost:8443")
 mode, *places = sys.argv[1:]
 
 

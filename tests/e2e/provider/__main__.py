@@ -29,6 +29,9 @@ from tests.e2e.sandbox import ADDRESS
 # A request may be this big, in bytes: more than any prompt that a test sends.
 MAX_REQUEST = 64 * 1024 * 1024
 
+# Without TLS: where Ollama listens, and where nobody does.
+PLAIN_PORTS = (11434, 9080)
+
 # Told apart by paths alone: those of different hosts do not collide. An answer to the same
 # path may differ by what is asked for.
 ROUTES = (
@@ -71,13 +74,15 @@ async def serve(port: int, directory: Path, coding: str | None) -> None:
     runner = web.AppRunner(application, access_log=None)
     await runner.setup()
     await web.TCPSite(runner, ADDRESS, port, ssl_context=tls(directory)).start()
+    for plain in PLAIN_PORTS:
+        await web.TCPSite(runner, ADDRESS, plain).start()
     print("ready", flush=True)
     await asyncio.Event().wait()
 
 
 def main() -> None:
     """Read the command line and serve."""
-    parser = argparse.ArgumentParser(description="A fake provider over TLS, on loopback.")
+    parser = argparse.ArgumentParser(description="A fake provider, on loopback.")
     parser.add_argument("--port", type=int, default=443)
     parser.add_argument("--cert-dir", type=Path, required=True)
     parser.add_argument("--coding", choices=COMPRESSORS)

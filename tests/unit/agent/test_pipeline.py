@@ -28,6 +28,7 @@ from busted.enrich.agents import Agent, Agents
 from busted.enrich.sensitive import Sensitive, SensitiveFiles
 from busted.events import Coverage, Credential, Event, Library, Process, Prompt, Response
 from busted.records import (
+    PLAIN_SOCKET,
     ClientHello,
     ConnectionKey,
     Direction,
@@ -190,6 +191,19 @@ def names(events: list[Event]) -> list[str]:
 
 
 # What an event says
+
+
+def test_what_is_said_without_tls_is_told_with_the_socket_that_carries_it() -> None:
+    host = Host()
+    key = host.key(connection=4711)
+    host.feed(TlsOpen(key, host.now(), 8, 1, 1000, 100, 44, PLAIN_SOCKET, b"curl"))
+    asked = REQUEST.replace(b"api.openai.com", b"localhost:11434")
+    prompt, response = host.write(key, asked) + host.read(key, RESPONSE)
+    for event in (prompt, response):
+        assert event.connection is not None
+        assert (event.connection.source, event.connection.tls_library) == ("plain", None)
+    assert isinstance(prompt.action, Prompt)
+    assert prompt.action.provider == "ollama"
 
 
 def test_a_request_and_its_answer_are_two_events_of_one_exchange() -> None:
