@@ -122,7 +122,7 @@ class Followed:
         return [record for record in self._records if record.key.pid == pid]
 
     def said(self, pid: int) -> tuple[bytes, bytes]:
-        """What a process sent and received on its one connection, `.` for a byte that is missing."""
+        """What a process sent and received on its one connection; `.` is a byte that is missing."""
         told = [bytearray(), bytearray()]
         (opened,) = self.opened(pid)
         connection = Connection(opened.key)
