@@ -1,4 +1,5 @@
-"""What the programs that see names on the wire cost a packet, a connection and a transfer.
+"""What the programs at the root of the control groups cost a packet, a connection and a transfer:
+those that see names on the wire, and those that read what is said without TLS.
 
 The kernel itself counts how long each program runs (kernel.bpf_stats_enabled), and the count
 takes its own time; the transfers are timed without it, with the programs and without them in
@@ -19,6 +20,8 @@ from pathlib import Path
 from benchmarks.plan import Plan
 from benchmarks.table import Table, median
 from busted.kernel.names import PROGRAMS, NamePrograms
+from busted.kernel.plain import PlainPrograms
+from busted.kernel.programs import TlsPrograms
 from busted.kernel.shared import SharedMaps
 
 STATISTICS = Path("/proc/sys/kernel/bpf_stats_enabled")
@@ -58,25 +61,27 @@ def _packets(plan: Plan) -> Table:
 
 
 def _loads(plan: Plan) -> Table:
-    seconds: dict[tuple[str, bool], list[float]] = defaultdict(list)
+    seconds: dict[tuple[str, str], list[float]] = defaultdict(list)
     for _ in range(plan.rounds * plan.bursts):
         for name, load in LOADS.items():
-            for watched in (False, True):
-                with _loaded() if watched else contextlib.nullcontext():
+            for watcher, watching in WATCHERS.items():
+                with watching():
                     start = time.process_time()
                     load(plan)
-                    seconds[name, watched].append(time.process_time() - start)
+                    seconds[name, watcher].append(time.process_time() - start)
     rows = []
     for name in LOADS:
-        off, on = seconds[name, False], seconds[name, True]
-        ratios = [100 * (b / a - 1) for a, b in zip(off, on, strict=True)]
-        rows.append((name, median(off) * 1e3, median(on) * 1e3, median(ratios)))
+        off = seconds[name, "none"]
+        for watcher in list(WATCHERS)[1:]:
+            on = seconds[name, watcher]
+            ratios = [100 * (b / a - 1) for a, b in zip(off, on, strict=True)]
+            rows.append((name, watcher, median(off) * 1e3, median(on) * 1e3, median(ratios)))
     return Table(
-        "What names on the wire cost a transfer over loopback",
+        "What programs at the root of the control groups cost a transfer over loopback",
         "Milliseconds of processor time of both ends, which over loopback is all there is, with "
         "and without the programs in turn; the last column is the median of the pairs. Goal: "
-        "under 1 % for plain TCP.",
-        ("load", "without ms", "with ms", "more %"),
+        "under 1 % for plain TCP. What is sent is nothing that is followed.",
+        ("load", "programs", "without ms", "with ms", "more %"),
         tuple(rows),
     )
 
@@ -91,6 +96,16 @@ def _runs(programs: NamePrograms, program: str) -> tuple[int, int]:
 @contextlib.contextmanager
 def _loaded() -> Iterator[NamePrograms]:
     with closing(SharedMaps(RING_BYTES)) as shared, closing(NamePrograms(shared)) as programs:
+        yield programs
+
+
+@contextlib.contextmanager
+def _plain() -> Iterator[PlainPrograms]:
+    with (
+        closing(SharedMaps(RING_BYTES)) as shared,
+        closing(TlsPrograms("perf", shared, max_call_bytes=RING_BYTES)) as tls,
+        closing(PlainPrograms(shared, tls)) as programs,
+    ):
         yield programs
 
 
@@ -165,4 +180,9 @@ LOADS: dict[str, Load] = {
     "one TCP connection, requests": _ping_pong,
     "a TCP connection a request": _connections,
     "UDP, no name server": _datagrams,
+}
+WATCHERS: dict[str, Callable[[], contextlib.AbstractContextManager[object]]] = {
+    "none": contextlib.nullcontext,
+    "names": _loaded,
+    "plain": _plain,
 }
