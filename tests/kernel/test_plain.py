@@ -31,6 +31,7 @@ from busted.records import (
     decode,
 )
 from busted.streams import Connection
+from tests.e2e.sandbox import DIES_WITH_US
 from tests.kernel.harness import DEADLINE_SECONDS
 from tests.requirements import require
 
@@ -87,16 +88,19 @@ class Followed:
 
     def run(self, script: str, *before: str) -> int:
         """Run a script to its end, and return its pid."""
-        command = [*before, sys.executable, "-c", PROLOGUE + script]
-        process = subprocess.Popen(command)
-        assert process.wait(DEADLINE_SECONDS) == 0
+        command = [*DIES_WITH_US, *before, sys.executable, "-c", PROLOGUE + script]
+        with subprocess.Popen(command) as process:
+            try:
+                assert process.wait(DEADLINE_SECONDS) == 0
+            finally:
+                process.kill()
         return process.pid
 
     @contextmanager
     def started(self, script: str) -> Iterator[Step]:
         """Run a script while the block runs, which begins at its one `step()`."""
         process = subprocess.Popen(
-            [sys.executable, "-c", PROLOGUE + script],
+            [*DIES_WITH_US, sys.executable, "-c", PROLOGUE + script],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -184,7 +188,7 @@ def test_a_path_with_a_word_is_followed_at_any_port(followed: Followed, target: 
         b"GET / HTTP/1.1\r\nReferer: /completions\r\n\r\n",
         b"POST /completion HTTP/1.1\r\n\r\n",
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
-        b"EHLO /completions \r\n",
+        b"EHLO completions\r\n",
         b" /completions \r\n",
         b"X",
     ],
@@ -221,7 +225,10 @@ def test_packets_that_are_lost_and_sent_again_are_told_once_and_in_order(
     followed: Followed,
 ) -> None:
     require("shaper")
-    shaped = "ip link set lo up && tc qdisc add dev lo root tbf rate 20mbit burst 3k limit 4k"
+    # Packets as small as on a network: larger ones than the burst would never pass.
+    shaped = (
+        "ip link set lo mtu 1500 up && tc qdisc add dev lo root tbf rate 20mbit burst 3k limit 4k"
+    )
     pid = followed.run(
         "data = b''.join(b'%07d\\n' % n for n in range(40_000))\n"
         f"client, server = pair({KNOWN})\n"
