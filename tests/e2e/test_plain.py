@@ -77,7 +77,7 @@ def test_a_prompt_and_its_answer_are_told_once_to_the_byte(
         assert "tls_library" not in connection
         assert event["process"]["argv"][-1] == PROMPT
     assert events[0]["action"].get("provider") == ("ollama" if port == KNOWN else None)
-    assert events[0]["action"]["sdk"] == CLIENTS[client].sdk
+    assert events[0]["action"]["sdk"]["name"] == CLIENTS[client].sdk
     assert monitor.lost == {}
 
 
