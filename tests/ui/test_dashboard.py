@@ -264,6 +264,14 @@ def test_with_a_token_the_page_asks_for_it(opened: Open, tmp_path: Path) -> None
         page.get_by_role("button", name="Go on").click()
         expect(page.locator(".row").first).to_be_visible()
         assert "tttt" not in page.url
+        # Nor is it anywhere else where a script could read it.
+        kept = "() => JSON.stringify([document.cookie, {...localStorage}, {...sessionStorage}])"
+        assert "tttt" not in page.evaluate(kept)
+        assert "busted_session" not in page.evaluate(kept)
+        page.reload()
+        expect(page.locator(".row").first).to_be_visible()
+        page.get_by_role("button", name="Sign out").click()
+        expect(page.get_by_label("token")).to_be_visible()
 
 
 def test_a_policy_is_tried_on_what_was_said_and_its_mistakes_are_told(

@@ -7,9 +7,10 @@ time; no other origin may read (there is no CORS), embed or cache what is sent. 
 POST must come from this server's own page, or from none, and be JSON, which no form sends.
 
 People who signed in at a proxy (OpenID Connect, say) are known by a header that it sets. It shows
-with the token that it is the proxy, so that nobody else can claim to be somebody.
+with the token that it is the proxy, so that nobody else can claim to be somebody. A browser shows
+the token once, for a session (`sessions`).
 
-Left out: signing in; writing.
+Left out: accounts; writing.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from __future__ import annotations
 import hmac
 import ipaddress
 import logging
+import time
 from collections.abc import Awaitable, Callable, Collection
 from typing import Any
 from urllib.parse import urlsplit
@@ -32,10 +34,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from busted.ui import page
 from busted.ui.routes import PREFIX, ROUTES, Route, checked, chosen
+from busted.ui.sessions import Sessions, cookie, is_of_own_page, word_of
 from busted.ui.source import NotThere, Refused, Source, Unavailable
 from busted.ui.stream import stream
 
 log = logging.getLogger(__name__)
+
+SESSION = f"{PREFIX}/session"
 
 # Longer ones are nobody's who asks for events.
 MAX_QUERY_BYTES = 8 << 10
@@ -78,17 +83,19 @@ def application(source: Source, access: Access) -> ASGIApp:
         Path(PREFIX + route.path, _handler(route, source, access), methods=[route.method])
         for route in ROUTES
     ]
+    sessions = Sessions()
+    paths.append(Path(SESSION, _session(sessions, access), methods=["GET", "POST", "DELETE"]))
     paths += page.ROUTES
     handlers: Any = {HTTPException: _failed, Exception: _broken}
-    return Guard(Starlette(routes=paths, exception_handlers=handlers), access)
+    return Guard(Starlette(routes=paths, exception_handlers=handlers), access, sessions)
 
 
 class Guard:
     """Lets pass who may ask, and adds to every answer what browsers need to be told."""
 
-    def __init__(self, app: ASGIApp, access: Access) -> None:
+    def __init__(self, app: ASGIApp, access: Access, sessions: Sessions) -> None:
         """Stand before `app`."""
-        self._app, self._access = app, access
+        self._app, self._access, self._sessions = app, access, sessions
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -116,6 +123,10 @@ class Guard:
         if self._access.token is None or not scope["path"].startswith(PREFIX):
             return None
         sent = [value for name, value in headers if name == b"authorization"]
+        if not sent and (word := word_of(headers)) and self._sessions.has(word, time.monotonic()):
+            if is_of_own_page(scope["method"], headers):
+                return None
+            return problem(403, "another page may not ask for this")
         wanted = b"Bearer " + self._access.token.encode()
         if len(sent) != 1 or not hmac.compare_digest(sent[0], wanted):
             return problem(401, "the token is missing or wrong", {"WWW-Authenticate": "Bearer"})
@@ -203,10 +214,31 @@ async def _body(request: Request, kind: type[msgspec.Struct]) -> msgspec.Struct:
     return msgspec.json.decode(sent, type=kind)
 
 
+def _session(sessions: Sessions, access: Access) -> Callable[[Request], Awaitable[Response]]:
+    """Answer who signs in (POST, with the token), signs out (DELETE), or asks whether they did."""
+
+    async def handle(request: Request) -> Response:
+        word = word_of(request.scope["headers"])
+        with_token = "authorization" in request.headers
+        if request.method == "GET":
+            return _json({"session": access.token is not None and not with_token})
+        if access.token is None or (request.method == "POST" and not with_token):
+            return problem(403, "a session begins with the token")
+        if word:
+            sessions.end(word)
+        begun = sessions.begin(time.monotonic()) if request.method == "POST" else ""
+        is_secure = request.url.scheme == "https"
+        return Response(status_code=204, headers={"Set-Cookie": cookie(begun, is_secure=is_secure)})
+
+    return handle
+
+
 def _asker(request: Request, access: Access) -> str:
     if access.token is None:
         raise Refused("this is shown only by a server with a token (--token-file)")
     where = request.client.host if request.client else "nowhere"
+    if "authorization" not in request.headers:
+        return f"HTTP with a session, from {where}"
     user = request.headers.get(access.user_header) if access.user_header else None
     return f"{user}, as a proxy at {where} says" if user else f"HTTP with the token, from {where}"
 

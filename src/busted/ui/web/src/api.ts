@@ -1,7 +1,6 @@
 // The API of this server, docs/api.md: what it sends, asking for it, and its stream of live events.
 //
-// The stream is read by fetch, since EventSource cannot send a token. The token stays in this tab's
-// session storage and never in a URL.
+// The token is shown once, for a session: its cookie is out of reach here, and the token is not kept.
 
 export interface Finding {
   kind: string;
@@ -46,19 +45,18 @@ export interface Event {
 
 export type Query = Record<string, string>;
 
-const TOKEN = "busted-token";
 const API = "api/v1";
 export const RECONNECT_MS = 2000;
 
 export class Refused extends Error {}
 
-function headers(): HeadersInit {
-  const token = sessionStorage.getItem(TOKEN);
-  return token ? { Authorization: `Bearer ${token}` } : {};
+export async function signIn(token: string): Promise<void> {
+  const answer = await fetch(address("/session"), { method: "POST", headers: { Authorization: `Bearer ${token}` } });
+  if (!answer.ok) throw await problem(answer);
 }
 
-export function setToken(token: string): void {
-  sessionStorage.setItem(TOKEN, token);
+export async function signOut(): Promise<void> {
+  await fetch(address("/session"), { method: "DELETE" });
 }
 
 async function problem(answer: Response): Promise<Error> {
@@ -73,20 +71,20 @@ export function address(path: string, query: Query = {}): string {
 }
 
 export async function get<T>(path: string, query: Query = {}, signal?: AbortSignal): Promise<T> {
-  const answer = await fetch(address(path, query), { headers: headers(), signal });
+  const answer = await fetch(address(path, query), { signal });
   if (!answer.ok) throw await problem(answer);
   return (await answer.json()) as T;
 }
 
 export async function post<T>(path: string, body: unknown): Promise<T> {
-  const sent = { ...headers(), "Content-Type": "application/json" };
+  const sent = { "Content-Type": "application/json" };
   const answer = await fetch(address(path), { method: "POST", headers: sent, body: JSON.stringify(body) });
   if (!answer.ok) throw await problem(answer);
   return (await answer.json()) as T;
 }
 
 export async function download(path: string, query: Query, name: string): Promise<void> {
-  const answer = await fetch(address(path, query), { headers: headers() });
+  const answer = await fetch(address(path, query));
   if (!answer.ok) throw await problem(answer);
   const link = document.createElement("a");
   link.href = URL.createObjectURL(await answer.blob());
@@ -171,7 +169,7 @@ export function listen(query: Query, heard: Heard): () => void {
 
 async function read(query: Query, last: string, signal: AbortSignal, tell: (said: Said) => void): Promise<void> {
   const more: HeadersInit = last ? { "Last-Event-ID": last } : {};
-  const answer = await fetch(address("/stream", query), { headers: { ...headers(), ...more }, signal });
+  const answer = await fetch(address("/stream", query), { headers: more, signal });
   if (!answer.ok || !answer.body) throw await problem(answer);
   tell({ kind: "state", connected: true });
   const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();

@@ -2,7 +2,7 @@
 
 import { render, type JSX } from "preact";
 import { useEffect, useState } from "preact/hooks";
-import { Refused, setToken } from "./api";
+import { get, Refused, signIn, signOut } from "./api";
 import type { Live } from "./live";
 import { go, to, usePlace } from "./place";
 import { safe } from "./text";
@@ -89,6 +89,7 @@ function App(): JSX.Element {
         )}
         <button type="button" onClick={() => setTheme(theme === "light" ? "dark" : "light")} aria-label="Dark or light">◐</button>
         <button type="button" onClick={() => setHelp(true)} aria-label="Keys">?</button>
+        <SignOut />
       </header>
       <main id="main" tabIndex={-1}>
         {wantsToken ? <Token /> : <View view={place.view} id={place.id} place={place} onState={onState} />}
@@ -136,21 +137,31 @@ function Keys(): JSX.Element {
   );
 }
 
+function SignOut(): JSX.Element | null {
+  const [signedIn, setSignedIn] = useState(false);
+  useEffect(() => {
+    get<{ session: boolean }>("/session").then((told) => setSignedIn(told.session), () => undefined);
+  }, []);
+  if (!signedIn) return null;
+  return <button type="button" onClick={() => void signOut().then(() => location.reload())}>Sign out</button>;
+}
+
 function Token(): JSX.Element {
   const [value, setValue] = useState("");
+  const [why, setWhy] = useState("");
   return (
     <form
       class="notice"
       onSubmit={(event) => {
         event.preventDefault();
-        setToken(value);
-        location.reload();
+        signIn(value).then(() => location.reload(), (error: Error) => setWhy(safe(error.message)));
       }}
     >
       <label>
         This server wants its token: <input type="password" autocomplete="off" value={value} onInput={(event) => setValue(event.currentTarget.value)} />
       </label>
       <button type="submit">Go on</button>
+      {why && <p role="alert">{why}</p>}
     </form>
   );
 }
