@@ -15,6 +15,7 @@ import os
 import platform
 import re
 from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 
 LIBRARY = "libbpf.so.1"
@@ -172,7 +173,12 @@ class _Log:
 
 def load_library() -> ctypes.CDLL:
     """Return libbpf with the signatures that we call. Raises OSError where it is missing."""
-    library = ctypes.CDLL(LIBRARY, use_errno=True)
+    return _loaded(LIBRARY)
+
+
+@cache
+def _loaded(name: str) -> ctypes.CDLL:
+    library = ctypes.CDLL(name, use_errno=True)
     for name, (result, arguments) in _SIGNATURES.items():
         function = getattr(library, name)
         function.restype, function.argtypes = result, arguments
