@@ -240,6 +240,12 @@ class Map:
         self._library, self._pointer = library, pointer
         self.fd: int = library.bpf_map__fd(pointer)
         self._value_size: int = library.bpf_map__value_size(pointer)
+        self._key = ctypes.create_string_buffer(library.bpf_map__key_size(pointer))
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it holds nothing; not for arrays, which always do."""
+        return bool(self._library.bpf_map_get_next_key(self.fd, None, self._key))
 
     def update(self, key: bytes, value: bytes) -> None:
         """Store `value` at `key`. Raises BpfError when the kernel refuses."""

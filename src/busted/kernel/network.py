@@ -78,9 +78,8 @@ class FlowPrograms:
                 self._object.read_iterator("flow_present")
             self._traffic: Link | None = None
             if traffic:
-                self._traffic = self._object.attach_iterator(
-                    "flow_traffic", self._object.map("traffic")
-                )
+                self._followed = self._object.map("traffic")
+                self._traffic = self._object.attach_iterator("flow_traffic", self._followed)
                 self._links.append(self._traffic)
         except OSError:
             self.close()
@@ -149,7 +148,8 @@ class FlowPrograms:
 
         Raises BpfError.
         """
-        if self._traffic:
+        # That no connection is followed is cheaper to find out, as nearly always on an idle host.
+        if self._traffic and not self._followed.is_empty:
             self._object.run_iterator(self._traffic)
 
     def detach(self) -> None:
