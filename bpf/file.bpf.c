@@ -44,11 +44,6 @@ _Static_assert(MAX_PARTS_BYTES + MAX_PART <= PARTS_MASK, "parts are masked");
 #define AT_FDCWD -100
 #define O_ACCMODE 3
 #define O_CREAT_WRONLY_TRUNC 01101
-/* stat.h */
-#define S_IFMT 0170000
-#define S_IFREG 0100000
-/* arch/x86/include/asm/thread_info.h: the current system call is a 32-bit one */
-#define TS_COMPAT 2
 /* linux/magic.h: what looks like files and is the kernel's own state */
 #define PROC_SUPER_MAGIC 0x9fa0
 #define SYSFS_MAGIC 0x62656572
@@ -442,15 +437,6 @@ struct move {
 	__u64 direction;
 };
 
-/* Of numbers below 2^63. */
-static __always_inline __u64 smaller(__u64 one, __u64 other)
-{
-	__u64 is_less = -((one - other) >> 63);
-
-	barrier_var(is_less);
-	return (one & is_less) | (other & ~is_less);
-}
-
 static __noinline int send_content(void *ctx, struct task_struct *task, const struct move *move)
 {
 	struct open_file *known = bpf_map_lookup_elem(&open_files, &move->file);
@@ -485,12 +471,6 @@ static __noinline int send_content(void *ctx, struct task_struct *task, const st
 	}
 	return 0;
 }
-
-/* struct iovec */
-struct buffer {
-	__u64 base;
-	__u64 length;
-};
 
 /* Whether nothing but one descriptor leads to an open file. */
 static __always_inline bool is_last(__u64 file)
@@ -563,14 +543,6 @@ static __always_inline int report_descriptors(void *ctx, struct task_struct *tas
 	}
 	return 0;
 }
-
-static __always_inline bool is_compat(struct task_struct *task)
-{
-	return bpf_core_field_exists(task->thread_info.status) &&
-	       BPF_CORE_READ(task, thread_info.status) & TS_COMPAT;
-}
-
-#define ARGUMENT(n) PT_REGS_PARM##n##_CORE_SYSCALL(registers)
 
 /* What is gone when the call is done: the file behind a descriptor. dup2() closes its target. */
 SEC("?tp_btf/sys_enter")

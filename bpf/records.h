@@ -31,6 +31,7 @@ enum record_type {
 	RECORD_PROCESS_EXIT = 5, /* the last thread of a process that was told of ended */
 	RECORD_TLS_RANDOM = 6, /* what ties a connection to the ClientHello on the wire */
 	RECORD_TLS_SOCKET = 7, /* what ties a connection to its socket, where the library says it */
+	RECORD_TLS_PEER = 8,   /* the process at the other end of a connection of standard I/O */
 
 	RECORD_FLOW = 10, /* what a socket did: connected, accepted, closed, moved so much */
 	RECORD_TRAFFIC = 11, /* how much a socket moved when, and in how many segments */
@@ -45,6 +46,7 @@ enum record_type {
 	RECORD_FILE_ACCESS = 40, /* a file was opened, renamed or unlinked, or that was refused */
 	RECORD_FILE_DATA = 41,   /* a piece of what was read from or written to a file */
 	RECORD_FILE_BYTES = 42,  /* how much was read and written so far: told when it is closed */
+	RECORD_STDIO_BEGUN = 43, /* a process was started whose standard input and output are of interest */
 	RECORD_TLS_HOLD = 50, /* what a connection writes is held from here on, until it is allowed */
 };
 
@@ -67,7 +69,8 @@ enum lost_place {
 	LOST_FILE_DATA = 10,       /* content of files that found no room, or was unreadable: bytes */
 	LOST_FILE_RECORDS = 11,    /* other records of files that found no room */
 	LOST_UNHELD = 12,          /* writes that were to be held, and no socket or no room was found */
-	LOST_PLACES = 13,
+	LOST_STDIO_TABLE = 13,     /* standard I/O that could not be remembered: processes */
+	LOST_PLACES = 14,
 };
 
 /* Not a record: what user space tells the programs before it loads them (.rodata). */
@@ -108,6 +111,10 @@ struct tls_header {
 
 /* In place of a library: no TLS, the bytes are those of a socket, whose cookie the connection is. */
 #define PLAIN_SOCKET 0xffffffffffffffff
+
+/* Likewise: what a process that this one started reads from its standard input and writes to its
+ * standard output. What it read this one wrote. */
+#define STANDARD_IO 0xfffffffffffffffe
 
 struct tls_open {
 	struct tls_header tls;
@@ -155,8 +162,31 @@ struct tls_socket {
 	__u64 cookie;
 };
 
+/* Follows the opening of a connection of standard I/O; itself followed by the `length` bytes of
+ * arguments that the process was started with. */
+#define MAX_PEER_ARGV 1024
+struct tls_peer {
+	struct tls_header tls;
+	__u64 start_ns;
+	__u32 pid;
+	__u32 length;
+	char comm[MAX_COMM];
+};
+
 struct process_exit {
 	struct record_header record;
+};
+
+/* Its process is the one that was started. */
+struct stdio_begun {
+	struct record_header record;
+};
+
+/* Not a record: the settings of stdio.bpf.c. */
+struct stdio_settings {
+	__u64 max_call_bytes;
+	__u32 monitor_pid;
+	__u32 all; /* not 0: of all processes, not of those of agents and of MCP alone */
 };
 
 /* Holds */

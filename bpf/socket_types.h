@@ -18,7 +18,7 @@ enum {
 	TCP_LISTEN = 10,
 	TCP_CLOSING = 11,
 };
-enum { AF_INET = 2, AF_INET6 = 10 };
+enum { AF_UNIX = 1, AF_INET = 2, AF_INET6 = 10 };
 enum { IPPROTO_TCP = 6 };
 enum { ECANCELED = 125 };
 enum { BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB = 5 };

@@ -8,6 +8,11 @@
 #define BUSTED_SYSCALLS_H
 
 #include "kernel_types.h"
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_tracing.h>
+
+/* arch/x86/include/asm/thread_info.h: the current system call is a 32-bit one */
+#define TS_COMPAT 2
 
 enum system_call {
 #if defined(__TARGET_ARCH_x86)
@@ -38,5 +43,20 @@ static __always_inline enum system_call call_of(struct pt_regs *registers)
 	return ((struct pt_regs___arm64_call *)registers)->syscallno;
 #endif
 }
+
+/* Its arguments stand elsewhere, and its number means another call. */
+static __always_inline bool is_compat(struct task_struct *task)
+{
+	return bpf_core_field_exists(task->thread_info.status) &&
+	       BPF_CORE_READ(task, thread_info.status) & TS_COMPAT;
+}
+
+#define ARGUMENT(n) PT_REGS_PARM##n##_CORE_SYSCALL(registers)
+
+/* struct iovec */
+struct buffer {
+	__u64 base;
+	__u64 length;
+};
 
 #endif

@@ -44,9 +44,6 @@ const volatile struct settings settings = { .max_call_bytes = 1 << 20,
 #define SOCKET_BIO 0x505
 #define BIO_METHOD_AT 8
 #define BIO_DESCRIPTOR_AT 56
-/* stat.h */
-#define S_IFMT 0170000
-#define S_IFSOCK 0140000
 
 /* The type of records that carry data (RFC 8446, 5.1). */
 #define APPLICATION_DATA 23

@@ -57,11 +57,21 @@ class Process(Value, frozen=True, kw_only=True):
     labels: dict[str, str] = {}
 
 
+class Peer(Value, frozen=True, kw_only=True):
+    """The process at the other end: an MCP server that this one started."""
+
+    pid: int
+    name: str
+    start_time: str | None = None
+    argv: tuple[str, ...] = ()
+
+
 class Connection(Value, frozen=True, kw_only=True):
     """Over which connection; `id` is unique on this host until it restarts.
 
     `src_*` is the end of the process, `dst_*` the other one, whoever opened it. Bytes are those
-    of the socket so far, encrypted and all.
+    of the socket so far, encrypted and all. A connection of standard I/O is a pipe or the like,
+    with a process of this host at its other end, the `peer`.
     """
 
     id: str
@@ -74,10 +84,11 @@ class Connection(Value, frozen=True, kw_only=True):
     bytes_sent: int | None = None
     bytes_received: int | None = None
     sni: str | None = None
-    source: Literal["tls", "plain"] = "tls"
+    source: Literal["tls", "plain", "stdio"] = "tls"
     tls_library: str | None = None
     http_version: str | None = None
     stream_id: int | None = None
+    peer: Peer | None = None
 
 
 class Sdk(Value, frozen=True, kw_only=True):
@@ -528,6 +539,7 @@ Action = (
 # level allows; everything else is metadata. Process.argv counts too: keys are typed there.
 CONTENT_FIELDS: dict[type[Value], tuple[str, ...]] = {
     Process: ("argv",),
+    Peer: ("argv",),
     ProcessExec: ("argv",),
     FileData: ("content",),
     ChatMessage: ("content",),

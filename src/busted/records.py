@@ -21,6 +21,8 @@ MAX_DATA = 16384
 NO_OFFSET = 0x7FFFFFFF
 # In place of a library: the bytes are those of a socket, without TLS.
 PLAIN_SOCKET = 0xFFFFFFFFFFFFFFFF
+# ... or those that a process reads from its standard input and writes to its standard output.
+STANDARD_IO = 0xFFFFFFFFFFFFFFFE
 MAX_PATH = 256
 WORD_FACTOR = 31
 
@@ -35,6 +37,7 @@ class Type(enum.IntEnum):
     PROCESS_EXIT = 5
     TLS_RANDOM = 6
     TLS_SOCKET = 7
+    TLS_PEER = 8
 
     FLOW = 10
     TRAFFIC = 11
@@ -49,6 +52,7 @@ class Type(enum.IntEnum):
     FILE_ACCESS = 40
     FILE_DATA = 41
     FILE_BYTES = 42
+    STDIO_BEGUN = 43
     TLS_HOLD = 50
 
 
@@ -102,6 +106,7 @@ class LostPlace(enum.IntEnum):
     FILE_DATA = 10
     FILE_RECORDS = 11
     UNHELD = 12
+    STDIO_TABLE = 13
 
 
 class FileOperation(enum.IntEnum):
@@ -141,7 +146,10 @@ TLS_DATA = Layout(
     + "position Q call_bytes Q call_offset Q tid I length I direction B during_write B unused 6x",
 )
 TLS_CLOSE = Layout("tls_close", _TLS)
+TLS_PEER = Layout("tls_peer", _TLS + "start_ns_of_peer Q peer I length I comm 16s")
 PROCESS_EXIT = Layout("process_exit", _RECORD)
+STDIO_BEGUN = Layout("stdio_begun", _RECORD)
+STDIO_SETTINGS = Layout("stdio_settings", "max_call_bytes Q monitor_pid I all I")
 FLOW = Layout(
     "flow",
     _RECORD + "cookie Q netns Q cgroup_id Q opened_ns Q established_ns Q "
@@ -215,6 +223,9 @@ LAYOUTS = (
     CLIENT_HELLO,
     TLS_RANDOM,
     TLS_SOCKET,
+    TLS_PEER,
+    STDIO_BEGUN,
+    STDIO_SETTINGS,
     PROCESS_EXEC,
     PROCESS_PROGRAM,
     PROCESS_FORK,
@@ -285,6 +296,11 @@ class TlsOpen(msgspec.Struct, frozen=True):
         """Whether there is no TLS: the connection is a socket, by its cookie."""
         return self.library == PLAIN_SOCKET
 
+    @property
+    def is_stdio(self) -> bool:
+        """Whether it is what a process that this one started reads and writes."""
+        return self.library == STANDARD_IO
+
 
 class TlsName(msgspec.Struct, frozen=True):
     """The host name that the client asked for (server_name, RFC 6066 section 3)."""
@@ -343,6 +359,19 @@ class TlsSocket(msgspec.Struct, frozen=True):
     cookie: int
 
 
+class TlsPeer(msgspec.Struct, frozen=True):
+    """The process at the other end of a connection of standard I/O, and what it was started with.
+
+    It is told once, behind the opening; `argv` may be cut.
+    """
+
+    key: ConnectionKey
+    time_ns: int
+    peer: ProcessKey
+    comm: bytes
+    argv: tuple[bytes, ...]
+
+
 class TlsHold(msgspec.Struct, frozen=True):
     """What a connection writes waits at its socket from now on, until it is allowed.
 
@@ -356,6 +385,13 @@ class TlsHold(msgspec.Struct, frozen=True):
     local_port: int
     remote: bytes
     remote_port: int
+
+
+class StdioBegun(msgspec.Struct, frozen=True):
+    """A process was started whose standard input and output are to be looked at."""
+
+    key: ProcessKey
+    time_ns: int
 
 
 class ProcessExit(msgspec.Struct, frozen=True):
@@ -582,8 +618,8 @@ class FileBytes(msgspec.Struct, frozen=True):
     comm: bytes
 
 
-TlsRecord = TlsOpen | TlsName | TlsData | TlsClose | TlsRandom | TlsSocket | TlsHold
-ProcessRecord = ProcessExec | ProcessProgram | ProcessFork | ProcessExit
+TlsRecord = TlsOpen | TlsName | TlsData | TlsClose | TlsRandom | TlsSocket | TlsPeer | TlsHold
+ProcessRecord = ProcessExec | ProcessProgram | ProcessFork | ProcessExit | StdioBegun
 FileRecord = FileAccess | FileData | FileBytes
 Record = TlsRecord | Flow | Traffic | DnsMessage | ClientHello | ProcessRecord | FileRecord
 
@@ -650,6 +686,15 @@ def _tls_socket(raw: bytes) -> TlsSocket:
     return TlsSocket(ConnectionKey(pid, start_ns, connection, since_ns), time_ns, cookie)
 
 
+def _tls_peer(raw: bytes) -> TlsPeer:
+    (
+        _, _, pid, time_ns, start_ns, connection, since_ns, peer_start_ns, peer, length, comm,
+    ) = TLS_PEER.unpack_from(raw)  # fmt: skip
+    key = ConnectionKey(pid, start_ns, connection, since_ns)
+    argv = _arguments(_following(raw, TLS_PEER, length))
+    return TlsPeer(key, time_ns, ProcessKey(peer, peer_start_ns), comm.split(b"\0", 1)[0], argv)
+
+
 def _tls_hold(raw: bytes) -> TlsHold:
     (
         _, _, pid, time_ns, start_ns, connection, since_ns,
@@ -662,6 +707,11 @@ def _tls_hold(raw: bytes) -> TlsHold:
 def _process_exit(raw: bytes) -> ProcessExit:
     _, _, pid, time_ns, start_ns = PROCESS_EXIT.unpack_from(raw)
     return ProcessExit(ProcessKey(pid, start_ns), time_ns)
+
+
+def _stdio_begun(raw: bytes) -> StdioBegun:
+    _, _, pid, time_ns, start_ns = STDIO_BEGUN.unpack_from(raw)
+    return StdioBegun(ProcessKey(pid, start_ns), time_ns)
 
 
 def _flow(raw: bytes) -> Flow:
@@ -894,5 +944,7 @@ _DECODERS: dict[int, Callable[[bytes], Record]] = {
     Type.FILE_ACCESS: _file_access,
     Type.FILE_DATA: _file_data,
     Type.FILE_BYTES: _file_bytes,
+    Type.TLS_PEER: _tls_peer,
+    Type.STDIO_BEGUN: _stdio_begun,
     Type.TLS_HOLD: _tls_hold,
 }

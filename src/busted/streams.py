@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from busted.records import ConnectionKey, Direction, ProcessKey, TlsData, TlsOpen
+from busted.records import ConnectionKey, Direction, ProcessKey, TlsData, TlsOpen, TlsPeer
 
 # As many as the kernel side remembers (the `connections` map of bpf/tls.bpf.c).
 MAX_CONNECTIONS = 16384
@@ -53,6 +53,7 @@ class Connection:
         self.name: str | None = None
         self.random: bytes | None = None
         self.socket: int | None = None  # its cookie, where the library reads from one by itself
+        self.peer: TlsPeer | None = None  # of standard I/O
         self.streams = (Stream(), Stream())
         self._early: list[TlsData] = []
         self._early_bytes = 0
@@ -61,6 +62,11 @@ class Connection:
     def is_plain(self) -> bool:
         """Whether there is no TLS."""
         return self.opened is not None and self.opened.is_plain
+
+    @property
+    def is_stdio(self) -> bool:
+        """Whether it is the standard input and output of a process that this one started."""
+        return self.opened is not None and self.opened.is_stdio
 
     def in_order(self, record: TlsData) -> list[TlsData]:
         """Return the records to be taken now, in the order in which their bytes moved."""

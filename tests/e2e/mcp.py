@@ -12,7 +12,14 @@ from pathlib import Path
 from tests.e2e.bed import HERE, Bed, start_until_ready
 
 # How the client shall speak, and the revision that this leads to.
-MODES = {"auto": "2026-07-28", "legacy": "2025-11-25", "sse": "2025-11-25"}
+MODES = {
+    "auto": "2026-07-28",
+    "legacy": "2025-11-25",
+    "sse": "2025-11-25",
+    "stdio": "2025-11-25",
+}
+# A server that the client starts itself.
+STDIO_SERVER = f"{sys.executable} -m tests.e2e.mcp_server --stdio"
 
 
 @contextmanager
@@ -23,7 +30,11 @@ def mcp_server(bed: Bed, directory: Path, *options: str) -> Iterator[dict[str, s
     try:
         scheme = "http" if "--plain" in options else "https"
         trusted = {"SSL_CERT_FILE": str(directory / "ca.pem")} if scheme == "https" else {}
-        yield {"MCP_SERVER": f"{scheme}://localhost:8443", **trusted}
+        yield {
+            "MCP_SERVER": f"{scheme}://localhost:8443",
+            "MCP_COMMAND": STDIO_SERVER,
+            **trusted,
+        }
     finally:
         # Others listen at its port afterwards.
         os.kill(pid, signal.SIGKILL)

@@ -1,7 +1,8 @@
 """An MCP server over TLS, made with the Python SDK: streamable HTTP at /mcp, HTTP+SSE at /sse.
 
 `python -m tests.e2e.mcp_server --port 8443 --cert-dir DIR` writes the certificate of its own
-authority to DIR/ca.pem, listens on loopback, and prints `ready`.
+authority to DIR/ca.pem, listens on loopback, and prints `ready`. With `--stdio` it serves whoever
+started it, and listens nowhere.
 """
 
 from __future__ import annotations
@@ -70,9 +71,13 @@ def main() -> None:
     """Read the command line and serve."""
     parser = argparse.ArgumentParser(description="An MCP server, on loopback.")
     parser.add_argument("--port", type=int, default=8443)
-    parser.add_argument("--cert-dir", type=Path, required=True)
+    parser.add_argument("--cert-dir", type=Path)
     parser.add_argument("--plain", action="store_true", help="without TLS")
+    parser.add_argument("--stdio", action="store_true")
     options = parser.parse_args()
+    if options.stdio:
+        server.run("stdio")
+        return
     asyncio.run(serve(options.port, options.cert_dir, is_plain=options.plain))
 
 

@@ -15,7 +15,7 @@ Runs = Callable[[str], list[Event]]
 
 PLACE = 'Zürich "世界"\n'
 # With a session, the server may ask back, and the client hears whether a place was demolished.
-WITH_QUESTIONS = ("legacy", "sse")
+WITH_QUESTIONS = ("legacy", "sse", "stdio")
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +79,7 @@ def test_the_client_the_server_and_the_revision_are_told(seen: Runs, mode: str) 
     assert asked["client"] == {"name": "places-agent", "version": "1.2.3"}
     assert answered["server"] == {"name": "places", "version": "7.8.9"}
     called = actions(events, "McpRequest", "tools/call")[0]
-    told = answered if mode == "sse" else called  # which has no header for it
+    told = answered if mode in ("sse", "stdio") else called  # which have no header for it
     assert told["revision"] == MODES[mode]
 
 

@@ -29,11 +29,13 @@ from busted.records import (
     ProcessProgram,
     Record,
     RunningProcess,
+    StdioBegun,
     TlsClose,
     TlsData,
     TlsHold,
     TlsName,
     TlsOpen,
+    TlsPeer,
     TlsRandom,
     TlsSocket,
     Traffic,
@@ -94,6 +96,15 @@ RECORDS = st.one_of(
     ),
     st.builds(TlsClose, key=CONNECTIONS, time_ns=U64),
     st.builds(ProcessExit, key=PROCESSES, time_ns=U64),
+    st.builds(StdioBegun, key=PROCESSES, time_ns=U64),
+    st.builds(
+        TlsPeer,
+        key=CONNECTIONS,
+        time_ns=U64,
+        peer=PROCESSES,
+        comm=WITHOUT_NUL.map(lambda text: text[:16]),
+        argv=st.lists(WITHOUT_NUL, max_size=4).map(tuple),
+    ),
     st.builds(
         DnsMessage,
         key=PROCESSES,
@@ -298,6 +309,9 @@ def encode(record: Record, padding: bytes = b"") -> bytes:
         whose = (version, key.pid, time_ns, key.start_ns, record.cookie, record.began_ns)
         told = (record.window, len(record.slices), record.remote_port, record.remote)
         return records.TRAFFIC.pack(Type.TRAFFIC, *whose, *told, slices) + padding
+    if isinstance(record, StdioBegun):
+        kind = Type.STDIO_BEGUN
+        return records.STDIO_BEGUN.pack(kind, version, key.pid, time_ns, key.start_ns) + padding
     if isinstance(record, ProcessExec | ProcessFork):
         return encode_process(record) + padding
     if isinstance(record, ProcessProgram):
@@ -321,6 +335,10 @@ def encode(record: Record, padding: bytes = b"") -> bytes:
         return records.TLS_RANDOM.pack(Type.TLS_RANDOM, *head, r.random) + padding
     if isinstance(r, TlsSocket):
         return records.TLS_SOCKET.pack(Type.TLS_SOCKET, *head, r.cookie) + padding
+    if isinstance(r, TlsPeer):
+        argv = b"".join(word + b"\0" for word in r.argv)
+        peer = (r.peer.start_ns, r.peer.pid, len(argv), r.comm)
+        return records.TLS_PEER.pack(Type.TLS_PEER, *head, *peer) + argv + padding
     counts = (r.position, r.call_bytes, r.call_offset, r.tid, len(r.data))
     order = (r.direction, r.during_write)
     return records.TLS_DATA.pack(Type.TLS_DATA, *head, *counts, *order) + r.data + padding

@@ -70,6 +70,11 @@ class Tables(msgspec.Struct, frozen=True):
 DEFAULT_TABLES = Tables()
 
 
+Stdio = Literal["none", "agents", "all"]
+"""Whose standard input and output are read: nobody's, those that agents, programs that speak to
+models and MCP servers have, or everybody's."""
+
+
 class Settings(msgspec.Struct, frozen=True):
     """What the operator chose; the defaults are those of `busted monitor`."""
 
@@ -93,6 +98,8 @@ class Settings(msgspec.Struct, frozen=True):
     network: Network = "ai"
     # Whether what is said without TLS is read, where it is HTTP that may be for a model or of MCP.
     plain: bool = True
+    # Whose standard input and output are read for MCP; "none" does not even load the programs.
+    stdio: Stdio = "agents"
     # What connections behave like, also those that nobody can read; it takes `network`.
     behaviour: BehaviourSettings = BehaviourSettings()
     # A directory or file of Rego; None: events carry no decisions.

@@ -188,6 +188,8 @@ class Enforcement:
     def _reset(self, event: Event) -> tuple[Enforced, str | None]:
         if event.connection is None:
             return "not_possible", "it has no connection; --on-deny kill ends its process"
+        if event.connection.source == "stdio":
+            return "not_possible", "nobody can reset a pipe; --on-deny kill ends its process"
         flow = self._flow(event)
         if flow is None:
             return "not_possible", "which socket carries it is not known"

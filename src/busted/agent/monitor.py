@@ -77,6 +77,7 @@ from busted.kernel.processes import ProcessPrograms
 from busted.kernel.programs import TlsPrograms, best_buffer, best_way, left_out
 from busted.kernel.shared import SharedMaps
 from busted.kernel.stacks import Stacks
+from busted.kernel.stdio import StdioPrograms
 from busted.kernel.targets import (
     Identity,
     Mapping,
@@ -94,6 +95,7 @@ from busted.records import (
     ProcessProgram,
     Record,
     RunningProcess,
+    StdioBegun,
     TlsData,
     decode,
 )
@@ -179,6 +181,8 @@ class Monitor:
                 )
             )
             self._plain = self._read_plain(opened)
+            self._stdio = self._read_stdio(opened)
+            self._looks_for_servers = False
             # Before processes: at the end of one both are told, and its files come first.
             self._file_programs = self._follow_files(opened)
             self._followed = self._follow_processes(opened)
@@ -340,6 +344,23 @@ class Monitor:
             return None
         return programs
 
+    def _read_stdio(self, opened: contextlib.ExitStack) -> StdioPrograms | None:
+        settings = self._settings
+        if settings.stdio == "none":
+            return None
+        try:
+            programs = StdioPrograms(
+                self._shared,
+                self._programs,
+                max_call_bytes=settings.max_call_bytes,
+                all=settings.stdio == "all",
+            )
+        except OSError as error:
+            self._left_out["stdio"] = error.strerror or str(error)
+            return None
+        opened.callback(programs.close)
+        return programs
+
     def _watch_flows(self, opened: contextlib.ExitStack) -> FlowPrograms | None:
         network = self._settings.network
         if network == "none":
@@ -459,6 +480,8 @@ class Monitor:
                 self._executed(record)
             elif isinstance(record, ProcessProgram):
                 self._runs(record)
+            elif isinstance(record, StdioBegun):
+                self._watch_stdio()
             if self._recording:
                 self._recording.record(raw)
             if record is not None:
@@ -616,6 +639,7 @@ class Monitor:
             self._count_and_log("mute", error)
 
     def _want(self, key: ConnectionKey) -> None:
+        self._choose_for_stdio(key.process)
         try:
             self._programs.want(key)
         except BpfError as error:
@@ -688,6 +712,7 @@ class Monitor:
 
     def _agent(self, process: ProcessKey) -> None:
         self._tell_kernel(process, process.pid)
+        self._looks_for_servers = True
         # What it started before it was known: nothing when it began just now.
         self._find_descendants()
 
@@ -781,6 +806,36 @@ class Monitor:
         opened.callback(programs.close)
         return programs
 
+    # Standard input and output
+
+    def _choose_for_stdio(self, process: ProcessKey) -> None:
+        """Look at what a process says to those that it started, from the next tick on."""
+        if self._stdio is None:
+            return
+        try:
+            self._stdio.choose(process)
+        except BpfError as error:
+            self._count_and_log("stdio", error)
+        self._looks_for_servers = True
+
+    def _watch_stdio(self) -> None:
+        try:
+            if self._stdio:
+                self._stdio.watch(time.monotonic_ns())
+        except BpfError as error:
+            self._count_and_log("stdio", error)
+
+    def _look_for_servers(self) -> None:
+        """Look for those that were started before anybody knew by whom."""
+        if self._stdio is None or not self._looks_for_servers:
+            return
+        self._looks_for_servers = False
+        try:
+            if self._stdio.look_around():
+                self._watch_stdio()
+        except BpfError as error:
+            self._count_and_log("stdio", error)
+
     # Agents
 
     def _follow_processes(self, opened: contextlib.ExitStack) -> ProcessPrograms | None:
@@ -797,6 +852,8 @@ class Monitor:
         for process in self._running():
             self._look(process)
         self._find_descendants()
+        self._looks_for_servers = True
+        self._look_for_servers()
 
     def _find_descendants(self) -> None:
         tree = self._pipeline.tree
@@ -827,6 +884,8 @@ class Monitor:
     def _look(self, process: RunningProcess) -> None:
         start_time = self._origin.clock.start_time(process.key.start_ns)
         facts = self._processes.read(process.key.pid, process.key.start_ns, start_time)
+        if any("mcp" in word.lower() or "modelcontextprotocol" in word for word in facts.argv):
+            self._choose_for_stdio(process.key)
         name = text(process.comm)
         seen = AgentProcess(process.key, process.parent, name, facts.exe or "", facts.argv)
         agent = self._pipeline.tree.see(*msgspec.structs.astuple(seen))
@@ -960,6 +1019,9 @@ class Monitor:
                 self._foresee()
         if self._means:
             self._means.expire(now_ns)
+        self._look_for_servers()
+        if self._stdio:
+            self._stdio.rest(now_ns)
         if self._decisions and self._audit_log:
             self._decisions.later(self._audit_log.sync)
         self._tell_coverage()
@@ -1030,6 +1092,8 @@ class Monitor:
             self._programs.detach()
             if self._plain:
                 self._plain.detach()
+            if self._stdio:
+                self._stdio.detach()
             if self._names:
                 self._names.detach()
             if self._flows:

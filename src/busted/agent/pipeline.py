@@ -15,7 +15,7 @@ import struct
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -37,6 +37,7 @@ from busted.classifier.connection import ConnectionReader, Observed
 from busted.classifier.direction import Direction
 from busted.classifier.mcp_memory import Memory
 from busted.classifier.options import DEFAULT_OPTIONS, Options
+from busted.classifier.stdio import StdioReader
 from busted.enrich.agents import Agents
 from busted.enrich.agents_table import AGENTS
 from busted.enrich.sensitive import SensitiveFiles
@@ -62,6 +63,7 @@ from busted.records import (
     TlsHold,
     TlsName,
     TlsOpen,
+    TlsPeer,
     TlsRandom,
     TlsRecord,
     TlsSocket,
@@ -130,6 +132,9 @@ class Outside(msgspec.Struct, frozen=True):
     """Whether connections that agents may make are asked for with `take_foreseen`."""
 
 
+Reader = ConnectionReader | StdioReader
+"""Turns the bytes of one connection into actions."""
+
 Follower = Callable[[Any], Iterable[Told]]
 """Takes the records of one kind, in order, and says what they tell. It may raise."""
 
@@ -164,7 +169,7 @@ class Pipeline:
         self._ahead: list[Event] = []
         self._options = msgspec.structs.replace(options, credential_key=origin.seed)
         self._connections = Connections() if connections is None else connections
-        self._readers: dict[ConnectionKey, ConnectionReader] = {}
+        self._readers: dict[ConnectionKey, Reader] = {}
         self._mcp = Memory()
         # In the order of their last use; the others have nothing that could expire.
         self._waiting: dict[ConnectionKey, Connection] = {}
@@ -279,8 +284,11 @@ class Pipeline:
         elif isinstance(record, TlsSocket):
             connection.socket = record.cookie
             self._tie(record.key, record.cookie)
+        elif isinstance(record, TlsPeer):
+            connection.peer = record
+            self._name_server(connection, record)
         elif not isinstance(record, TlsHold) and record.key not in self._muted:
-            reader = self._reader(record.key)
+            reader = self._reader(connection)
             if isinstance(record, TlsName):
                 connection.name = record.name
                 self._ledger.name(record.key, record.name)
@@ -514,21 +522,26 @@ class Pipeline:
             return
         connection.name = hello.sni
         if connection.key not in self._muted:
-            self._ask(connection.key, partial(_name, self._reader(connection.key), hello.sni))
+            self._ask(connection.key, partial(_name, self._reader(connection), hello.sni))
 
-    def _data(
-        self, connection: Connection, reader: ConnectionReader, record: TlsData
-    ) -> Iterator[Event]:
+    def _name_server(self, connection: Connection, record: TlsPeer) -> None:
+        self._outside.started(record.peer, self._origin.clock.start_time(record.peer.start_ns))
+        if record.key not in self._muted:
+            server = " ".join(map(text, record.argv)) or text(record.comm)
+            self._ask(record.key, partial(_name, self._reader(connection), server))
+
+    def _data(self, connection: Connection, reader: Reader, record: TlsData) -> Iterator[Event]:
         self._waiting.pop(record.key, None)
         missing, data = connection.streams[record.direction].take(record)
-        self._ledger.read(record, missing, len(data))
+        if not connection.is_stdio:
+            self._ledger.read(record, missing, len(data))
         observed = self._ask(record.key, partial(_read, reader, record, missing, data))
         if reader.is_waiting and record.key in self._readers:
             self._waiting[record.key] = connection
         yield from self._events(connection, reader, observed)
 
     def _ordered(
-        self, connection: Connection, reader: ConnectionReader, records: list[TlsData]
+        self, connection: Connection, reader: Reader, records: list[TlsData]
     ) -> Iterator[Event]:
         for record in records:
             if record.key not in self._muted:
@@ -545,14 +558,15 @@ class Pipeline:
         if reader := self._readers.get(connection.key):
             yield from self._ordered(connection, reader, connection.release())
 
-    def _judge(self, connection: Connection, reader: ConnectionReader) -> None:
+    def _judge(self, connection: Connection, reader: Reader) -> None:
         key = connection.key
         if reader.verdict == "not_ai" and key not in self._muted:
             self._label(connection, is_llm=False)
             self._mute(key)
         elif reader.verdict == "ai" and key not in self._wanted and key not in self._muted:
             self._wanted.add(key)
-            self._ledger.ai(key)
+            if not connection.is_stdio:
+                self._ledger.ai(key)
             self._outside.want(key)
 
     def _ask(self, key: ConnectionKey, ask: Callable[[], list[Observed]]) -> list[Observed]:
@@ -564,11 +578,12 @@ class Pipeline:
             self._mute(key)
             return []
 
-    def _reader(self, key: ConnectionKey) -> ConnectionReader:
-        reader = self._readers.get(key)
+    def _reader(self, connection: Connection) -> Reader:
+        reader = self._readers.get(connection.key)
         if reader is None:
-            reader = ConnectionReader(options=self._options, memory=self._mcp)
-            self._readers[key] = reader
+            kind = StdioReader if connection.is_stdio else ConnectionReader
+            reader = kind(options=self._options, memory=self._mcp)
+            self._readers[connection.key] = reader
         return reader
 
     def _mute(self, key: ConnectionKey) -> None:
@@ -596,7 +611,7 @@ class Pipeline:
         self._counts.pop(connection.key, None)
 
     def _events(
-        self, connection: Connection, reader: ConnectionReader, observed: list[Observed]
+        self, connection: Connection, reader: Reader, observed: list[Observed]
     ) -> Iterator[Event]:
         if reader.role == "server":
             return  # the other side of what a client says: its own host reports that
@@ -656,10 +671,12 @@ class Pipeline:
             events.Connection(
                 id=connection_id,
                 sni=connection.name,
-                source="plain" if connection.is_plain else "tls",
+                transport="pipe" if connection.is_stdio else "tcp",
+                source=_source(connection),
                 tls_library=self._library_of(opened),
                 http_version=observed.http_version,
                 stream_id=observed.stream_id,
+                peer=_peer(connection, clock),
             ),
         )
         return Event(
@@ -676,9 +693,13 @@ class Pipeline:
         )
 
     def _library_of(self, opened: TlsOpen | None) -> str | None:
-        return None if opened is None or opened.is_plain else self._outside.library(opened.library)
+        if opened is None or opened.is_plain or opened.is_stdio:
+            return None
+        return self._outside.library(opened.library)
 
     def _with_flow(self, connection: Connection, told: events.Connection) -> events.Connection:
+        if connection.is_stdio:
+            return told
         if connection.socket is not None:
             # Of its own: by the random the other end finds it, too, if that is on this host.
             flow = self._flows.at_socket(connection.socket, connection.name)
@@ -718,15 +739,32 @@ class Pipeline:
             log.exception("%s failed; further failures are counted, not logged", name)
 
 
-def _name(reader: ConnectionReader, name: str) -> list[Observed]:
+def _name(reader: Reader, name: str) -> list[Observed]:
     reader.name(name)
     return []
 
 
-def _read(reader: ConnectionReader, record: TlsData, missing: int, data: bytes) -> list[Observed]:
+def _read(reader: Reader, record: TlsData, missing: int, data: bytes) -> list[Observed]:
     direction = _DIRECTIONS[record.direction]
     observed = reader.gap(direction, missing, record.time_ns) if missing else []
     return observed + reader.feed(direction, data, record.time_ns)
+
+
+def _source(connection: Connection) -> Literal["tls", "plain", "stdio"]:
+    if connection.is_stdio:
+        return "stdio"
+    return "plain" if connection.is_plain else "tls"
+
+
+def _peer(connection: Connection, clock: Clock) -> events.Peer | None:
+    if connection.peer is None:
+        return None
+    return events.Peer(
+        pid=connection.peer.peer.pid,
+        name=text(connection.peer.comm),
+        start_time=clock.start_time(connection.peer.peer.start_ns),
+        argv=tuple(map(text, connection.peer.argv)),
+    )
 
 
 def _session(process: ProcessKey) -> str:

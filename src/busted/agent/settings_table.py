@@ -17,6 +17,7 @@ from busted.agent.config import (
     MIN_CALL_BYTES,
     MIN_RING_BYTES,
     Settings,
+    Stdio,
 )
 from busted.agent.enforcement import MAX_VERDICT_SECONDS, VERDICT_SECONDS, OnDeny
 from busted.agent.flows import Network
@@ -164,6 +165,14 @@ SETTINGS = (
         Flag(),
         _D.plain,
         "Read also what is said without TLS: requests to local models, and MCP over HTTP.",
+    ),
+    Setting(
+        "network.stdio",
+        "--stdio",
+        OneOf(words=get_args(Stdio)),
+        _D.stdio,
+        "Whose standard input and output are read for MCP: those that agents, programs that speak "
+        "to models and MCP servers have, those of all programs, or none.",
     ),
     Setting(
         "ml.enabled",

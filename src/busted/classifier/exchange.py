@@ -47,6 +47,30 @@ class Observed(msgspec.Struct, frozen=True, kw_only=True):
     is_ahead: bool = False
 
 
+def observe(
+    actions: Iterable[Action],
+    options: Options,
+    direction: Direction,
+    *,
+    time_ns: int,
+    exchange: int,
+    http_version: str | None = None,
+    stream_id: int | None = None,
+) -> list[Observed]:
+    """Return actions, each with what it reveals, as observed."""
+    return [
+        Observed(
+            action=told,
+            time_ns=time_ns,
+            exchange=exchange,
+            http_version=http_version,
+            stream_id=stream_id,
+        )
+        for action in actions
+        for told in options.scanner.examine(action, direction)
+    ]
+
+
 class Exchange:
     """Begins with the head of a request, or with that of a response whose request nobody saw."""
 
@@ -173,14 +197,12 @@ class Exchange:
     def _observed(
         self, actions: Iterable[Action], direction: Direction, time_ns: int
     ) -> list[Observed]:
-        return [
-            Observed(
-                action=told,
-                time_ns=time_ns,
-                exchange=self.number,
-                http_version=self._version,
-                stream_id=self._stream_id,
-            )
-            for action in actions
-            for told in self._options.scanner.examine(action, direction)
-        ]
+        return observe(
+            actions,
+            self._options,
+            direction,
+            time_ns=time_ns,
+            exchange=self.number,
+            http_version=self._version,
+            stream_id=self._stream_id,
+        )

@@ -54,6 +54,12 @@ _CATEGORIES = {
 UNKNOWN_CATEGORY = "unknown"
 """The category of a method of no revision, which MCP's own headers came with."""
 
+# Requests that servers make; all others are clients', but for those that both make.
+_OF_SERVERS = frozenset(("sampling/createMessage", "roots/list", "elicitation/create"))
+_OF_BOTH = frozenset(
+    ("ping", "tasks/get", "tasks/list", "tasks/result", "tasks/cancel", "tasks/update")
+)
+
 # Also spoken by others: `initialize` by language servers and coding agents, `ping` by many,
 # `tasks/*` by A2A 0.3 (which says `id` where MCP says `taskId`).
 _SHARED = frozenset(("initialize", "ping", "tasks/get", "tasks/cancel"))
@@ -89,6 +95,11 @@ def is_mcp(message: JsonRpc) -> bool:
             params.get("taskId"), str
         )
     return message.method in _CATEGORIES
+
+
+def may_ask(sender: Sender, method: str | None) -> bool:
+    """Tell whether a request of that method may come from that side."""
+    return method in _OF_BOTH or (method in _OF_SERVERS) == (sender == "server")
 
 
 def tool_of(message: JsonRpc) -> str | None:

@@ -21,7 +21,7 @@ from busted.classifier.collect import BodyStore
 from busted.classifier.conversation import Asked, Body, Conversation, Place
 from busted.classifier.direction import Direction
 from busted.classifier.event_framing import Messages
-from busted.classifier.exchange import Observed
+from busted.classifier.exchange import Observed, observe
 from busted.classifier.foreign import mapping
 from busted.classifier.google_live import LiveConversation
 from busted.classifier.mcp_memory import Pending
@@ -289,11 +289,7 @@ class WebSocketReader:
     def _observed(
         self, actions: Iterable[Action], number: int, direction: Direction, time_ns: int
     ) -> list[Observed]:
-        return [
-            Observed(action=told, time_ns=time_ns, exchange=number)
-            for action in actions
-            for told in self._options.scanner.examine(action, direction)
-        ]
+        return observe(actions, self._options, direction, time_ns=time_ns, exchange=number)
 
 
 def _shown(direction: Direction, value: Body) -> str | None:

@@ -137,6 +137,7 @@ def settings_of(chosen: Chosen) -> Settings:
         ),
         loops=LoopTerms(calls=chosen["loops.count"], seconds=chosen["loops.seconds"]),
         plain=chosen["network.plain"],
+        stdio=chosen["network.stdio"],
         network=chosen["network.connections"],
         behaviour=BehaviourSettings(
             is_wanted=chosen["ml.enabled"],

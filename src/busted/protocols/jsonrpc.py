@@ -35,8 +35,13 @@ class JsonRpc(msgspec.Struct, frozen=True):
     truncated: bool = False
 
 
-def read(data: bytes) -> tuple[JsonRpc, ...]:
-    """Return the messages in `data`: one, a batch, or lines of them; () when it is no JSON-RPC."""
+def read(data: bytes, *, cut: bool = False) -> tuple[JsonRpc, ...]:
+    """Return the messages in `data`: one, a batch, or lines of them; () when it is no JSON-RPC.
+
+    Say `cut` if it is one whose end is missing: many say at their end only that they are JSON-RPC.
+    """
+    if cut:
+        return _value(data, cut=True)
     first, _, rest = data.lstrip().partition(b"\n")
     # Only a value that ends with its line can be followed by another one.
     if rest and first.rstrip().endswith((b"}", b"]")) and rest.lstrip()[:1] in (b"{", b"["):
@@ -44,22 +49,22 @@ def read(data: bytes) -> tuple[JsonRpc, ...]:
     return _value(data)
 
 
-def _value(data: bytes) -> tuple[JsonRpc, ...]:
+def _value(data: bytes, *, cut: bool = False) -> tuple[JsonRpc, ...]:
     """Return the message, or the messages of a batch, that one value is."""
-    parsed = partial_json.parse(data)
+    parsed = partial_json.parse(data, cut=cut)
     batch = parsed.value if isinstance(parsed.value, list) else [parsed.value]
     # Only the last message can be the one that was cut.
     last = len(batch) - 1
     messages = (
-        _message(value, truncated=parsed.truncated and place == last)
+        _message(value, truncated=parsed.truncated and place == last, cut=cut and place == last)
         for place, value in enumerate(batch)
     )
     return tuple(message for message in messages if message is not None)
 
 
-def _message(value: object, truncated: bool) -> JsonRpc | None:
+def _message(value: object, truncated: bool, cut: bool) -> JsonRpc | None:
     # "jsonrpc: A String specifying the version of the JSON-RPC protocol. MUST be exactly "2.0"."
-    if not isinstance(value, dict) or value.get("jsonrpc") != "2.0":
+    if not isinstance(value, dict) or value.get("jsonrpc", "2.0" if cut else None) != "2.0":
         return None
     id_text = _id_text(value.get("id"))
     method = value.get("method")
