@@ -13,6 +13,7 @@ from busted.events import (
     Finding,
     Identity,
     McpRequest,
+    Peer,
     PolicyDecision,
     Process,
     Prompt,
@@ -152,7 +153,7 @@ def test_our_identifiers_and_times_stay(level: Level) -> None:
         policy=policy,
         id=number,
         exchange_id=number,
-        connection=Connection(id=number),
+        connection=Connection(id=number, peer=Peer(pid=8, name="y", start_time=number)),
         process=Process(
             pid=7,
             name="x",
@@ -170,7 +171,7 @@ def test_our_identifiers_and_times_stay(level: Level) -> None:
     assert isinstance(shown.action, Prompt)
     assert shown.action.credential == credential
     assert shown.policy == policy
-    ours = {Event, Finding, Identity, Process, Connection, Credential, PolicyDecision}
+    ours = {Event, Finding, Identity, Process, Peer, Connection, Credential, PolicyDecision}
     assert OURS.keys() == ours
 
 
