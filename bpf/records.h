@@ -167,8 +167,8 @@ struct tls_socket {
 #define MAX_PEER_ARGV 1024
 struct tls_peer {
 	struct tls_header tls;
-	__u64 start_ns;
-	__u32 pid;
+	__u64 peer_start_ns;
+	__u32 peer;
 	__u32 length;
 	char comm[MAX_COMM];
 };

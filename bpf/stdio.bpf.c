@@ -11,7 +11,7 @@
  * System calls cost the whole host something while a program sees them end. So user space attaches
  * that one when the first such process begins, and takes it away when there is none. A channel is
  * followed from the first call that moves a JSON-RPC message: everything else on pipes ends after
- * one look at its first bytes.
+ * one look at its first and last bytes.
  *
  * Left out: io_uring, splice, mmap, 32-bit processes, servers that fork and do not execute, and what
  * is beyond the first buffers of a vector.
@@ -40,6 +40,9 @@ const volatile struct stdio_settings settings = { .max_call_bytes = 1 << 20 };
 #define MAX_LOOK 256
 /* The last eight bytes of a word, as a number. */
 #define JSONRPC 0x6a736f6e72706322 /* jsonrpc" */
+/* The first eight, in the order of the machine: of long messages the end may come later. */
+#define METHOD_FIRST 0x646f6874656d227b /* {"method */
+#define RESULT_FIRST 0x746c75736572227b /* {"result */
 #define CONTEXT_PROTOCOL 0x636f6e7465787470 /* contextp, of modelcontextprotocol */
 #define MCP 0x6d6370
 /* linux/major.h: UNIX98_PTY_SLAVE_MAJOR and how many follow it; linux/kdev_t.h: MINORBITS */
@@ -284,8 +287,17 @@ int stdio_running(struct bpf_iter__task *ctx)
 
 /* What is moved */
 
+/* Whether a message begins here: an object, or a batch (JSON-RPC 2.0, 6). */
+__noinline int begins_message(__u64 at)
+{
+	char first = 0;
+
+	bpf_probe_read_user(&first, sizeof(first), (void *)at);
+	return first == '{' || first == '[';
+}
+
 /* Whether a part of a message says that it is JSON-RPC. */
-__noinline int says_json_rpc(__u64 at, __u64 bytes, bool is_start)
+__noinline int says_json_rpc(__u64 at, __u64 bytes)
 {
 	char text[MAX_LOOK] = {};
 	__u64 word = 0;
@@ -293,9 +305,6 @@ __noinline int says_json_rpc(__u64 at, __u64 bytes, bool is_start)
 	if (bytes > sizeof(text))
 		bytes = sizeof(text);
 	if (bpf_probe_read_user(text, bytes, (void *)at))
-		return false;
-	/* An object, or a batch (JSON-RPC 2.0, 6). */
-	if (is_start && text[0] != '{' && text[0] != '[')
 		return false;
 	for (__u32 i = 0; i < sizeof(text); i++) {
 		word = word << 8 | (__u8)text[i];
@@ -307,13 +316,11 @@ __noinline int says_json_rpc(__u64 at, __u64 bytes, bool is_start)
 
 __noinline int is_json_rpc(__u64 at, __u64 bytes)
 {
-	char first = 0;
+	__u64 first = 0;
 
 	bpf_probe_read_user(&first, sizeof(first), (void *)at);
-	if (first != '{' && first != '[')
-		return false;
-	return says_json_rpc(at, bytes, true) ||
-	       (bytes > MAX_LOOK && says_json_rpc(at + bytes - MAX_LOOK, MAX_LOOK, false));
+	return first == METHOD_FIRST || first == RESULT_FIRST || says_json_rpc(at, bytes) ||
+	       (bytes > MAX_LOOK && says_json_rpc(at + bytes - MAX_LOOK, MAX_LOOK));
 }
 
 static __noinline int report_peer(void *ctx, const struct channel *channel)
@@ -328,8 +335,8 @@ static __noinline int report_peer(void *ctx, const struct channel *channel)
 	}
 	record->tls = channel->open.tls;
 	record->tls.record.type = RECORD_TLS_PEER;
-	record->pid = channel->server;
-	record->start_ns = process_start_ns();
+	record->peer = channel->server;
+	record->peer_start_ns = process_start_ns();
 	BPF_CORE_READ_INTO(&record->comm, task, group_leader, comm);
 	bytes = BPF_CORE_READ(task, mm, arg_end) - start;
 	barrier_var(bytes);
@@ -538,6 +545,17 @@ static __always_inline __u64 first_buffers(__u64 at, __u32 meaning, __u64 bytes,
 	return count;
 }
 
+/* Whether these are a message; of some the first buffer has little. */
+static __always_inline bool is_first(const struct buffer buffers[MAX_BUFFERS], __u64 bytes)
+{
+	__u64 length = smaller(buffers[0].length & BYTES_MASK, bytes);
+
+	if (!begins_message(buffers[0].base))
+		return false;
+	return is_json_rpc(buffers[0].base, length) ||
+	       is_json_rpc(buffers[1].base, smaller(buffers[1].length & BYTES_MASK, bytes - length));
+}
+
 static __always_inline int send_call(void *ctx, struct channel *channel, __u64 at, __u32 meaning,
 				     __u64 bytes)
 {
@@ -547,9 +565,7 @@ static __always_inline int send_call(void *ctx, struct channel *channel, __u64 a
 	struct stdio_piece piece = { .call_bytes = bytes, .direction = direction };
 
 	first_buffers(at, meaning, bytes, buffers);
-	length = smaller(buffers[0].length & BYTES_MASK, bytes);
-	if (channel->state == CHANNEL_FRESH &&
-	    (!is_json_rpc(buffers[0].base, length) || !begin(ctx, channel)))
+	if (channel->state == CHANNEL_FRESH && !(is_first(buffers, bytes) && begin(ctx, channel)))
 		return 0;
 	if (is_muted(channel))
 		return 0;

@@ -146,7 +146,7 @@ TLS_DATA = Layout(
     + "position Q call_bytes Q call_offset Q tid I length I direction B during_write B unused 6x",
 )
 TLS_CLOSE = Layout("tls_close", _TLS)
-TLS_PEER = Layout("tls_peer", _TLS + "start_ns_of_peer Q peer I length I comm 16s")
+TLS_PEER = Layout("tls_peer", _TLS + "peer_start_ns Q peer I length I comm 16s")
 PROCESS_EXIT = Layout("process_exit", _RECORD)
 STDIO_BEGUN = Layout("stdio_begun", _RECORD)
 STDIO_SETTINGS = Layout("stdio_settings", "max_call_bytes Q monitor_pid I all I")

@@ -38,6 +38,7 @@ from tests.requirements import require
 pytestmark = pytest.mark.needs("kernel")
 
 MAX_CALL_BYTES = 1 << 20
+MISSING = b"\0"
 ASK = b'{"method":"ping","params":{},"jsonrpc":"2.0","id":1}\n'
 ANSWER = b'{"jsonrpc":"2.0","id":1,"result":{}}\n'
 
@@ -49,7 +50,7 @@ ASK, ANSWER = {ASK!r}, {ANSWER!r}
 READ = '''
 import array, os, socket, sys
 def exactly(count, read):
-    while count: count -= len(read(count))
+    while count: count -= len(read(count)) or sys.exit()
 def sock(fd): return socket.socket(fileno=os.dup(fd))
 '''
 SERVER = READ + '''
@@ -77,7 +78,7 @@ def talk(asked=ASK, answer=ANSWER, how="pipe", **more):
     child, to, back = serve(len(asked), answer, how, **more)
     while asked: asked = asked[os.write(to, asked):]
     count = len(answer)
-    while count: count -= len(os.read(back, min(count, 65536)))
+    while count: count -= len(os.read(back, min(count, 65536))) or sys.exit("no answer")
     if to != back: os.close(to)
     else: os.write(to, b"x")
     child.wait()
@@ -143,14 +144,14 @@ class Followed:
         return [r for r in self.all() if r.key.pid == pid and not isinstance(r, StdioBegun)]
 
     def said(self, pid: int) -> list[tuple[bytes, bytes]]:
-        """What a client said and heard on each connection; `.` is a byte that is missing."""
+        """What a client said and heard on each connection, MISSING for each byte that is."""
         said = []
         for opened in (record for record in self.of(pid) if isinstance(record, TlsOpen)):
             told, connection = [bytearray(), bytearray()], Connection(opened.key)
             for piece in self.of(pid):
                 if isinstance(piece, TlsData) and piece.key == opened.key:
                     missing, data = connection.streams[piece.direction].take(piece)
-                    told[piece.direction] += b"." * missing + data
+                    told[piece.direction] += MISSING * missing + data
             said.append((bytes(told[Direction.WRITE]), bytes(told[Direction.READ])))
         return said
 
@@ -257,9 +258,9 @@ def test_of_a_call_beyond_the_limit_head_and_end_are_told(followed: Followed) ->
     pid = followed.run(_long(3 * MAX_CALL_BYTES))
     ((asked, answer),) = followed.said(pid)
     assert len(asked) == 3 * MAX_CALL_BYTES + 59  # what is read comes in small calls
-    assert "." not in asked.decode()
+    assert MISSING not in asked
     assert len(answer) == 3 * MAX_CALL_BYTES + len('{"result":"","jsonrpc":"2.0","id":1}\n')
-    missing = answer.count(b".", 11)
+    missing = answer.count(MISSING)
     assert 0 < missing < 3 * MAX_CALL_BYTES - MAX_CALL_BYTES
     assert answer.endswith(b'b","jsonrpc":"2.0","id":1}\n')
     assert followed.shared.lost() == {LostPlace.OVER_CALL_LIMIT: missing}
@@ -353,7 +354,8 @@ def test_a_server_whose_arguments_name_mcp_is_told(choosing: Followed, word: str
     before = ("env", "-i", f"NAME={word}")
     pid = choosing.run(f"talk(before={before!r})")
     assert choosing.said(pid) == [(ASK, ANSWER)]
-    begun = [record for record in choosing.all() if isinstance(record, StdioBegun)]
+    # Told at each exec, of `env` and of Python.
+    begun = {record.key for record in choosing.all() if isinstance(record, StdioBegun)}
     assert len(begun) == 1
 
 
@@ -391,19 +393,20 @@ def test_servers_that_run_already_are_found(choosing: Followed) -> None:
     assert choosing.said(step.pid) == [(ASK, ASK)]
 
 
-def test_calls_are_looked_at_only_while_there_is_somebody() -> None:
-    with following() as followed:
-        programs, now_ns = followed.programs, time.monotonic_ns()
+def test_calls_are_looked_at_only_while_there_is_somebody(choosing: Followed) -> None:
+    programs, now_ns = choosing.programs, time.monotonic_ns()
+    named = "before=('env', '-i', 'NAME=mcp')"
+    waiting = f"child, to, back = serve(1, b'', {named}); step(); os.close(to); child.wait()"
+    assert programs.is_watching
+    programs.rest(now_ns + REST_NS // 2)
+    assert programs.is_watching
+    with choosing.started(waiting):
+        programs.rest(now_ns + 2 * REST_NS)
         assert programs.is_watching
-        programs.rest(now_ns + REST_NS // 2)
-        assert programs.is_watching
-        with followed.started("child, to, back = serve(1, b''); step(); os.close(to)"):
-            programs.rest(now_ns + 2 * REST_NS)
-            assert programs.is_watching
-        programs.rest(now_ns + 4 * REST_NS)
-        assert not programs.is_watching
-        pid = followed.run("talk()")
-        assert followed.of(pid) == []
-        assert any(isinstance(record, StdioBegun) for record in followed.all())
-        programs.watch(now_ns + 5 * REST_NS)
-        assert followed.said(followed.run("talk()")) == [(ASK, ANSWER)]
+    programs.rest(now_ns + 4 * REST_NS)
+    assert not programs.is_watching
+    pid = choosing.run(f"talk({named})")
+    assert choosing.of(pid) == []
+    assert any(isinstance(record, StdioBegun) for record in choosing.all())
+    programs.watch(now_ns + 5 * REST_NS)
+    assert choosing.said(choosing.run(f"talk({named})")) == [(ASK, ANSWER)]
