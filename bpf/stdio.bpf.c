@@ -73,7 +73,13 @@ struct {
 	__type(value, struct channel);
 } channels SEC(".maps");
 
-/* An inode, and the channel that it is part of. */
+/* An inode is the output of one process and may be the input of another, in a pipeline. */
+struct channel_side {
+	__u64 inode;
+	__u64 is_output;
+};
+
+/* The channel that it is part of. */
 struct channel_end {
 	__u64 channel;
 	__u64 inode; /* number: an address alone is used again */
@@ -82,7 +88,7 @@ struct channel_end {
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 16384);
-	__type(key, __u64);
+	__type(key, struct channel_side);
 	__type(value, struct channel_end);
 } channel_ends SEC(".maps");
 
@@ -169,22 +175,32 @@ __noinline __u64 channel_inode(__u64 task, __u32 descriptor)
 	}
 }
 
-/* The channel that an inode is part of, or 0. */
-__noinline __u64 channel_of(__u64 inode)
+/* The channel whose input or output an inode is, or 0. */
+__noinline __u64 channel_of(__u64 inode, bool is_output)
 {
-	struct channel_end *known = bpf_map_lookup_elem(&channel_ends, &inode);
+	struct channel_side side = { .inode = inode, .is_output = is_output };
+	struct channel_end *known = bpf_map_lookup_elem(&channel_ends, &side);
 
 	if (!known || known->inode != BPF_CORE_READ((struct inode *)inode, i_ino))
 		return 0;
 	return known->channel;
 }
 
-static __always_inline bool remember_end(__u64 inode, __u64 channel)
+static __always_inline bool remember_end(__u64 inode, bool is_output, __u64 channel)
 {
+	struct channel_side side = { .inode = inode, .is_output = is_output };
 	struct channel_end end = { .channel = channel };
 
 	end.inode = BPF_CORE_READ((struct inode *)inode, i_ino);
-	return !bpf_map_update_elem(&channel_ends, &inode, &end, BPF_ANY);
+	return !bpf_map_update_elem(&channel_ends, &side, &end, BPF_ANY);
+}
+
+static __always_inline void forget_end(__u64 inode, bool is_output, __u64 channel)
+{
+	struct channel_side side = { .inode = inode, .is_output = is_output };
+
+	if (channel_of(inode, is_output) == channel)
+		bpf_map_delete_elem(&channel_ends, &side);
 }
 
 static __always_inline void fill_client(struct tls_open *open, struct task_struct *client)
@@ -215,8 +231,8 @@ static __noinline bool make_channel(struct task_struct *task, __u64 input, __u64
 		return false;
 	fresh.open.tls.connection = input;
 	fresh.server = BPF_CORE_READ(task, tgid);
-	if (bpf_map_update_elem(&channels, &input, &fresh, BPF_ANY) || !remember_end(input, input) ||
-	    (!channel_of(output) && !remember_end(output, input))) {
+	if (bpf_map_update_elem(&channels, &input, &fresh, BPF_ANY) ||
+	    !remember_end(input, false, input) || !remember_end(output, true, input)) {
 		count_lost(LOST_STDIO_TABLE, 1);
 		return false;
 	}
@@ -233,7 +249,7 @@ static __always_inline bool remember_process(struct task_struct *task, bool is_w
 
 	if (!input || !output)
 		return false;
-	channel = channel_of(input);
+	channel = channel_of(input, false);
 	if (!channel) {
 		if (!is_wanted || !make_channel(task, input, output))
 			return false;
@@ -598,12 +614,9 @@ int BPF_PROG(stdio_call_done, struct pt_regs *registers, long result)
 		return 0;
 	task = (void *)bpf_get_current_task();
 	inode = channel_inode((__u64)task, ARGUMENT(1));
-	key = inode ? channel_of(inode) : 0;
+	key = inode ? channel_of(inode, !(meaning & READS)) : 0;
 	channel = bpf_map_lookup_elem(&channels, &key);
 	if (!channel || channel->state == CHANNEL_LEFT || is_compat(task))
-		return 0;
-	/* Both ends of a pipe have the same inode, and the client may be looked at, too. */
-	if (inode != (meaning & READS ? key : channel->output))
 		return 0;
 	if (meaning & FLAGS_THIRD)
 		flags = ARGUMENT(3);
@@ -629,9 +642,8 @@ static __always_inline void end_channel(void *ctx, __u64 key, struct channel *ch
 			count_lost(LOST_RECORDS, 1);
 		}
 	}
-	if (channel_of(channel->output) == key)
-		bpf_map_delete_elem(&channel_ends, &channel->output);
-	bpf_map_delete_elem(&channel_ends, &key);
+	forget_end(channel->output, true, key);
+	forget_end(key, false, key);
 	bpf_map_delete_elem(&channels, &key);
 }
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.bed import HERE, NODE_PACKAGES, Bed, node
+from tests.e2e.bed import HERE, Bed, node
 from tests.e2e.examples import PROMPT
 from tests.e2e.mcp import STDIO_SERVER, mcp_command
 from tests.e2e.monitor import Event, Monitor, busted
@@ -95,10 +95,7 @@ def test_the_node_sdk_and_its_servers_are_read_to_the_byte(
 
 
 def _run_node(bed: Bed, command: Sequence[str], places: Sequence[str]) -> Finished:
-    environment = {"NODE_PATH": str(NODE_PACKAGES)}
-    finished = bed.sandbox.run(
-        node("mcp_stdio_client")(*command, "--", *places), environment=environment
-    )
+    finished = bed.sandbox.run(node("mcp_stdio_client")(*command, "--", *places))
     assert finished.code == 0, finished.stderr
     return finished
 
@@ -234,7 +231,8 @@ def test_what_is_denied_ends_the_client_where_the_operator_says_so(
     options = ("--policy", str(tmp_path), "--enforce", "--on-deny", "kill")
     with Monitor(*options) as monitor:
         finished = test_bed.sandbox.run(
-            mcp_command("stdio", *["Oslo"] * 50), environment={"MCP_COMMAND": STDIO_SERVER}
+            [*mcp_command("stdio", "Oslo"), *["Oslo"] * 50],
+            environment={"MCP_COMMAND": STDIO_SERVER},
         )
         assert finished.code < 0
         events = monitor.wait_for(finished.pid, "McpRequest", 3)

@@ -31,6 +31,7 @@ from busted.records import (
     decode,
 )
 from busted.streams import Connection
+from tests.e2e.deadline import until
 from tests.e2e.sandbox import DIES_WITH_US
 from tests.kernel.harness import DEADLINE_SECONDS
 from tests.requirements import require
@@ -320,6 +321,19 @@ def test_a_server_behind_another_program_is_its_clients(
     assert peer.comm.startswith(b"python")
 
 
+def test_programs_of_a_pipeline_are_told_each_as_their_starters(followed: Followed) -> None:
+    echo = "os.write(1, os.read(0, 999))"
+    script = (
+        "def start(to, back): return subprocess.Popen(\n"
+        f"    [sys.executable, '-c', 'import os; {echo}'], stdin=to, stdout=back)\n"
+        "ends = [os.pipe() for _ in range(4)]\n"
+        "children = [start(ends[n][0], ends[n + 1][1]) for n in (2, 0, 1)]\n"
+        "os.write(ends[0][1], ASK); os.read(ends[3][0], 999)\n"
+        "for child in children: child.wait()\n"
+    )
+    assert followed.said(followed.run(script)) == [(ASK, ASK)] * 3
+
+
 def test_what_a_server_says_to_one_of_its_own_is_its_own(followed: Followed) -> None:
     inner = PROLOGUE + "asked, answer = eval(sys.argv[1])\nos.read(0, asked)\ntalk()\n"
     pid = followed.run(f"talk(server={inner + 'os.write(1, answer)'!r})")
@@ -401,12 +415,12 @@ def test_calls_are_looked_at_only_while_there_is_somebody(choosing: Followed) ->
     programs.rest(now_ns + REST_NS // 2)
     assert programs.is_watching
     with choosing.started(waiting):
+        until(lambda: any(isinstance(r, StdioBegun) for r in choosing.all()), "it is told of")
         programs.rest(now_ns + 2 * REST_NS)
         assert programs.is_watching
     programs.rest(now_ns + 4 * REST_NS)
     assert not programs.is_watching
     pid = choosing.run(f"talk({named})")
     assert choosing.of(pid) == []
-    assert any(isinstance(record, StdioBegun) for record in choosing.all())
     programs.watch(now_ns + 5 * REST_NS)
     assert choosing.said(choosing.run(f"talk({named})")) == [(ASK, ANSWER)]

@@ -712,9 +712,10 @@ class Monitor:
 
     def _agent(self, process: ProcessKey) -> None:
         self._tell_kernel(process, process.pid)
-        self._looks_for_servers = True
         # What it started before it was known: nothing when it began just now.
         self._find_descendants()
+        self._looks_for_servers = True
+        self._look_for_servers()
 
     def _library(self, cookie: int) -> str | None:
         hooked = self._hooked.get(cookie)  # none for 0, which a kernel without cookies reports

@@ -1,8 +1,11 @@
 // The host of an MCP server that it starts: its command is the first arguments, up to `--`; what
 // follows are places to look up.
 
-import { Client } from "@modelcontextprotocol/sdk/client/index.js";
-import { StdioClientTransport } from "@modelcontextprotocol/sdk/client/stdio.js";
+import { createRequire } from "node:module";
+
+const require = createRequire(`${process.env.NODE_PACKAGES}/`);
+const { Client } = require("@modelcontextprotocol/sdk/client/index.js");
+const { StdioClientTransport } = require("@modelcontextprotocol/sdk/client/stdio.js");
 
 const words = process.argv.slice(2);
 const end = words.indexOf("--");

@@ -1,8 +1,11 @@
 // An MCP server with one tool, on standard input and output.
 
-import { McpServer } from "@modelcontextprotocol/sdk/server/mcp.js";
-import { StdioServerTransport } from "@modelcontextprotocol/sdk/server/stdio.js";
-import { z } from "zod";
+import { createRequire } from "node:module";
+
+const require = createRequire(`${process.env.NODE_PACKAGES}/`);
+const { McpServer } = require("@modelcontextprotocol/sdk/server/mcp.js");
+const { StdioServerTransport } = require("@modelcontextprotocol/sdk/server/stdio.js");
+const { z } = require("zod");
 
 const server = new McpServer({ name: "node-places", version: "4.5.6" });
 server.registerTool(
