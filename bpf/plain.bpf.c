@@ -16,6 +16,7 @@
  */
 #include "common.h"
 #include "packets.h"
+#include "program.h"
 #include "socket_types.h"
 #include "verdicts.h"
 #include "words.h"
@@ -239,6 +240,19 @@ static __always_inline bool is_to_follow(struct __sk_buff *skb, const struct bpf
 	       asks_for_model(start, length);
 }
 
+/* What is sent at once is sent by the process itself; what waits may be by an interrupt. */
+static __always_inline long remember_process(void *ctx, const struct record_header *header)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+	__u64 *known = bpf_map_lookup_elem(&told_processes, &header->pid);
+
+	if (known && *known == header->start_ns)
+		return 0;
+	if (BPF_CORE_READ(task, tgid) == header->pid)
+		report_program(ctx, header->pid, header->start_ns);
+	return bpf_map_update_elem(&told_processes, &header->pid, &header->start_ns, BPF_ANY);
+}
+
 /* The first bytes that a socket sends: false when they are of no interest, then or later. */
 static __always_inline bool begin(struct __sk_buff *skb, struct bpf_sock *sk,
 				  struct plain_socket *socket, const struct payload *payload)
@@ -252,14 +266,17 @@ static __always_inline bool begin(struct __sk_buff *skb, struct bpf_sock *sk,
 	socket->state = PLAIN_LEFT;
 	if (!tcp || tcp->bytes_received || !is_to_follow(skb, sk, socket, payload))
 		return false;
+	if (remember_process(skb, header)) {
+		count_lost(LOST_CONNECTION_TABLE, 1);
+		return false;
+	}
 	cookie = bpf_get_socket_cookie(skb);
 	socket->open.tls.connection = cookie;
 	socket->open.tls.since_ns = header->time_ns = bpf_ktime_get_ns();
 	socket->base[DIRECTION_WRITE] = payload->sequence;
 	socket->base[DIRECTION_READ] = tcp->rcv_nxt;
 	fresh.tls = socket->open.tls;
-	if (bpf_map_update_elem(&followed, &cookie, &fresh, BPF_ANY) ||
-	    bpf_map_update_elem(&told_processes, &header->pid, &header->start_ns, BPF_ANY)) {
+	if (bpf_map_update_elem(&followed, &cookie, &fresh, BPF_ANY)) {
 		count_lost(LOST_CONNECTION_TABLE, 1);
 		return false;
 	}

@@ -41,7 +41,7 @@ enum record_type {
 
 	RECORD_PROCESS_EXEC = 30, /* a process runs another program now */
 	RECORD_PROCESS_FORK = 31, /* a process of an agent made another */
-	RECORD_PROCESS_PROGRAM = 32, /* what a process runs that uses TLS for the first time */
+	RECORD_PROCESS_PROGRAM = 32, /* what a process runs of which a connection is told for the first time */
 
 	RECORD_FILE_ACCESS = 40, /* a file was opened, renamed or unlinked, or that was refused */
 	RECORD_FILE_DATA = 41,   /* a piece of what was read from or written to a file */

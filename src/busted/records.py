@@ -527,7 +527,7 @@ class ProcessExec(msgspec.Struct, frozen=True):
 
 
 class ProcessProgram(msgspec.Struct, frozen=True):
-    """What a process runs, told when it uses TLS for the first time.
+    """What a process runs, told with its first connection.
 
     It says so itself, from memory that it can write to, but for `inode`, the executable's.
     """

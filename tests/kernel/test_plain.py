@@ -24,6 +24,7 @@ from busted.records import (
     PLAIN_SOCKET,
     Direction,
     LostPlace,
+    ProcessProgram,
     Record,
     TlsClose,
     TlsData,
@@ -159,7 +160,11 @@ def followed(request: pytest.FixtureRequest) -> Iterator[Followed]:
 @pytest.mark.parametrize("family", ["AF_INET", "AF_INET6"])
 def test_a_request_and_its_answer_are_told_with_who_asked(followed: Followed, family: str) -> None:
     pid = followed.run(f"talk({KNOWN}, b'GET / HTTP/1.1\\r\\n\\r\\n', family=socket.{family})")
-    opened, *data, closed = followed.of(pid)
+    program, opened, *data, closed = followed.of(pid)
+    # A process of milliseconds is gone when somebody looks.
+    assert isinstance(program, ProcessProgram)
+    assert program.path == os.fsencode(sys.executable)
+    assert program.argv[1] == b"-c"
     assert isinstance(opened, TlsOpen)
     assert opened.is_plain
     assert opened.library == PLAIN_SOCKET
