@@ -13,6 +13,14 @@ export interface Action {
   [field: string]: unknown;
 }
 
+export interface Connection {
+  id: string;
+  dst_ip?: string;
+  dst_port?: number;
+  sni?: string;
+  peer?: { pid: number; name: string; argv?: string[] };
+}
+
 export interface Event {
   id: string;
   time: string;
@@ -28,7 +36,7 @@ export interface Event {
     namespace?: string;
     container_name?: string;
   };
-  connection?: { dst_ip?: string; dst_port?: number; sni?: string; id: string };
+  connection?: Connection;
   session_id?: string;
   exchange_id?: string;
   identity?: { id: string; name: string; principal?: string; mismatch?: string[] };

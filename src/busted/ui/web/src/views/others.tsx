@@ -1,7 +1,7 @@
 // Processes, MCP, policy, coverage and health: a table or two each.
 
 import type { JSX } from "preact";
-import type { Event } from "../api";
+import type { Connection, Event } from "../api";
 import { Bars, Decision, Facts, Shown, Table, useAsked } from "../parts";
 import { to } from "../place";
 import { agentOf, moment, number, safe, summary } from "../text";
@@ -59,11 +59,17 @@ interface Offer {
   tool: Tool;
 }
 
+/** The host of a server, or the program that it is. */
+function serverOf(connection: Connection | undefined): string | undefined {
+  const program = connection?.peer?.argv?.join(" ") ?? connection?.peer?.name;
+  return connection?.sni ?? connection?.dst_ip ?? program;
+}
+
 /** Each tool once as it is, and once more for each other way it was before; the newest first. */
 function offered(events: Event[]): Offer[] {
   const offers = new Map<string, Offer>();
   for (const event of events) {
-    const server = (event.action.server as { name?: string } | undefined)?.name ?? event.connection?.sni;
+    const server = (event.action.server as { name?: string } | undefined)?.name ?? serverOf(event.connection);
     for (const tool of (event.action.tools as Tool[] | undefined) ?? []) {
       const key = JSON.stringify([server, tool.name, tool.hash]);
       if (!offers.has(key)) offers.set(key, { event, server, tool });
@@ -85,7 +91,7 @@ export function McpView(): JSX.Element {
               <tr key={one.subject}>
                 <td><a href={to("live", "", { type: "McpRequest", text: String(one.subject) })}>{safe(one.subject)}</a></td>
                 <td>{agentOf(one.newest)}</td>
-                <td>{safe(one.newest.connection?.sni ?? one.newest.connection?.dst_ip)}</td>
+                <td>{safe(serverOf(one.newest.connection))}</td>
                 <td class="number">{one.events}</td>
                 <td>{moment(one.last_seen)}</td>
               </tr>
