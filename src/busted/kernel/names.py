@@ -11,6 +11,7 @@ import contextlib
 import os
 from pathlib import Path
 
+from busted import records
 from busted.kernel.libbpf import Link
 from busted.kernel.shared import SharedMaps
 
@@ -18,12 +19,13 @@ MOUNTS = Path("/proc/self/mounts")
 
 # Programs of bpf/names.bpf.c, and what is missing without each.
 PROGRAMS = {
-    "names_sent": "ClientHellos and DNS questions",
+    "names_sent": "ClientHellos, QUIC and DNS questions",
     "names_received": "DNS answers",
     "names_connect4": "IPv4 connections",
     "names_connect6": "IPv6 connections",
-    "names_sendmsg4": "unconnected DNS over IPv4",
-    "names_sendmsg6": "unconnected DNS over IPv6",
+    "names_sendmsg4": "unconnected DNS and QUIC over IPv4",
+    "names_sendmsg6": "unconnected DNS and QUIC over IPv6",
+    "names_released": "the end of QUIC connections",
 }
 
 # The inode number of the root directory: every cgroup has its id there, and the first is 1.
@@ -43,6 +45,7 @@ class NamePrograms:
             with contextlib.ExitStack() as undo:
                 undo.callback(self._object.close)
                 self._object.load()
+                self._quic_flows = self._object.map("quic_flows")
                 undo.pop_all()
             for program in PROGRAMS:
                 self._attach(program, root)
@@ -58,6 +61,18 @@ class NamePrograms:
     def program_fd(self, program: str) -> int:
         """Return the descriptor of a program, which stays ours."""
         return self._object.program_fd(program)
+
+    def look_quic(self, cookie: int, remote: bytes, remote_port: int) -> bytes | None:
+        """Return a record of how a flow of QUIC stands; None: not known.
+
+        `cookie` is the socket's; the far end is as in `records.Flow`. Raises BpfError.
+        """
+        value = self._quic_flows.lookup(records.QUIC_KEY.pack(cookie, remote, remote_port))
+        if value is None:
+            return None
+        flow = bytearray(value[: records.FLOW.size])
+        flow[records.FLOW.offsets["operation"]] = records.FlowOperation.LOOK
+        return bytes(flow)
 
     def detach(self) -> None:
         """Remove the programs; what the ring holds can still be read."""
