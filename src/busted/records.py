@@ -487,6 +487,11 @@ class QuicInitial(msgspec.Struct, frozen=True):
     data: bytes
 
     @property
+    def key(self) -> ProcessKey:
+        """The process that sent it."""
+        return self.flow.key
+
+    @property
     def time_ns(self) -> int:
         """When it was sent."""
         return self.flow.time_ns
