@@ -354,7 +354,8 @@ int names_sendmsg6(struct bpf_sock_addr *address)
 	return sending(address);
 }
 
-SEC("cgroup/sock_release")
+/* Linux 5.9 */
+SEC("?cgroup/sock_release")
 int names_released(struct bpf_sock *sk)
 {
 	if (sk->protocol == UDP)

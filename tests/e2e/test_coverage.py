@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.bed import CLIENTS, Bed, python, start_until_ready
+from tests.e2e.bed import CLIENTS, HERE, Bed, python, start_until_ready
 from tests.e2e.examples import PROMPT
 from tests.e2e.http3_server import ANSWER
 from tests.e2e.monitor import Monitor, busted
@@ -87,6 +87,21 @@ def test_a_client_whose_tls_nobody_can_probe_is_told_opaque_and_curl_is_decoded(
     assert row["coverage"]["state"] == "decoded"
     assert row["coverage"]["decoded_sent"] > len(PROMPT)
     assert told(monitor, read.pid) == []
+
+
+def test_java_is_told_opaque_with_its_stack(watched: Watched, test_bed: Bed) -> None:
+    require("java")
+    finished = test_bed.sandbox.run(["java", str(HERE / "JavaChat.java"), "Are you there?"])
+    assert b"chat.completion" in finished.stdout, finished.stderr
+    monitor = watched.monitor
+    monitor.wait_until(lambda: bool(told(monitor, finished.pid)), "what was not read")
+    (event,) = told(monitor, finished.pid)
+    coverage = event["action"]["connection"]
+    assert (coverage["state"], coverage["reason"]) == ("opaque", "no_hook")
+    assert coverage["stack"] == "java_jsse"
+    assert coverage["library"].endswith("libjvm.so")
+    assert (coverage["name"], coverage["provider"]) == ("api.openai.com", "openai")
+    assert monitor.of(finished.pid) == []
 
 
 def test_http3_is_told_opaque_with_the_host_and_nothing_is_made_up_of_it(

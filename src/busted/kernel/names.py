@@ -7,12 +7,11 @@ out with its reason, and the rest works on.
 
 from __future__ import annotations
 
-import contextlib
 import os
 from pathlib import Path
 
 from busted import records
-from busted.kernel.libbpf import Link
+from busted.kernel.libbpf import BpfObject, Link
 from busted.kernel.shared import SharedMaps
 
 MOUNTS = Path("/proc/self/mounts")
@@ -27,6 +26,7 @@ PROGRAMS = {
     "names_sendmsg6": "unconnected DNS and QUIC over IPv6",
     "names_released": "the end of QUIC connections",
 }
+_ENDS = "names_released"
 
 # The inode number of the root directory: every cgroup has its id there, and the first is 1.
 _ROOT_INODE = 1
@@ -41,16 +41,27 @@ class NamePrograms:
         self._links: list[Link] = []
         root = open_root(mounts)
         try:
-            self._object = shared.open("names")
-            with contextlib.ExitStack() as undo:
-                undo.callback(self._object.close)
-                self._object.load()
-                self._quic_flows = self._object.map("quic_flows")
-                undo.pop_all()
+            self._object = self._load(shared)
+            self._quic_flows = self._object.map("quic_flows")
             for program in PROGRAMS:
-                self._attach(program, root)
+                if program not in self.left_out:
+                    self._attach(program, root)
         finally:
             os.close(root)
+
+    def _load(self, shared: SharedMaps, *, ends: bool = True) -> BpfObject:
+        opened = shared.open("names")
+        opened.autoload(_ENDS, ends)
+        try:
+            opened.load()
+        except OSError:
+            opened.close()
+            if not ends:
+                raise
+            # Nothing but a try tells whether the kernel has that kind of program.
+            opened = self._load(shared, ends=False)
+            self.left_out[_ENDS] = f"{PROGRAMS[_ENDS]}: needs Linux 5.9"
+        return opened
 
     def _attach(self, program: str, root: int) -> None:
         try:
