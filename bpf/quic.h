@@ -142,7 +142,7 @@ static __noinline int send_initial(struct __sk_buff *skb, const struct quic_flow
 	return 0;
 }
 
-static __always_inline struct quic_flow *begin_quic(struct __sk_buff *skb,
+static __always_inline struct quic_flow *begin_quic(struct __sk_buff *skb, struct bpf_sock *sk,
 						    struct quic_socket *socket,
 						    const struct quic_key *key)
 {
@@ -150,6 +150,7 @@ static __always_inline struct quic_flow *begin_quic(struct __sk_buff *skb,
 	struct agent *agent = bpf_map_lookup_elem(&agents, &flow->record.pid);
 
 	load_source(skb, flow->local);
+	flow->local_port = sk->src_port;
 	flow->agent = agent && agent->start_ns == flow->record.start_ns;
 	flow->opened_ns = bpf_ktime_get_ns();
 	flow->cookie = key->cookie + ((__u64)socket->flows << 48);
@@ -184,7 +185,7 @@ static __noinline int quic_sent(struct __sk_buff *skb, struct bpf_sock *sk)
 	__builtin_memcpy(key.remote, socket->to.flow.remote, sizeof(key.remote));
 	flow = bpf_map_lookup_elem(&quic_flows, &key);
 	if (!flow && initial)
-		flow = begin_quic(skb, socket, &key);
+		flow = begin_quic(skb, sk, socket, &key);
 	if (!flow)
 		return 0;
 	__sync_fetch_and_add(&flow->flow.bytes_sent, payload.length);

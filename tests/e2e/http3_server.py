@@ -45,7 +45,7 @@ class Provider(QuicConnectionProtocol):
 async def main(certificate: Path, port: int) -> None:
     """Serve until killed."""
     configuration = QuicConfiguration(is_client=False, alpn_protocols=H3_ALPN)
-    configuration.load_cert_chain(certificate)
+    configuration.load_cert_chain(certificate, certificate)
     await serve(ADDRESS, port, configuration=configuration, create_protocol=Provider)
     print("ready", flush=True)
     await asyncio.Event().wait()
