@@ -42,18 +42,18 @@ class Provider(QuicConnectionProtocol):
         self._http.send_data(stream, body.encode(), end_stream=True)
 
 
-async def main(certificate: Path, port: int) -> None:
+async def main(certificate: Path, address: str) -> None:
     """Serve until killed."""
     configuration = QuicConfiguration(is_client=False, alpn_protocols=H3_ALPN)
     configuration.load_cert_chain(certificate, certificate)
-    await serve(ADDRESS, port, configuration=configuration, create_protocol=Provider)
+    await serve(address, 443, configuration=configuration, create_protocol=Provider)
     print("ready", flush=True)
     await asyncio.Event().wait()
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="A fake provider on HTTP/3, on loopback.")
-    parser.add_argument("--port", type=int, default=443)
+    parser.add_argument("--address", default=ADDRESS)
     parser.add_argument("--certificate", type=Path, required=True)
     options = parser.parse_args()
-    asyncio.run(main(options.certificate, options.port))
+    asyncio.run(main(options.certificate, options.address))
