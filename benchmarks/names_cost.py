@@ -53,8 +53,9 @@ def _packets(plan: Plan) -> Table:
                     )
     return Table(
         "What names on the wire cost a packet",
-        "By the kernel's own count, which takes a part of that itself: names_sendmsg4 only "
-        "compares a port. Packets of other programs on the host are counted too.",
+        "By the kernel's own count, which takes a part of that itself. UDP is looked at for QUIC "
+        "until a few datagrams to an address were none. Packets of other programs on the host are "
+        "counted too.",
         ("load", "program", "runs", "ns a run"),
         tuple(rows),
     )

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Names on the wire: what sockets exchange with name servers, and how TLS clients begin.
+/* Names on the wire: what sockets exchange with name servers, and how TLS and QUIC clients begin.
  *
  * A socket is remembered when it connects, or when it sends to a name server unconnected: there
  * the process is known, which no packet tells. What is remembered lives in the socket itself and
@@ -10,9 +10,12 @@
  * At the root of the cgroups all network namespaces are seen at once. Only the client's side is
  * reported: what a name server on this host gets and answers is its clients' already. A socket
  * counts by the port that the application named, so addresses translated later do no harm.
+ *
+ * UDP to other ports than that of name servers may be QUIC: quic.h.
  */
 #include "common.h"
 #include "packets.h"
+#include "quic.h"
 
 char LICENSE[] SEC("license") = "GPL";
 
@@ -230,9 +233,6 @@ static __always_inline int follow(struct __sk_buff *skb, struct bpf_sock *sk,
 	struct payload payload = {};
 	struct followed *followed;
 
-	sk = bpf_sk_fullsock(sk);
-	if (!sk)
-		return ALLOW;
 	followed = bpf_sk_storage_get(&followed_sockets, sk, 0, 0);
 	if (!followed || followed->expected == EXPECTED_NOTHING || !read_payload(skb, &payload))
 		return ALLOW;
@@ -252,7 +252,14 @@ int names_sent(struct __sk_buff *skb)
 {
 	struct bpf_sock *sk = skb->sk;
 
-	return sk ? follow(skb, sk, DIRECTION_WRITE) : ALLOW;
+	if (!sk)
+		return ALLOW;
+	sk = bpf_sk_fullsock(sk);
+	if (!sk)
+		return ALLOW;
+	if (sk->protocol == UDP)
+		quic_sent(skb, sk);
+	return follow(skb, sk, DIRECTION_WRITE);
 }
 
 SEC("cgroup_skb/ingress")
@@ -260,8 +267,15 @@ int names_received(struct __sk_buff *skb)
 {
 	struct bpf_sock *sk = skb->sk;
 
+	if (!sk)
+		return ALLOW;
+	sk = bpf_sk_fullsock(sk);
+	if (!sk)
+		return ALLOW;
+	if (sk->protocol == UDP)
+		quic_received(skb, sk);
 	/* 0: not connected. Before Linux 5.18 only a load of four bytes is right for the port. */
-	if (!sk || (sk->dst_port && sk->dst_port != NAME_SERVER_PORT))
+	if (sk->dst_port && sk->dst_port != NAME_SERVER_PORT)
 		return ALLOW;
 	return follow(skb, sk, DIRECTION_READ);
 }
@@ -282,6 +296,12 @@ static __always_inline void remember(struct bpf_sock_addr *address, enum expecte
 	fresh.netns = bpf_get_netns_cookie(address);
 	fresh.pid = bpf_get_current_pid_tgid() >> 32;
 	*followed = fresh;
+}
+
+/* Whether what a socket sends there is looked at for QUIC. */
+static __always_inline bool may_be_quic(const struct bpf_sock_addr *address)
+{
+	return address->protocol == UDP && address->user_port != NAME_SERVER_PORT;
 }
 
 static __always_inline int connecting(struct bpf_sock_addr *address)
@@ -305,23 +325,40 @@ static __always_inline int sending(struct bpf_sock_addr *address)
 SEC("cgroup/connect4")
 int names_connect4(struct bpf_sock_addr *address)
 {
+	if (may_be_quic(address))
+		remember_quic4(address);
 	return connecting(address);
 }
 
 SEC("cgroup/connect6")
 int names_connect6(struct bpf_sock_addr *address)
 {
+	if (may_be_quic(address))
+		remember_quic6(address);
 	return connecting(address);
 }
 
 SEC("cgroup/sendmsg4")
 int names_sendmsg4(struct bpf_sock_addr *address)
 {
+	if (may_be_quic(address))
+		remember_quic4(address);
 	return sending(address);
 }
 
 SEC("cgroup/sendmsg6")
 int names_sendmsg6(struct bpf_sock_addr *address)
 {
+	if (may_be_quic(address))
+		remember_quic6(address);
 	return sending(address);
+}
+
+/* Linux 5.9 */
+SEC("?cgroup/sock_release")
+int names_released(struct bpf_sock *sk)
+{
+	if (sk->protocol == UDP)
+		end_quic(sk);
+	return ALLOW;
 }

@@ -12,7 +12,8 @@
  * process that closes it is seen.
  *
  * UDP is left out: connect(2) there sends nothing. getaddrinfo(3) makes one to each address that it
- * sorts (RFC 6724), so each look-up of a provider's name would look like QUIC to it.
+ * sorts (RFC 6724), so each look-up of a provider's name would look like QUIC to it; quic.h looks at what
+ * is sent.
  *
  * All flows are remembered, and few are told: those of AI agents, those to addresses that user
  * space wants to hear of, and those it asked for by cookie. What closed stays known for a moment,

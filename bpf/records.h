@@ -38,6 +38,7 @@ enum record_type {
 
 	RECORD_DNS_MESSAGE = 20,  /* a piece of what a socket exchanged with a name server */
 	RECORD_CLIENT_HELLO = 21, /* a piece of the first bytes that a TLS client sent */
+	RECORD_QUIC_INITIAL = 22, /* one of the first datagrams that a QUIC client sent */
 
 	RECORD_PROCESS_EXEC = 30, /* a process runs another program now */
 	RECORD_PROCESS_FORK = 31, /* a process of an agent made another */
@@ -381,6 +382,22 @@ struct client_hello {
 	struct wire_header wire;
 	__u32 total; /* bytes that are sent of this connection, as far as known by now */
 	__u32 unused;
+};
+
+/* Followed by `length` bytes of the datagram. What a socket sends to one address is one flow. The
+ * cookie of the first is the socket's, and each other adds one to the upper 16 bits. */
+struct quic_initial {
+	struct flow flow; /* as it stands; `opened_ns` is when its first datagram was sent */
+	__u32 length;
+	__u32 total; /* more than `length` when it was cut */
+};
+
+/* Not a record: a flow of a UDP socket, by the socket's cookie and the far end as in struct flow. */
+struct quic_key {
+	__u64 cookie;
+	__u8 remote[16];
+	__u16 remote_port;
+	__u8 unused[6];
 };
 
 /* Processes */

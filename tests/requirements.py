@@ -119,6 +119,13 @@ def _bun() -> str | None:
     return None if BUN.exists() else f"needs {BUN.relative_to(ROOT)}: make setup, on x86-64"
 
 
+def _java_compiler() -> str | None:
+    modules = subprocess.run(["java", "--list-modules"], capture_output=True, text=True).stdout
+    if "jdk.compiler@" in modules:
+        return None
+    return "needs Java with its compiler, to run a source: apt-get install default-jdk-headless"
+
+
 def _nss() -> str | None:
     if ctypes.util.find_library("curl-nss"):
         return None
@@ -291,6 +298,7 @@ PROBES: Mapping[str, tuple[Probe, ...]] = {
     "bun": (_bun,),
     "wget": (_program("wget", "wget"),),
     "nss": (_nss,),
+    "java": (_program("java", "default-jdk-headless"), _java_compiler),
     "promtool": (_tool("promtool"),),
     "go": (_go,),
     "nats": (_program("nats-server", "nats-server"),),

@@ -44,6 +44,7 @@ class Type(enum.IntEnum):
 
     DNS_MESSAGE = 20
     CLIENT_HELLO = 21
+    QUIC_INITIAL = 22
 
     PROCESS_EXEC = 30
     PROCESS_FORK = 31
@@ -150,18 +151,20 @@ TLS_PEER = Layout("tls_peer", _TLS + "peer_start_ns Q peer I length I comm 16s")
 PROCESS_EXIT = Layout("process_exit", _RECORD)
 STDIO_BEGUN = Layout("stdio_begun", _RECORD)
 STDIO_SETTINGS = Layout("stdio_settings", "max_call_bytes Q monitor_pid I all I")
-FLOW = Layout(
-    "flow",
+_FLOW = (
     _RECORD + "cookie Q netns Q cgroup_id Q opened_ns Q established_ns Q "
     "bytes_sent Q bytes_received Q retransmits I tid I ppid I uid I gid I "
     "local_port H remote_port H local 16s remote 16s "
-    "comm 16s error H operation B role B owner B agent B transport B unused x",
+    "comm 16s error H operation B role B owner B agent B transport B unused x "
 )
+FLOW = Layout("flow", _FLOW)
 TLS_RANDOM = Layout("tls_random", _TLS + "random 32s")
 TLS_SOCKET = Layout("tls_socket", _TLS + "cookie Q")
 _WIRE = _RECORD + "cookie Q netns Q position I length I "
 DNS_MESSAGE = Layout("dns_message", _WIRE + "total I direction B over_tcp B unused 2x")
 CLIENT_HELLO = Layout("client_hello", _WIRE + "total I unused 4x")
+QUIC_INITIAL = Layout("quic_initial", _FLOW + "length I total I")
+QUIC_KEY = Layout("quic_key", "cookie Q remote 16s remote_port H unused 6x")
 PROCESS_EXEC = Layout(
     "process_exec",
     _RECORD + "parent_start_ns Q cgroup_id Q inode Q ppid I agent I uid I gid I "
@@ -221,6 +224,8 @@ LAYOUTS = (
     FLOW,
     DNS_MESSAGE,
     CLIENT_HELLO,
+    QUIC_INITIAL,
+    QUIC_KEY,
     TLS_RANDOM,
     TLS_SOCKET,
     TLS_PEER,
@@ -504,6 +509,30 @@ class ClientHello(msgspec.Struct, frozen=True):
     data: bytes
 
 
+class QuicInitial(msgspec.Struct, frozen=True):
+    """One of the first datagrams that a QUIC client sent to an address.
+
+    `flow` is how it stands: it was opened when the first was sent, and is never told established.
+    What a socket sends to one address is one flow; the cookie of its first is the socket's, that of
+    another stands for it alone (`socket_cookie`). `data` is cut where it has less than `total`
+    bytes.
+    """
+
+    flow: Flow
+    total: int
+    data: bytes
+
+    @property
+    def key(self) -> ProcessKey:
+        """The process that sent it."""
+        return self.flow.key
+
+    @property
+    def time_ns(self) -> int:
+        """When it was sent."""
+        return self.flow.time_ns
+
+
 class ProcessExec(msgspec.Struct, frozen=True):
     """A process runs another program from now on.
 
@@ -621,9 +650,13 @@ class FileBytes(msgspec.Struct, frozen=True):
 TlsRecord = TlsOpen | TlsName | TlsData | TlsClose | TlsRandom | TlsSocket | TlsPeer | TlsHold
 ProcessRecord = ProcessExec | ProcessProgram | ProcessFork | ProcessExit | StdioBegun
 FileRecord = FileAccess | FileData | FileBytes
-Record = TlsRecord | Flow | Traffic | DnsMessage | ClientHello | ProcessRecord | FileRecord
+WireRecord = DnsMessage | ClientHello | QuicInitial
+Record = TlsRecord | Flow | Traffic | WireRecord | ProcessRecord | FileRecord
 
 _DIRECTIONS = (Direction.WRITE, Direction.READ)
+_QUIC_LENGTHS = struct.Struct("<2I")
+# Of what is counted in the upper bits, nothing (struct quic_initial of records.h).
+_SOCKET_COOKIE = (1 << 48) - 1
 
 
 def decode(raw: bytes) -> Record:
@@ -795,6 +828,16 @@ def _client_hello(raw: bytes) -> ClientHello:
     return ClientHello(ProcessKey(pid, start_ns), time_ns, cookie, netns, position, total, data)
 
 
+def _quic_initial(raw: bytes) -> QuicInitial:
+    length, total = _QUIC_LENGTHS.unpack_from(raw, FLOW.size)
+    return QuicInitial(_flow(raw), total, _following(raw, QUIC_INITIAL, length))
+
+
+def socket_cookie(cookie: int) -> int:
+    """Return the cookie of the socket of a UDP flow, by the flow's."""
+    return cookie & _SOCKET_COOKIE
+
+
 def _following(raw: bytes, layout: Layout, length: int) -> bytes:
     """Return the bytes behind the fixed part, which says how many there are."""
     end = layout.size + length
@@ -936,6 +979,7 @@ _DECODERS: dict[int, Callable[[bytes], Record]] = {
     Type.TRAFFIC: _traffic,
     Type.DNS_MESSAGE: _dns_message,
     Type.CLIENT_HELLO: _client_hello,
+    Type.QUIC_INITIAL: _quic_initial,
     Type.TLS_RANDOM: _tls_random,
     Type.TLS_SOCKET: _tls_socket,
     Type.PROCESS_EXEC: _process_exec,

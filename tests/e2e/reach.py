@@ -56,7 +56,8 @@ Go programs have tests of their own (HTTP/1.1 and HTTP/2). Not read: {not_run}.
 """
 NOT_RUN = (
     "Java's HttpClient (JSSE) and what has rustls on ring: no place is known where plaintext\n"
-    "could be read, so `busted coverage` calls their connections opaque"
+    "could be read; and HTTP/3, whose handshake's keys are in the client: `busted coverage` calls\n"
+    "their connections opaque, and says why"
 )
 
 

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.e2e.bed import CLIENTS, Bed, python
+from tests.e2e.bed import CLIENTS, HERE, Bed, python, start_until_ready
 from tests.e2e.examples import PROMPT
+from tests.e2e.http3_server import ANSWER
 from tests.e2e.monitor import Monitor, busted
 from tests.requirements import require
 
 PURE_PYTHON = python("tlslite_chat")
+HTTP3 = python("http3_chat")
 
 
 @pytest.fixture(scope="module")
@@ -25,6 +28,15 @@ def watched(test_bed: Bed, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     socket, recording = directory / "sock", directory / "recording"
     with Monitor("--socket", str(socket), "--record", str(recording)) as monitor:
         yield Watched(monitor, socket, recording)
+
+
+@pytest.fixture(scope="module")
+def http3(test_bed: Bed) -> Bed:
+    """The bed with a provider that speaks HTTP/3, too."""
+    certificate = str(test_bed.directory / "server.pem")
+    command = [sys.executable, "-m", "tests.e2e.http3_server", "--certificate", certificate]
+    start_until_ready(test_bed.sandbox, command)
+    return test_bed
 
 
 class Watched:
@@ -75,6 +87,61 @@ def test_a_client_whose_tls_nobody_can_probe_is_told_opaque_and_curl_is_decoded(
     assert row["coverage"]["state"] == "decoded"
     assert row["coverage"]["decoded_sent"] > len(PROMPT)
     assert told(monitor, read.pid) == []
+
+
+def test_java_is_told_opaque_with_its_stack(watched: Watched, test_bed: Bed) -> None:
+    require("java")
+    finished = test_bed.sandbox.run(["java", str(HERE / "JavaChat.java"), "Are you there?"])
+    assert b"chat.completion" in finished.stdout, finished.stderr
+    monitor = watched.monitor
+    monitor.wait_until(lambda: bool(told(monitor, finished.pid)), "what was not read")
+    (event,) = told(monitor, finished.pid)
+    coverage = event["action"]["connection"]
+    assert (coverage["state"], coverage["reason"]) == ("opaque", "no_hook")
+    assert coverage["stack"] == "java_jsse"
+    assert coverage["library"].endswith("libjvm.so")
+    assert (coverage["name"], coverage["provider"]) == ("api.openai.com", "openai")
+    assert monitor.of(finished.pid) == []
+
+
+def test_http3_is_told_opaque_with_the_host_and_nothing_is_made_up_of_it(
+    watched: Watched, http3: Bed
+) -> None:
+    monitor = watched.monitor
+    finished = http3.sandbox.run(HTTP3("api.openai.com", PROMPT))
+    assert finished.stdout.decode().strip() == ANSWER, finished.stderr
+    monitor.wait_until(lambda: bool(told(monitor, finished.pid)), "what was not read")
+
+    (event,) = told(monitor, finished.pid)
+    coverage = event["action"]["connection"]
+    assert (coverage["state"], coverage["reason"]) == ("opaque", "quic")
+    assert coverage["stack"] == "http3"
+    assert (coverage["name"], coverage["provider"]) == ("api.openai.com", "openai")
+    # Datagrams are filled up, and the handshake's are most of it.
+    assert coverage["wire_sent"] > 1200 + len(PROMPT)
+    assert coverage["wire_received"] > 1200
+    assert event["process"]["exe"]
+    connection = event["connection"]
+    assert (connection["transport"], connection["dst_port"]) == ("udp", 443)
+    assert connection["dst_ip"] == "127.0.0.1"
+    assert connection["sni"] == "api.openai.com"
+
+    operations = [one["action"]["operation"] for one in monitor.of(finished.pid, "Network")]
+    assert operations == ["connect", "close"]
+    assert monitor.of(finished.pid) == []
+    (row,) = watched.rows(finished.pid)
+    assert row["coverage"] == coverage
+
+
+def test_http3_to_a_host_of_no_provider_is_not_told(watched: Watched, http3: Bed) -> None:
+    monitor = watched.monitor
+    other = http3.sandbox.run(HTTP3("www.example.com", PROMPT))
+    assert other.stdout.decode().strip() == ANSWER, other.stderr
+    # What came before it is told by then.
+    after = http3.sandbox.run(HTTP3("api.anthropic.com", PROMPT))
+    monitor.wait_until(lambda: bool(told(monitor, after.pid)), "what was not read")
+    assert [one for one in monitor.events if one["process"]["pid"] == other.pid] == []
+    assert watched.rows(other.pid) == []
 
 
 @pytest.mark.parametrize("name", ["openai_stream", "openai_async", "anthropic_sync"])

@@ -264,6 +264,52 @@ def test_a_denied_provider_is_refused_from_the_second_connection_on(
         assert (event["connection"]["dst_ip"], event["connection"]["dst_port"]) == (ELSEWHERE, 443)
 
 
+# Each line is answered over a connection of its own, from a socket of its own.
+HTTP3_CLIENT = """
+import asyncio, json, os, sys
+from aioquic.asyncio.client import connect
+from aioquic.h3.connection import H3_ALPN
+from aioquic.quic.configuration import QuicConfiguration
+from tests.e2e.clients.http3_chat import Client
+async def ask(prompt):
+    configuration = QuicConfiguration(
+        alpn_protocols=H3_ALPN, server_name="api.openai.com", idle_timeout=2)
+    configuration.load_verify_locations(os.environ["SSL_CERT_FILE"])
+    async with connect(
+        "192.0.2.80", 443, configuration=configuration, create_protocol=Client
+    ) as client:
+        body = json.dumps({"messages": [{"role": "user", "content": prompt}]})
+        await client.ask("api.openai.com", body.encode())
+print(os.getpid(), flush=True)
+for line in sys.stdin:
+    try:
+        asyncio.run(asyncio.wait_for(ask(json.loads(line)[1]), 10))
+        print(json.dumps("answered"), flush=True)
+    except (ConnectionError, TimeoutError):
+        print(json.dumps("refused"), flush=True)
+"""
+
+
+@pytest.mark.usefixtures("front")
+def test_http3_to_a_denied_provider_is_refused_from_the_second_connection_on(
+    enforcing: Start, test_bed: Bed
+) -> None:
+    certificate = str(test_bed.directory / "server.pem")
+    serve = [sys.executable, "-m", "tests.e2e.http3_server", "--address", ELSEWHERE]
+    start_until_ready(test_bed.sandbox, [*serve, "--certificate", certificate])
+    with enforcing(BY_PROVIDER, "--enforce") as monitor, asking(test_bed, HTTP3_CLIENT) as client:
+        # What was begun before it was denied cannot be ended, but its datagrams are refused.
+        until(lambda: client.ask("", PROMPT) == "refused", "it is refused")
+        until(lambda: bool(flows(monitor, "prevented")), "one is told as prevented")
+        (first, *_) = [event for event in monitor.of(client.pid, "Network") if "policy" in event]
+        for event in flows(monitor, "prevented"):
+            assert event["action"]["error"] == "EPERM"
+            connection = event["connection"]
+            assert (connection["transport"], connection["dst_ip"]) == ("udp", ELSEWHERE)
+    assert first["connection"]["sni"] == "api.openai.com"
+    assert first["policy"]["enforced"] == "not_possible"
+
+
 BY_IDENTITY = """
 package busted
 

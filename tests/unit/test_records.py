@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -27,6 +29,7 @@ from busted.records import (
     ProcessFork,
     ProcessKey,
     ProcessProgram,
+    QuicInitial,
     Record,
     RunningProcess,
     StdioBegun,
@@ -272,6 +275,7 @@ EXAMPLES: list[Record] = [
     FLOW,
     DnsMessage(DATA.key.process, 9, 5, 6, Direction.READ, True, 3, 4, b"name"),
     ClientHello(DATA.key.process, 9, 5, 6, 3, 517, b"\x16\x03\x01"),
+    QuicInitial(msgspec.structs.replace(FLOW, transport=17), 1200, b"\xc0\0\0\0\1"),
     ProcessFork(DATA.key.process, 9, ProcessKey(6, 60), 5),
     ProcessProgram(DATA.key.process, 9, 4711, b"/bin/curl", (b"curl", b"", b"-v")),
     ProcessExec(
@@ -304,6 +308,10 @@ def encode(record: Record, padding: bytes = b"") -> bytes:
         return encode_wire(record) + padding
     if isinstance(record, Flow):
         return encode_flow(record) + padding
+    if isinstance(record, QuicInitial):
+        flow = bytes([Type.QUIC_INITIAL]) + encode_flow(record.flow)[1:]
+        lengths = struct.pack("<2I", len(record.data), record.total)
+        return flow + lengths + record.data + padding
     if isinstance(record, Traffic):
         slices = b"".join(records.TRAFFIC_SLICE.pack(*one) for one in record.slices)
         whose = (version, key.pid, time_ns, key.start_ns, record.cookie, record.began_ns)
@@ -435,8 +443,9 @@ def test_a_record_of_unknown_type_is_refused() -> None:
         (DATA, records.TLS_DATA),
         (EXAMPLES[7], records.DNS_MESSAGE),
         (EXAMPLES[8], records.CLIENT_HELLO),
-        (EXAMPLES[10], records.PROCESS_PROGRAM),
-        (EXAMPLES[11], records.PROCESS_EXEC),
+        (EXAMPLES[9], records.QUIC_INITIAL),
+        (EXAMPLES[11], records.PROCESS_PROGRAM),
+        (EXAMPLES[12], records.PROCESS_EXEC),
     ],
     ids=lambda value: type(value).__name__,
 )

@@ -9,9 +9,12 @@ Never are the two equal, for TLS adds: so much of the wire as TLS may add is exp
 direction, and what is beyond was not read (`unexplained`). How a connection stands is said when it
 ended, or when it is open for long.
 
-Left out: connections that were accepted (what they carry is told where it is asked), UDP, which the
-kernel side counts nothing of, and what a process received and never read itself, which looks the
-same as what we did not read.
+Of QUIC nothing is read: the handshake's keys are in the process, and what is encrypted with them is
+no stream of a library's calls. So its connections are opaque, whatever else is known of them.
+
+Left out: connections that were accepted (what they carry is told where it is asked), UDP of
+anything else, and what a process received and never read itself, which looks the same as what we
+did not read.
 """
 
 from __future__ import annotations
@@ -42,6 +45,9 @@ MAX_PLAINTEXT = 16384
 # The shortest request of HTTP makes it more.
 SILENT_BYTES = 128
 
+# HTTP/3 in the ClientHello (RFC 9114 section 3.1).
+_HTTP3 = "h3"
+
 Reason = Literal[
     "not_ai",
     "nothing_said",
@@ -55,6 +61,7 @@ Reason = Literal[
     "hook_silent",
     "unknown_stack",
     "not_tls",
+    "quic",
 ]
 """Why a connection is not read as a whole, or need not be; docs/events.md says what each means."""
 
@@ -317,6 +324,8 @@ class Ledger:
             return []
         if entry.wire == entry.first_bytes and not entry.reads:
             return []  # nothing moved while we looked
+        if coverage.reason == "quic" and not coverage.wire_received:
+            return []  # nobody answered: clients try, and go on over TCP
         entry.is_told = True
         action = events.Coverage(connection=coverage)
         at_ns = now_ns if entry.ended_ns is None else entry.ended_ns
@@ -346,6 +355,8 @@ class Ledger:
     def _state(
         self, entry: _Entry, is_tls: bool, look: Look
     ) -> tuple[State, Reason | None, Stack | None]:
+        if entry.connection.transport == "udp":
+            return "opaque", "quic", self._quic_stack(entry)
         is_late = entry.network is not None and entry.network.joined_late
         if not entry.reads:
             return self._unread(entry, is_tls, is_late, look)
@@ -362,6 +373,11 @@ class Ledger:
             if self._fits(entry, entry.reads)
             else ("partial", "unread", None)
         )
+
+    def _quic_stack(self, entry: _Entry) -> Stack | None:
+        hello = self._names.of_socket(int(entry.connection.id))
+        is_http3 = hello is not None and _HTTP3 in hello.alpn
+        return Stack(entry.told.key, "quic", "http3") if is_http3 else None
 
     def _unread(
         self, entry: _Entry, is_tls: bool, is_late: bool, look: Look

@@ -13,8 +13,12 @@ What the kernel answered is learned from records too, hence a replay, which has 
 tells the same: there the answer comes before the record that made somebody ask for it. So
 nothing is told while an answer is taken, but in `drain`, when the record is done with.
 
+A flow of UDP is one that began as QUIC does, told by its first datagrams. Nothing tells that the
+other end agreed, so it is opened when they are sent; it ends when its socket is closed.
+
 Left out: the sockets of TLS connections opened before the monitor, whose ClientHello nobody saw;
-UDP, whose connect(2) is no connection: the C library makes one to each address that it sorts.
+UDP of anything else, whose connect(2) is no connection: the C library makes one to each address
+that it sorts.
 """
 
 from __future__ import annotations
@@ -31,7 +35,7 @@ from busted.agent.clock import Clock
 from busted.agent.names import Hello, Names
 from busted.agent.told import Told
 from busted.classifier.providers import Providers
-from busted.records import Flow, FlowOperation, FlowOwner, ProcessKey
+from busted.records import Flow, FlowOperation, FlowOwner, ProcessKey, socket_cookie
 
 Network = Literal["all", "ai", "none"]
 """Which flows become events: all, those of AI, or none."""
@@ -40,7 +44,8 @@ Network = Literal["all", "ai", "none"]
 UPDATE_NS = 10 * 1_000_000_000
 _SECOND_NS = 1_000_000_000
 # Its number (iana.org/assignments/protocol-numbers).
-_TRANSPORTS = {6: "tcp", 17: "udp"}
+_UDP = 17
+_TRANSPORTS = {6: "tcp", _UDP: "udp"}
 _OWNERS: dict[FlowOwner, Literal["opener", "listener", "holder"]] = {
     FlowOwner.OPENER: "opener",
     FlowOwner.LISTENER: "listener",
@@ -70,6 +75,9 @@ class Asks(msgspec.Struct, frozen=True):
 
     want_address: Callable[[int, bytes], None] = lambda netns, address: None
     """Have flows to an address told."""
+
+    look_quic: Callable[[Flow], Flow | None] = lambda flow: None
+    """How a flow of UDP stands."""
 
 
 class _Name(msgspec.Struct, frozen=True):
@@ -138,10 +146,22 @@ class Flows:
         """Learn how a flow stands, and return what that tells."""
         if flow.operation == FlowOperation.REFUSED:
             return self._refused(flow)
-        self._learn(flow)
+        if flow.transport == _UDP and flow.operation == FlowOperation.CLOSE:
+            self._closed(flow)
+        else:
+            self._learn(flow)
         if flow.operation in (FlowOperation.LOOK, FlowOperation.LOOK_CLOSED):
             return []  # told with the record that somebody was asked for
         return self.drain()
+
+    def _closed(self, first: Flow) -> None:
+        """Learn the end of all flows of a UDP socket; the kernel side tells that of its first."""
+        for cookie in [one for one in self._open if socket_cookie(one) == first.cookie]:
+            self._look(cookie)
+            flow = self._open[cookie].flow
+            self._learn(
+                msgspec.structs.replace(flow, operation=first.operation, time_ns=first.time_ns)
+            )
 
     def _refused(self, flow: Flow) -> list[Told]:
         """Tell of a connection that a verdict forbade; its socket may yet connect elsewhere."""
@@ -272,6 +292,8 @@ class Flows:
         return self._carrying(found[0], sni) if len(found) == 1 else None
 
     def _names_host(self, followed: _Followed, sni: str | None) -> bool:
+        if followed.flow.transport == _UDP:
+            return False  # what is read is read on TCP
         hello = self._names.of_socket(followed.flow.cookie)
         return hello is not None and not hello.ech and hello.sni is not None and hello.sni == sni
 
@@ -316,7 +338,11 @@ class Flows:
 
     def _look(self, cookie: int) -> None:
         self._looked.add(cookie)
-        flow = self._asks.look(cookie)
+        followed = self._find(cookie)
+        if followed is not None and followed.flow.transport == _UDP:
+            flow = self._asks.look_quic(followed.flow)
+        else:
+            flow = self._asks.look(cookie)
         if flow is not None:
             self._learn(flow)
 
@@ -341,7 +367,7 @@ class Flows:
                 followed.told_end = True
                 return [self._told(followed, "connect", flow.time_ns)]
             if flow.role == FlowOperation.CONNECT:
-                told.append(self._told(followed, "connect", flow.established_ns))
+                told.append(self._told(followed, "connect", flow.established_ns or flow.opened_ns))
             elif flow.role == FlowOperation.ACCEPT:
                 told.append(self._told(followed, "accept", flow.established_ns))
             elif not followed.ended:

@@ -98,6 +98,7 @@ from busted.records import (
     StdioBegun,
     TlsData,
     decode,
+    socket_cookie,
 )
 from busted.sinks.metric_sources import KernelFigures, ProgramRuns
 
@@ -228,7 +229,9 @@ class Monitor:
                 no_agent=self._shared.forget_agent,
                 stack=self._stack,
                 network=settings.network,
-                flows=Asks(self._look_at_flow, self._want_flow, self._want_address),
+                flows=Asks(
+                    self._look_at_flow, self._want_flow, self._want_address, self._look_at_quic
+                ),
                 files=settings.files or "sensitive",
                 foresees=settings.enforcement != "off",
             )
@@ -727,6 +730,20 @@ class Monitor:
         except BpfError as error:
             self._count_and_log("flow_look", error)
             return None
+        return self._answered(raw)
+
+    def _look_at_quic(self, flow: Flow) -> Flow | None:
+        if self._names is None:
+            return None
+        cookie = socket_cookie(flow.cookie)
+        try:
+            raw = self._names.look_quic(cookie, flow.remote, flow.remote_port)
+        except BpfError as error:
+            self._count_and_log("flow_look", error)
+            return None
+        return self._answered(raw)
+
+    def _answered(self, raw: bytes | None) -> Flow | None:
         if raw is None:
             return None
         if self._recording:

@@ -12,6 +12,9 @@ put together in order; what has a gap is given up.
 
 Left out: names in DNS over TLS or HTTPS, hosts files, caches filled before we looked; a local
 resolver answers from its cache too, and that answer is seen like any other.
+
+With QUIC the socket's cookie stands for its first flow (`records.QuicInitial`), and others have one
+of their own.
 """
 
 from __future__ import annotations
@@ -23,9 +26,10 @@ from typing import TypeVar
 
 import msgspec
 
-from busted.protocols import dns
+from busted.protocols import client_hello, dns
 from busted.protocols.client_hello import ClientHelloReader
-from busted.records import ClientHello, Direction, DnsMessage, ProcessKey
+from busted.protocols.quic import QuicReader
+from busted.records import ClientHello, Direction, DnsMessage, Flow, ProcessKey, QuicInitial
 
 # Connections are opened late: Java keeps answers 30 s whatever their TTL says, and pools of HTTP
 # clients open more connections to a host that they looked up minutes ago.
@@ -48,7 +52,7 @@ class Limits(msgspec.Struct, frozen=True):
     questions: int = 4096
     # As many as TLS connections are followed (`busted.streams.MAX_CONNECTIONS`).
     hellos: int = 16384
-    # ClientHellos of which a piece is missing yet, and DNS connections over TCP.
+    # ClientHellos of which a piece is missing yet, of TLS and of QUIC, and DNS over TCP.
     unfinished: int = 1024
 
 
@@ -108,6 +112,7 @@ class Names:
         self._asked: dict[_Asked, None] = {}
         self._streams: dict[tuple[int, Direction], _Stream] = {}
         self._readers: dict[int, tuple[ClientHelloReader, int]] = {}
+        self._quic: dict[int, QuicReader] = {}
         self._hellos: dict[int, Hello] = {}
         self.lost: Counter[str] = Counter()
         """What was given up for want of room or of a piece, by place."""
@@ -206,11 +211,31 @@ class Names:
             if not reader.done:
                 self._wait_for_more(record.cookie, reader, position)
             return None
+        return self._said(record, seen)
+
+    def quic_hello(self, record: QuicInitial) -> Hello | None:
+        """Take one of the first datagrams of what may be a QUIC client; return the same."""
+        flow = record.flow
+        if flow.cookie in self._hellos:
+            return None  # sent again
+        reader = self._quic.pop(flow.cookie, None) or QuicReader()
+        seen = reader.feed(record.data)
+        if seen is not None:
+            return self._said(flow, seen)
+        if reader.begun and _keep(self._quic, flow.cookie, reader, self._limits.unfinished):
+            self.lost["hello_pieces"] += 1
+        return None
+
+    def is_quic(self, cookie: int) -> bool:
+        """Tell whether what went over a UDP flow was the beginning of a QUIC client."""
+        return cookie in self._hellos or cookie in self._quic
+
+    def _said(self, where: ClientHello | Flow, seen: client_hello.ClientHello) -> Hello:
         hello = Hello(
-            cookie=record.cookie,
-            netns=record.netns,
-            key=record.key,
-            time_ns=record.time_ns,
+            cookie=where.cookie,
+            netns=where.netns,
+            key=where.key,
+            time_ns=where.time_ns,
             random=seen.random,
             versions=seen.versions,
             sni=seen.sni,

@@ -57,6 +57,7 @@ from busted.records import (
     ProcessExit,
     ProcessFork,
     ProcessKey,
+    QuicInitial,
     Record,
     TlsClose,
     TlsData,
@@ -201,6 +202,7 @@ class Pipeline:
             Flow: self._flows.feed,
             Traffic: self._traffic,
             ClientHello: self._hello,
+            QuicInitial: self._quic_initial,
             DnsMessage: self._dns_message,
             ProcessExec: self._executed,
             ProcessFork: self._forked,
@@ -373,6 +375,13 @@ class Pipeline:
         self._ledger.hello(record)
         hello = self.names.hello(record)
         return self._flows.hello(hello) if hello else ()
+
+    def _quic_initial(self, record: QuicInitial) -> Iterable[Told]:
+        hello = self.names.quic_hello(record)
+        if not self.names.is_quic(record.flow.cookie):
+            return ()
+        told = self._flows.feed(record.flow)
+        return [*told, *self._flows.hello(hello)] if hello else told
 
     def _dns_message(self, record: DnsMessage) -> Iterable[Told]:
         for name, address in self.names.feed_dns(record):

@@ -7,24 +7,26 @@ out with its reason, and the rest works on.
 
 from __future__ import annotations
 
-import contextlib
 import os
 from pathlib import Path
 
-from busted.kernel.libbpf import Link
+from busted import records
+from busted.kernel.libbpf import BpfObject, Link
 from busted.kernel.shared import SharedMaps
 
 MOUNTS = Path("/proc/self/mounts")
 
 # Programs of bpf/names.bpf.c, and what is missing without each.
 PROGRAMS = {
-    "names_sent": "ClientHellos and DNS questions",
+    "names_sent": "ClientHellos, QUIC and DNS questions",
     "names_received": "DNS answers",
     "names_connect4": "IPv4 connections",
     "names_connect6": "IPv6 connections",
-    "names_sendmsg4": "unconnected DNS over IPv4",
-    "names_sendmsg6": "unconnected DNS over IPv6",
+    "names_sendmsg4": "unconnected DNS and QUIC over IPv4",
+    "names_sendmsg6": "unconnected DNS and QUIC over IPv6",
+    "names_released": "the end of QUIC connections",
 }
+_ENDS = "names_released"
 
 # The inode number of the root directory: every cgroup has its id there, and the first is 1.
 _ROOT_INODE = 1
@@ -39,15 +41,27 @@ class NamePrograms:
         self._links: list[Link] = []
         root = open_root(mounts)
         try:
-            self._object = shared.open("names")
-            with contextlib.ExitStack() as undo:
-                undo.callback(self._object.close)
-                self._object.load()
-                undo.pop_all()
+            self._object = self._load(shared)
+            self._quic_flows = self._object.map("quic_flows")
             for program in PROGRAMS:
-                self._attach(program, root)
+                if program not in self.left_out:
+                    self._attach(program, root)
         finally:
             os.close(root)
+
+    def _load(self, shared: SharedMaps, *, ends: bool = True) -> BpfObject:
+        opened = shared.open("names")
+        opened.autoload(_ENDS, ends)
+        try:
+            opened.load()
+        except OSError:
+            opened.close()
+            if not ends:
+                raise
+            # Nothing but a try tells whether the kernel has that kind of program.
+            opened = self._load(shared, ends=False)
+            self.left_out[_ENDS] = f"{PROGRAMS[_ENDS]}: needs Linux 5.9"
+        return opened
 
     def _attach(self, program: str, root: int) -> None:
         try:
@@ -58,6 +72,18 @@ class NamePrograms:
     def program_fd(self, program: str) -> int:
         """Return the descriptor of a program, which stays ours."""
         return self._object.program_fd(program)
+
+    def look_quic(self, cookie: int, remote: bytes, remote_port: int) -> bytes | None:
+        """Return a record of how a flow of QUIC stands; None: not known.
+
+        `cookie` is the socket's; the far end is as in `records.Flow`. Raises BpfError.
+        """
+        value = self._quic_flows.lookup(records.QUIC_KEY.pack(cookie, remote, remote_port))
+        if value is None:
+            return None
+        flow = bytearray(value[: records.FLOW.size])
+        flow[records.FLOW.offsets["operation"]] = records.FlowOperation.LOOK
+        return bytes(flow)
 
     def detach(self) -> None:
         """Remove the programs; what the ring holds can still be read."""

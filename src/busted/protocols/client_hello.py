@@ -10,8 +10,8 @@ With Encrypted Client Hello (RFC 9849) the name here is that of the front, and t
 encrypted; `ech` tells so. Clients also send it without meaning it, in just the same form, so
 that nobody can tell the two apart: with `ech` the name may be the real one, and may not.
 
-Left out: QUIC, whose ClientHello is encrypted with a key made from the packet (RFC 9001 section
-5.2); DTLS; SSL 2.0's compatible form; STARTTLS, where something else comes first.
+Left out: QUIC, whose ClientHello has no records around it (quic.py); DTLS; SSL 2.0's compatible
+form; STARTTLS, where something else comes first.
 
 Reference: RFC 8446 sections 4.1.2, 4.2 and 5.1, RFC 6066 section 3, RFC 7301 section 3.1
 """

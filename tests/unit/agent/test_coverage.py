@@ -19,8 +19,16 @@ from busted.agent.coverage import (
 from busted.agent.names import Names
 from busted.agent.told import Told
 from busted.events import ConnectionCoverage, Coverage, Network
-from busted.records import ClientHello, ConnectionKey, Direction, ProcessKey, TlsData
-from tests import hello_wire
+from busted.records import (
+    ClientHello,
+    ConnectionKey,
+    Direction,
+    ProcessKey,
+    QuicInitial,
+    TlsData,
+)
+from tests import hello_wire, quic_wire
+from tests.unit.agent.test_flows import FLOW
 
 SECOND = 1_000_000_000
 PROCESS = ProcessKey(7, 70)
@@ -50,6 +58,7 @@ class Host:
         provider: str | None = "openai",
         joined_late: bool = False,
         process: ProcessKey = PROCESS,
+        transport: str = "tcp",
     ) -> None:
         action = Network(
             operation=operation,
@@ -59,7 +68,9 @@ class Host:
             bytes_received=received,
             joined_late=joined_late,
         )
-        connection = events.Connection(id=str(cookie), dst_ip="203.0.113.1", dst_port=443)
+        connection = events.Connection(
+            id=str(cookie), transport=transport, dst_ip="203.0.113.1", dst_port=443
+        )
         who = events.Process(pid=process.pid, name="client")
         self.ledger.network(Told(second * SECOND, process, who, action, connection), agent)
 
@@ -401,3 +412,46 @@ def test_rows_say_how_open_connections_stand_without_looking_at_processes() -> N
     (row,) = host.ledger.rows()
     assert (row.pid, row.process, row.agent, row.open) == (7, "client", "claude", True)
     assert row.coverage.reason == "unknown_stack"
+
+
+# QUIC
+
+
+def quic(host: Host, *alpn: bytes, ech: bool = False) -> None:
+    extensions = [hello_wire.server_name(b"api.openai.com"), hello_wire.protocols(*alpn)]
+    extensions += [(0xFE0D, b"\0")] * ech
+    for data in quic_wire.datagrams(hello_wire.message(*extensions)):
+        assert host.names.quic_hello(QuicInitial(FLOW, len(data), data))
+
+
+@pytest.mark.parametrize(("alpn", "stack"), [(b"h3", "http3"), (b"doq", None)])
+def test_quic_is_opaque_whatever_the_process_has(alpn: bytes, stack: str | None) -> None:
+    host = Host(Stack(PROCESS, "hook_silent", "openssl", "/usr/lib/libssl.so.3"))
+    host.network("connect", transport="udp")
+    quic(host, alpn)
+    # What the library gives is no connection that is understood.
+    host.ledger.tie(KEY, COOKIE)
+    host.say(300, Direction.WRITE)
+    host.network("close", 3000, 7000, second=1, transport="udp")
+    told = told_of(host.end())
+    assert (told.state, told.reason, told.stack) == ("opaque", "quic", stack)
+    assert (told.library, told.ech) == (None, False)
+    assert (told.name, told.provider) == ("api.openai.com", "openai")
+    assert (told.wire_sent, told.wire_received) == (3000, 7000)
+
+
+def test_quic_with_an_encrypted_hello_says_so() -> None:
+    host = Host()
+    host.network("connect", transport="udp", agent="Codex", provider=None)
+    quic(host, b"h3", ech=True)
+    host.network("update", 3000, 7000, second=1, transport="udp")
+    assert told_of(host.end(second=31)).ech
+
+
+def test_quic_that_nobody_answered_is_not_told() -> None:
+    host = Host()
+    host.network("connect", transport="udp")
+    quic(host, b"h3")
+    host.network("close", 3600, 0, second=1, transport="udp")
+    assert host.end() == []
+    assert host.coverage().reason == "quic"

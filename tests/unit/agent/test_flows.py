@@ -73,10 +73,14 @@ class Kernel:
         self.known: dict[int, Flow] = {}
         self.wanted: list[int] = []
         self.addresses: list[tuple[int, bytes]] = []
+        self.datagrams: dict[int, Flow] = {}
 
     def asks(self) -> Asks:
         return Asks(
-            self.known.get, self.wanted.append, lambda *address: self.addresses.append(address)
+            self.known.get,
+            self.wanted.append,
+            lambda *address: self.addresses.append(address),
+            lambda flow: self.datagrams.get(flow.cookie),
         )
 
 
@@ -433,3 +437,62 @@ def test_what_was_not_asked_for_is_not_novel(host: Host) -> None:
 
 def test_a_flow_that_nobody_knows_any_more_is_not_told_as_novel() -> None:
     assert Host().flows.novel(5) == []
+
+
+# QUIC
+
+
+SECOND_FLOW = 5 + (1 << 48)
+
+
+def quic(operation: FlowOperation = CONNECT, **changes: object) -> Flow:
+    return flow(operation, **({"transport": 17, "established_ns": 0} | changes))
+
+
+def test_a_flow_of_quic_is_told_when_its_first_datagram_was_sent() -> None:
+    host = Host()
+    host.names.hellos[5] = hello()
+    (told,) = host.flows.feed(quic())
+    (action,) = actions([told])
+    assert (action.operation, action.provider) == ("connect", "openai")
+    assert (action.name, action.name_source) == ("api.openai.com", "client_hello")
+    assert told.time_ns == 2 * SECOND
+    assert told.connection is not None
+    assert told.connection.transport == "udp"
+
+
+def test_the_end_of_its_socket_is_the_end_of_each_flow_with_its_own_counts() -> None:
+    host = Host("all")
+    other = quic(cookie=SECOND_FLOW, remote=mapped(OTHER))
+    assert operations(host.flows.feed(quic()) + host.flows.feed(other)) == ["connect"] * 2
+    host.kernel.datagrams = {
+        5: quic(LOOK, bytes_sent=1200),
+        SECOND_FLOW: quic(
+            LOOK, cookie=SECOND_FLOW, remote=mapped(OTHER), bytes_sent=1300, bytes_received=9
+        ),
+    }
+    told = host.flows.feed(quic(CLOSE, time_ns=9 * SECOND, bytes_sent=1200))
+    assert operations(told) == ["close", "close"]
+    assert [one.time_ns for one in told] == [9 * SECOND] * 2
+    assert [(one.bytes_sent, one.bytes_received) for one in actions(told)] == [
+        (1200, 0),
+        (1300, 9),
+    ]
+
+
+def test_a_udp_socket_that_closes_and_was_no_client_is_not_told() -> None:
+    assert Host("all").flows.feed(quic(CLOSE, agent=True)) == []
+
+
+def test_what_moved_on_quic_is_told_from_time_to_time() -> None:
+    host = Host("all")
+    host.flows.feed(quic())
+    host.kernel.datagrams[5] = quic(LOOK, bytes_sent=5000)
+    assert operations(host.flows.expire(3 * SECOND + UPDATE_NS)) == ["update"]
+
+
+def test_what_is_read_of_a_process_is_never_on_its_quic() -> None:
+    host = Host()
+    host.names.hellos[5] = hello()
+    host.flows.feed(quic())
+    assert host.flows.carrying_alone(PROCESS, "api.openai.com") is None

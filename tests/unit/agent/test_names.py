@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import msgspec
 import pytest
 
 from busted.agent.names import GRACE_NS, MAX_ALIASES, MAX_TTL_SECONDS, Limits, Names
-from busted.records import ClientHello, Direction, DnsMessage, ProcessKey
+from busted.records import ClientHello, Direction, DnsMessage, ProcessKey, QuicInitial
+from tests import quic_wire
 from tests.dns_wire import (
     CNAME,
     HTTPS,
@@ -21,6 +23,7 @@ from tests.dns_wire import (
 )
 from tests.hello_wire import RANDOM, records, server_name
 from tests.hello_wire import message as hello_message
+from tests.unit.agent.test_flows import FLOW
 
 SECOND = 1_000_000_000
 PROCESS = ProcessKey(7, 70)
@@ -314,3 +317,44 @@ def test_unfinished_and_finished_hellos_are_bounded() -> None:
     for cookie in range(10, 13):
         names.hello(piece(wire(), cookie=cookie))
     assert [names.of_socket(cookie) is None for cookie in (10, 11, 12)] == [True, False, False]
+
+
+# QUIC
+
+
+def initial(data: bytes, cookie: int = 5) -> QuicInitial:
+    return QuicInitial(msgspec.structs.replace(FLOW, cookie=cookie, transport=17), len(data), data)
+
+
+QUIC_HELLO = hello_message(server_name(OPENAI.encode()), (51, bytes(1216)))
+
+
+def test_a_hello_of_quic_in_two_datagrams_names_its_flow() -> None:
+    names = Names()
+    first, second = quic_wire.datagrams(QUIC_HELLO, 2)
+    assert not names.is_quic(5)
+    assert names.quic_hello(initial(second)) is None
+    assert names.is_quic(5)
+    hello = names.quic_hello(initial(first))
+    assert hello is not None
+    assert (hello.cookie, hello.netns, hello.key) == (5, FLOW.netns, FLOW.key)
+    assert (hello.random, hello.sni) == (RANDOM, OPENAI)
+    assert names.of_socket(5) == hello
+    assert names.quic_hello(initial(first)) is None
+    assert names.is_quic(5)
+
+
+def test_what_only_looks_like_quic_is_none() -> None:
+    names = Names()
+    assert names.quic_hello(initial(quic_wire.EXAMPLE_SERVER)) is None
+    assert not names.is_quic(5)
+    assert not names._quic
+
+
+def test_no_more_unfinished_hellos_of_quic_are_kept_than_the_limit() -> None:
+    names = Names(Limits(unfinished=2))
+    first, second = quic_wire.datagrams(QUIC_HELLO, 2)
+    for cookie in range(3):
+        assert names.quic_hello(initial(first, cookie)) is None
+    assert names.lost == {"hello_pieces": 1}
+    assert names.quic_hello(initial(second, 2)) is not None

@@ -43,6 +43,7 @@ from busted.records import (
     ProcessExit,
     ProcessFork,
     ProcessKey,
+    QuicInitial,
     Record,
     TlsClose,
     TlsData,
@@ -52,7 +53,7 @@ from busted.records import (
     TlsSocket,
 )
 from busted.streams import Connections
-from tests import hello_wire
+from tests import hello_wire, quic_wire
 from tests.dns_wire import address, message, question
 from tests.ml.models import forest
 from tests.ml.windows import downloaded, streamed, traffic
@@ -670,6 +671,50 @@ def test_a_connection_to_a_model_that_was_not_read_is_told_a_second_after_its_en
     assert event.connection == closed.connection
     assert event.process == closed.process
     assert event.session_id == closed.session_id
+
+
+@pytest.mark.parametrize(
+    ("host_name", "provider"), [("api.openai.com", "openai"), ("www.example.com", None)]
+)
+def test_quic_to_a_model_is_told_and_that_nothing_of_it_was_read(
+    host_name: str, provider: str | None
+) -> None:
+    host = Host()
+    opened = msgspec.structs.replace(FLOW, transport=17, established_ns=0)
+    moved = msgspec.structs.replace(
+        opened, operation=FlowOperation.LOOK, bytes_sent=3000, bytes_received=5000
+    )
+    asks = Asks(look_quic=lambda flow: moved)
+    host.pipeline = Pipeline(ORIGIN, {}, Outside(network="ai", flows=asks))
+    name = hello_wire.server_name(host_name.encode())
+    hello = hello_wire.message(name, hello_wire.protocols(b"h3"))
+    (data,) = quic_wire.datagrams(hello)
+    told = host.feed(QuicInitial(opened, len(data), data))
+    told += host.feed(msgspec.structs.replace(moved, operation=FlowOperation.CLOSE))
+    told += host.pipeline.expire(FLOW.time_ns + SECOND)
+    if provider is None:
+        assert told == []
+        return
+    connect, close, coverage = told
+    assert isinstance(connect.action, events.Network)
+    assert (connect.action.operation, connect.action.provider) == ("connect", provider)
+    assert connect.connection is not None
+    assert (connect.connection.transport, connect.connection.sni) == ("udp", host_name)
+    assert isinstance(close.action, events.Network)
+    assert (close.action.bytes_sent, close.action.bytes_received) == (3000, 5000)
+    assert isinstance(coverage.action, Coverage)
+    assert coverage.action.connection is not None
+    assert (coverage.action.connection.reason, coverage.action.name) == ("quic", host_name)
+
+
+def test_what_looks_like_quic_and_is_none_is_not_told() -> None:
+    host = Host()
+    host.pipeline = Pipeline(ORIGIN, {}, Outside(network="all"))
+    opened = msgspec.structs.replace(FLOW, transport=17, established_ns=0)
+    data = quic_wire.EXAMPLE_SERVER
+    told = host.feed(QuicInitial(opened, len(data), data))
+    told += host.feed(msgspec.structs.replace(opened, operation=FlowOperation.CLOSE))
+    assert told == []
 
 
 def test_both_ends_of_a_connection_on_this_host_have_addresses_of_their_own() -> None:
