@@ -31,6 +31,12 @@ ROOT = Path(__file__).parents[1]
 
 # Debian's, or one that was unpacked as go.dev says.
 GO_COMMAND = shutil.which("go", path=f"{os.environ['PATH']}:/usr/local/go/bin") or "go"
+# rustup's, or a distribution's.
+CARGO_COMMAND = (
+    shutil.which("cargo", path=f"{os.environ['PATH']}:{Path.home()}/.cargo/bin") or "cargo"
+)
+# What tests.e2e.rust_client builds.
+RUST_CHAT = ROOT / ".cache/rust_chat/release/rust_chat"
 # Where setup has what builds the dashboard's page.
 WEB = ROOT / ".cache/web"
 BUN = ROOT / ".cache/node/node_modules/@oven/bun-linux-x64/bin/bun"
@@ -113,6 +119,12 @@ def _node_packages() -> str | None:
 
 def _go() -> str | None:
     return None if Path(GO_COMMAND).exists() else "needs Go: apt-get install golang-go"
+
+
+def _rust_client() -> str | None:
+    if RUST_CHAT.exists():
+        return None
+    return "needs the Rust client: make rust-client builds it, with cargo (Rust 1.85 or later)"
 
 
 def _bun() -> str | None:
@@ -293,6 +305,7 @@ PROBES: Mapping[str, tuple[Probe, ...]] = {
     "nss": (_nss,),
     "promtool": (_tool("promtool"),),
     "go": (_go,),
+    "rust client": (_rust_client,),
     "nats": (_program("nats-server", "nats-server"),),
     "rsyslog": (_program("rsyslogd", "rsyslog"), _rsyslog_tls),
     "git": (_program("git", "git"), _git),
