@@ -305,6 +305,8 @@ PROBES: Mapping[str, tuple[Probe, ...]] = {
     "nss": (_nss,),
     "promtool": (_tool("promtool"),),
     "go": (_go,),
+    # It runs a program from its source, which a JRE alone does not.
+    "java": (_program("javac", "default-jdk-headless"),),
     "rust client": (_rust_client,),
     "nats": (_program("nats-server", "nats-server"),),
     "rsyslog": (_program("rsyslogd", "rsyslog"), _rsyslog_tls),

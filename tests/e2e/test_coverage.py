@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.bed import CLIENTS, Bed, python
+from tests.e2e.answers import expected_answer
+from tests.e2e.bed import CLIENTS, HERE, Bed, python
 from tests.e2e.examples import PROMPT
 from tests.e2e.monitor import Monitor, busted
+from tests.e2e.test_stacks import question
 from tests.requirements import require
 
 PURE_PYTHON = python("tlslite_chat")
@@ -75,6 +77,26 @@ def test_a_client_whose_tls_nobody_can_probe_is_told_opaque_and_curl_is_decoded(
     assert row["coverage"]["state"] == "decoded"
     assert row["coverage"]["decoded_sent"] > len(PROMPT)
     assert told(monitor, read.pid) == []
+
+
+def test_a_java_client_is_told_opaque_with_its_stack(watched: Watched, test_bed: Bed) -> None:
+    require("java")
+    monitor = watched.monitor
+    finished = test_bed.sandbox.run(["java", str(HERE / "JavaChat.java"), question(PROMPT)])
+    assert finished.code == 0, finished.stderr
+    assert json.loads(finished.stdout)["choices"][0]["message"]["content"] == expected_answer(
+        PROMPT
+    )
+    monitor.wait_until(lambda: bool(told(monitor, finished.pid)), "what was not read")
+
+    (event,) = told(monitor, finished.pid)
+    coverage = event["action"]["connection"]
+    assert (coverage["state"], coverage["reason"]) == ("opaque", "no_hook")
+    assert coverage["stack"] == "java_jsse"
+    assert coverage["library"].endswith("/libjvm.so")
+    assert (coverage["name"], coverage["provider"]) == ("api.openai.com", "openai")
+    (row,) = watched.rows(finished.pid)
+    assert row["coverage"] == coverage
 
 
 @pytest.mark.parametrize("name", ["openai_stream", "openai_async", "anthropic_sync"])
