@@ -55,8 +55,8 @@ of agents the prompt and an answer. A dash: the client does not take that coding
 Go programs have tests of their own (HTTP/1.1 and HTTP/2). Not read: {not_run}.
 """
 NOT_RUN = (
-    "Java's HttpClient (JSSE): no place is known where plaintext could be read, so\n"
-    "`busted coverage` calls its connections opaque"
+    "Java's HttpClient (JSSE) and what has rustls on a ring before 0.17.8: no place is\n"
+    "known where plaintext could be read, so `busted coverage` calls their connections opaque"
 )
 
 
