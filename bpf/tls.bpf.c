@@ -713,18 +713,21 @@ static __always_inline int finish(struct pt_regs *ctx, const struct call *call, 
 	return 0;
 }
 
-/* How much of a record's plaintext is data: all but its type, where that is data's. */
-static __always_inline __u64 without_type(__u64 buffer, __u64 bytes)
+/* How much of a record's plaintext is data: where it ends in its type, all but that, if it is data's.
+ * Not static: then the verifier goes through it once, and not through all that follows once for each
+ * of its ways. */
+__noinline __u64 data_bytes(__u64 buffer, __u64 bytes, __u64 has_type)
 {
 	__u8 type = 0;
 
+	if (!bytes || !has_type)
+		return bytes;
 	if (bpf_probe_read_user(&type, sizeof(type), (void *)(buffer + bytes - 1)))
 		count_lost(LOST_UNREADABLE, bytes);
 	return type == APPLICATION_DATA ? bytes - 1 : 0;
 }
 
-/* How many bytes a call moved that returned so. Not static: then the verifier goes through it once,
- * and not through all that follows once for each of its ways. */
+/* How many bytes a call moved that returned so. Not static either. */
 __noinline __u64 moved_bytes(__s32 result, __u64 done, __u64 known, __u64 buffer, __u64 has_type)
 {
 	__u64 bytes = known ? known : result;
@@ -735,7 +738,7 @@ __noinline __u64 moved_bytes(__s32 result, __u64 done, __u64 known, __u64 buffer
 		count_lost(LOST_UNREADABLE, 1);
 		return 0;
 	}
-	return bytes && has_type ? without_type(buffer, bytes) : bytes;
+	return data_bytes(buffer, bytes, has_type);
 }
 
 static __always_inline int leave(struct pt_regs *ctx, const bool holds)
@@ -1181,16 +1184,16 @@ static __always_inline void seal(struct pt_regs *ctx, __u64 context,
 			     .direction = DIRECTION_WRITE };
 	struct connection *connection;
 	struct aead_thread *thread;
-	__u64 bytes = arguments->bytes;
+	__u64 bytes;
 
 	if (id.pid == settings.monitor_pid)
 		return;
 	/* From the handshake on, so that what is received first is known. */
 	remember_aead(id.pid);
-	if (!bytes || !is_data(arguments))
+	if (!is_data(arguments))
 		return;
-	if (arguments->header_bytes == TLS13_HEADER)
-		bytes = without_type(arguments->in, bytes);
+	bytes = data_bytes(arguments->in, arguments->bytes,
+			   arguments->header_bytes == TLS13_HEADER);
 	if (!bytes)
 		return;
 	thread = find_thread(now);
