@@ -124,7 +124,7 @@ def _go() -> str | None:
 def _rust_client() -> str | None:
     if RUST_CHAT.exists():
         return None
-    return "needs the Rust client: make rust-client builds it, with cargo (Rust 1.85 or later)"
+    return "needs the Rust client: make rust-client builds it, with cargo (Rust 1.88 or later)"
 
 
 def _bun() -> str | None:

@@ -63,10 +63,10 @@ class _Function(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         """Refuse what no place could be made of. Raises ValueError."""
         _check(self.program, self.start)
-        if not all(
-            THIS in table and any(isinstance(w, int) for w in table) for table in self.tables
-        ):
-            raise ValueError(f"a table without {THIS!r} or without a number")
+        for table in self.tables:
+            numbers = [word for word in table if isinstance(word, int)]
+            if THIS not in table or not numbers or not all(0 <= n < 1 << 63 for n in numbers):
+                raise ValueError(f"a table without {THIS!r}, or without numbers of 63 bits")
 
     def fits(self, body: bytes) -> bool:
         """Tell whether these bytes, from its start on, report its errors."""

@@ -112,7 +112,7 @@ def test_each_function_of_a_signature_is_found_in_one_way() -> None:
             assert len(list(filter(None, ways))) == 1
 
 
-@pytest.mark.parametrize("table", [("init", "seal", 16), ("init", "this")])
+@pytest.mark.parametrize("table", [("seal", 16), ("this",), ("this", -1), ("this", 1 << 63)])
 def test_a_table_has_the_function_and_a_number(table: tuple[str | int, ...]) -> None:
     with pytest.raises(ValueError, match="a table without"):
         stripped._Function("tls_seal", tables=(table,))
