@@ -18,7 +18,7 @@ AGENTS = @github/copilot@1.0.102 @openai/codex@0.169.0 deno@2.9.6
 INSTALLED = $(DESTDIR)$(PREFIX)/lib/busted
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build build-ebpf lock clean run demo test test-fast soak check lint typecheck fmt vm-test bench reach identity-report pii-report \
+.PHONY: help setup build build-ebpf lock clean run demo test test-fast soak check lint typecheck fmt vm-test bench reach rust-client identity-report pii-report \
 	ml-data ml-model ml-report \
 	docs screenshots wheel oracles helm-lint helm-test helm-e2e image-test deb-test newcomer-test release-files version-check version-bump install uninstall
 
@@ -86,7 +86,10 @@ ml-report: setup ## How well the model does on clients, servers and kinds that i
 bench: setup ## Measure, as root (benchmarks/)
 	@exec $(PYTHON) -m benchmarks $(ARGS)
 
-reach: setup ## Run all clients, coding agents too, and write docs/reach.md (as root; fetches 700 MB from npm)
+rust-client: setup ## The Rust client of the end-to-end tests, whose rustls has ring (with cargo, two minutes)
+	@$(PYTHON) -m tests.e2e.rust_client
+
+reach: rust-client ## Run all clients, coding agents too, and write docs/reach.md (as root; fetches 700 MB from npm)
 	@npm install --prefix .cache/reach --ignore-scripts --no-audit --no-fund --no-save $(AGENTS)
 	@exec $(PYTHON) -m tests.e2e.reach
 

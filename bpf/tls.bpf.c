@@ -106,6 +106,7 @@ struct call {
 	__u64 connection;
 	__u64 buffer;
 	__u64 done; /* where the library writes the count, or 0: it returns it */
+	__u64 bytes; /* the count, where it is known ahead, or 0 */
 	__u32 direction;
 	__u32 has_type; /* the last byte is the record's type, see tls_seal */
 };
@@ -678,29 +679,32 @@ static __always_inline int finish(struct pt_regs *ctx, const struct call *call, 
 	return 0;
 }
 
-/* How much of a record's plaintext is data: all but its type, where that is data's. */
-static __always_inline __u64 without_type(__u64 buffer, __u64 bytes)
+/* How much of a record's plaintext is data: where it ends in its type, all but that, if it is data's.
+ * Not static: then the verifier goes through it once, and not through all that follows once for each
+ * of its ways. */
+__noinline __u64 data_bytes(__u64 buffer, __u64 bytes, __u64 has_type)
 {
 	__u8 type = 0;
 
+	if (!bytes || !has_type)
+		return bytes;
 	if (bpf_probe_read_user(&type, sizeof(type), (void *)(buffer + bytes - 1)))
 		count_lost(LOST_UNREADABLE, bytes);
 	return type == APPLICATION_DATA ? bytes - 1 : 0;
 }
 
-/* How many bytes a call moved that returned so. Not static: then the verifier goes through it once,
- * and not through all that follows once for each of its ways. */
-__noinline __u64 moved_bytes(__s32 result, __u64 done, __u64 buffer, __u64 has_type)
+/* How many bytes a call moved that returned so. Not static either. */
+__noinline __u64 moved_bytes(__s32 result, __u64 done, __u64 known, __u64 buffer, __u64 has_type)
 {
-	__u64 bytes = result;
+	__u64 bytes = known ? known : result;
 
-	if (result <= 0)
+	if (!known && result <= 0)
 		return 0;
 	if (done && bpf_probe_read_user(&bytes, sizeof(bytes), (void *)done)) {
 		count_lost(LOST_UNREADABLE, 1);
 		return 0;
 	}
-	return bytes && has_type ? without_type(buffer, bytes) : bytes;
+	return data_bytes(buffer, bytes, has_type);
 }
 
 static __always_inline int leave(struct pt_regs *ctx, const bool holds)
@@ -713,7 +717,9 @@ static __always_inline int leave(struct pt_regs *ctx, const bool holds)
 	call = *known;
 	bpf_map_delete_elem(&calls, &thread);
 	return finish(ctx, &call,
-		      moved_bytes(PT_REGS_RC(ctx), call.done, call.buffer, call.has_type), holds);
+		      moved_bytes(PT_REGS_RC(ctx), call.done, call.bytes, call.buffer,
+				  call.has_type),
+		      holds);
 }
 
 /* The length that SSL_write() was given, an int. */
@@ -1036,7 +1042,7 @@ int tls_go_close(struct pt_regs *ctx)
 	return close_connection(ctx, GO_PARM1(ctx));
 }
 
-/* rustls has AWS-LC encrypt and decrypt record by record, each direction with a context of its own,
+/* rustls has AWS-LC or ring encrypt and decrypt record by record, each direction with a context of its own,
  * which knows no connection and no socket. But a thread that has encrypted sends next, and one that
  * decrypts has just received: by the socket the two directions become one connection, which goes by
  * the context that encrypts. What is decrypted before anything was encrypted stands for itself.
@@ -1135,56 +1141,49 @@ static __always_inline void remember_aead(__u32 pid)
 		bpf_map_update_elem(&aead_processes, &pid, &now, BPF_ANY);
 }
 
-/* int EVP_AEAD_CTX_seal(const EVP_AEAD_CTX *, uint8_t *out, size_t *out_len, size_t max_out_len,
- * const uint8_t *nonce, size_t, const uint8_t *in, size_t, const uint8_t *ad, size_t): told at
- * the entry, since in and out are the same bytes mostly. */
-SEC("?uprobe")
-int tls_seal(struct pt_regs *ctx)
+static __always_inline void seal(struct pt_regs *ctx, __u64 context,
+				 const struct aead_arguments *arguments)
 {
 	__u64 now = bpf_get_current_pid_tgid();
-	struct connection_id id = { .connection = PT_REGS_PARM1(ctx), .pid = now >> 32 };
-	struct call call = { .connection = id.connection, .direction = DIRECTION_WRITE };
-	struct aead_arguments arguments = {};
+	struct connection_id id = { .connection = context, .pid = now >> 32 };
+	struct call call = { .connection = context, .buffer = arguments->in,
+			     .direction = DIRECTION_WRITE };
 	struct connection *connection;
 	struct aead_thread *thread;
 	__u64 bytes;
 
-	if (id.pid == settings.monitor_pid || read_arguments(ctx, &arguments))
-		return 0;
+	if (id.pid == settings.monitor_pid)
+		return;
 	/* From the handshake on, so that what is received first is known. */
 	remember_aead(id.pid);
-	if (!arguments.bytes || !is_data(&arguments))
-		return 0;
-	bytes = arguments.bytes;
-	if (arguments.header_bytes == TLS13_HEADER)
-		bytes = without_type(arguments.in, bytes);
+	if (!is_data(arguments))
+		return;
+	bytes = data_bytes(arguments->in, arguments->bytes,
+			   arguments->header_bytes == TLS13_HEADER);
 	if (!bytes)
-		return 0;
+		return;
 	thread = find_thread(now);
 	if (thread)
-		thread->sealed = id.connection;
+		thread->sealed = context;
 	connection = find_connection(ctx, &id);
-	if (!connection || muted(&id, connection))
-		return 0;
-	call.buffer = arguments.in;
-	return finish(ctx, &call, bytes, false);
+	if (connection && !muted(&id, connection))
+		finish(ctx, &call, bytes, false);
 }
 
-static __always_inline int unseal(struct pt_regs *ctx)
+/* Remembers a call that decrypts, as enter() does; its connection is another when the socket says so. */
+static __always_inline int open_record(struct pt_regs *ctx, struct call *call,
+				       const struct aead_arguments *arguments)
 {
 	__u64 now = bpf_get_current_pid_tgid(), *known;
-	struct connection_id id = { .connection = PT_REGS_PARM1(ctx), .pid = now >> 32 };
-	struct call call = { .buffer = PT_REGS_PARM2(ctx), .done = PT_REGS_PARM3(ctx),
-			     .direction = DIRECTION_READ };
-	struct aead_arguments arguments = {};
-	struct connection *connection;
+	struct connection_id id = { .connection = call->connection, .pid = now >> 32 };
 	struct aead_socket socket = { .pid = id.pid };
+	struct connection *connection;
 	struct aead_thread *thread;
 
-	if (id.pid == settings.monitor_pid || read_arguments(ctx, &arguments))
+	if (id.pid == settings.monitor_pid)
 		return 1;
 	remember_aead(id.pid);
-	if (!is_data(&arguments))
+	if (!is_data(arguments))
 		return 1;
 	thread = bpf_map_lookup_elem(&aead_threads, &now);
 	if (thread && thread->received) {
@@ -1196,13 +1195,35 @@ static __always_inline int unseal(struct pt_regs *ctx)
 	connection = find_connection(ctx, &id);
 	if (!connection || muted(&id, connection))
 		return 1;
-	call.connection = id.connection;
-	call.has_type = arguments.header_bytes == TLS13_HEADER;
-	if (bpf_map_update_elem(&calls, &now, &call, BPF_ANY)) {
+	call->connection = id.connection;
+	call->has_type = arguments->header_bytes == TLS13_HEADER;
+	if (bpf_map_update_elem(&calls, &now, call, BPF_ANY)) {
 		count_lost(LOST_CALL_TABLE, 1);
 		return 1;
 	}
 	return 0;
+}
+
+/* int EVP_AEAD_CTX_seal(const EVP_AEAD_CTX *, uint8_t *out, size_t *out_len, size_t max_out_len,
+ * const uint8_t *nonce, size_t, const uint8_t *in, size_t, const uint8_t *ad, size_t): told at
+ * the entry, since in and out are the same bytes mostly. */
+SEC("?uprobe")
+int tls_seal(struct pt_regs *ctx)
+{
+	struct aead_arguments arguments = {};
+
+	if (!read_arguments(ctx, &arguments))
+		seal(ctx, PT_REGS_PARM1(ctx), &arguments);
+	return 0;
+}
+
+static __always_inline int unseal(struct pt_regs *ctx)
+{
+	struct call call = { .connection = PT_REGS_PARM1(ctx), .buffer = PT_REGS_PARM2(ctx),
+			     .done = PT_REGS_PARM3(ctx), .direction = DIRECTION_READ };
+	struct aead_arguments arguments = {};
+
+	return read_arguments(ctx, &arguments) || open_record(ctx, &call, &arguments);
 }
 
 /* int EVP_AEAD_CTX_open(), with the same arguments */
@@ -1217,6 +1238,110 @@ SEC("?uprobe")
 int tls_unseal_session(struct pt_regs *ctx)
 {
 	return bpf_session_is_return() ? leave(ctx, true) : unseal(ctx);
+}
+
+/* fn(&KeyInner, Nonce, Aad<&[u8]>, in_out: &mut [u8]) -> Result<Tag, Unspecified> of ring's struct
+ * Algorithm, and the same with where in in_out a record begins that is decrypted. Rust's own
+ * convention, which no document has: as rustc 1.95 has it, the result is written where the caller
+ * says, a Nonce is passed by its address, and a slice is two arguments. So what is there is believed
+ * only when the header says the length that it has. */
+#if defined(__TARGET_ARCH_x86)
+#define RUST_PARM1(ctx) ((ctx)->si)
+#define RUST_PARM3(ctx) ((ctx)->cx)
+#define RUST_PARM4(ctx) ((ctx)->r8)
+#define RUST_PARM5(ctx) ((ctx)->r9)
+#define RUST_STACK(ctx) ((ctx)->sp + 8) /* behind the address to return to: the others */
+#else
+#define RUST_PARM1(ctx) (((struct user_pt_regs *)(ctx))->regs[0])
+#define RUST_PARM3(ctx) (((struct user_pt_regs *)(ctx))->regs[2])
+#define RUST_PARM4(ctx) (((struct user_pt_regs *)(ctx))->regs[3])
+#define RUST_PARM5(ctx) (((struct user_pt_regs *)(ctx))->regs[4])
+#endif
+
+#define AEAD_TAG_BYTES 16
+#define NONCE_BYTES 8 /* before a record of TLS 1.2 by AES-GCM (RFC 5288, 3) */
+
+struct ring_rest {
+	__u64 bytes;
+	__u64 from;
+};
+
+static __always_inline long read_rest(struct pt_regs *ctx, struct ring_rest *rest)
+{
+#if defined(__TARGET_ARCH_x86)
+	return bpf_probe_read_user(rest, sizeof(*rest), (void *)RUST_STACK(ctx));
+#else
+	rest->bytes = ((struct user_pt_regs *)ctx)->regs[5];
+	rest->from = ((struct user_pt_regs *)ctx)->regs[6];
+	return 0;
+#endif
+}
+
+/* A record's header ends in its length: with the tag in TLS 1.3, that of the plaintext in 1.2. */
+static __always_inline bool has_length(const struct aead_arguments *arguments)
+{
+	__u64 length = arguments->bytes;
+	__u8 bytes[2] = {};
+
+	if (arguments->header_bytes == TLS13_HEADER)
+		length += AEAD_TAG_BYTES;
+	else if (arguments->header_bytes != TLS12_HEADER)
+		return false;
+	return !bpf_probe_read_user(bytes, sizeof(bytes),
+				    (void *)(arguments->header + arguments->header_bytes -
+					     sizeof(bytes))) &&
+	       length == (bytes[0] << 8 | bytes[1]);
+}
+
+static __always_inline bool ring_arguments(struct pt_regs *ctx, struct aead_arguments *arguments,
+					   const bool opens)
+{
+	struct ring_rest rest = {};
+
+	if (read_rest(ctx, &rest) || (opens && rest.from && rest.from != NONCE_BYTES))
+		return false;
+	arguments->in = RUST_PARM5(ctx);
+	arguments->bytes = rest.bytes - (opens ? rest.from : 0);
+	arguments->header = RUST_PARM3(ctx);
+	arguments->header_bytes = RUST_PARM4(ctx);
+	return has_length(arguments);
+}
+
+SEC("?uprobe")
+int tls_ring_seal(struct pt_regs *ctx)
+{
+	struct aead_arguments arguments = {};
+
+	if (ring_arguments(ctx, &arguments, false))
+		seal(ctx, RUST_PARM1(ctx), &arguments);
+	return 0;
+}
+
+/* What is decrypted stands where in_out begins. Whether it is authentic its caller looks at; what is
+ * not ends the connection. */
+static __always_inline int ring_open(struct pt_regs *ctx)
+{
+	struct call call = { .connection = RUST_PARM1(ctx), .buffer = RUST_PARM5(ctx),
+			     .direction = DIRECTION_READ };
+	struct aead_arguments arguments = {};
+
+	if (!ring_arguments(ctx, &arguments, true))
+		return 1;
+	call.bytes = arguments.bytes;
+	return open_record(ctx, &call, &arguments);
+}
+
+SEC("?uprobe")
+int tls_ring_open(struct pt_regs *ctx)
+{
+	ring_open(ctx);
+	return 0;
+}
+
+SEC("?uprobe")
+int tls_ring_open_session(struct pt_regs *ctx)
+{
+	return bpf_session_is_return() ? leave(ctx, true) : ring_open(ctx);
 }
 
 /* A thread sends what it encrypted: now its connection has a socket. */

@@ -31,6 +31,12 @@ ROOT = Path(__file__).parents[1]
 
 # Debian's, or one that was unpacked as go.dev says.
 GO_COMMAND = shutil.which("go", path=f"{os.environ['PATH']}:/usr/local/go/bin") or "go"
+# rustup's, or a distribution's.
+CARGO_COMMAND = (
+    shutil.which("cargo", path=f"{os.environ['PATH']}:{Path.home()}/.cargo/bin") or "cargo"
+)
+# What tests.e2e.rust_client builds.
+RUST_CHAT = ROOT / ".cache/rust_chat/release/rust_chat"
 # Where setup has what builds the dashboard's page.
 WEB = ROOT / ".cache/web"
 BUN = ROOT / ".cache/node/node_modules/@oven/bun-linux-x64/bin/bun"
@@ -115,15 +121,14 @@ def _go() -> str | None:
     return None if Path(GO_COMMAND).exists() else "needs Go: apt-get install golang-go"
 
 
+def _rust_client() -> str | None:
+    if RUST_CHAT.exists():
+        return None
+    return "needs the Rust client: make rust-client builds it, with cargo (Rust 1.88 or later)"
+
+
 def _bun() -> str | None:
     return None if BUN.exists() else f"needs {BUN.relative_to(ROOT)}: make setup, on x86-64"
-
-
-def _java_compiler() -> str | None:
-    modules = subprocess.run(["java", "--list-modules"], capture_output=True, text=True).stdout
-    if "jdk.compiler@" in modules:
-        return None
-    return "needs Java with its compiler, to run a source: apt-get install default-jdk-headless"
 
 
 def _nss() -> str | None:
@@ -298,9 +303,11 @@ PROBES: Mapping[str, tuple[Probe, ...]] = {
     "bun": (_bun,),
     "wget": (_program("wget", "wget"),),
     "nss": (_nss,),
-    "java": (_program("java", "default-jdk-headless"), _java_compiler),
     "promtool": (_tool("promtool"),),
     "go": (_go,),
+    # It runs a program from its source, which a JRE alone does not.
+    "java": (_program("javac", "default-jdk-headless"),),
+    "rust client": (_rust_client,),
     "nats": (_program("nats-server", "nats-server"),),
     "rsyslog": (_program("rsyslogd", "rsyslog"), _rsyslog_tls),
     "git": (_program("git", "git"), _git),

@@ -15,10 +15,11 @@ AT_FRONT = {"OPENAI_BASE_URL": f"https://api.openai.com:{PORT}/v1"}
 
 
 @contextmanager
-def http2_front(bed: Bed, window: int = 65535) -> Iterator[None]:
+def http2_front(bed: Bed, *options: str, window: int = 65535) -> Iterator[None]:
     """Run nghttpx in the sandbox, which listens on `PORT` and passes on to the provider.
 
-    It takes `window` bytes of a request, and of a connection, ahead of reading them.
+    It takes `window` bytes of a request, and of a connection, ahead of reading them. Options are
+    those of nghttpx.
     """
     key = str(bed.directory / "server.pem")
     process = bed.sandbox.start(
@@ -27,7 +28,7 @@ def http2_front(bed: Bed, window: int = 65535) -> Iterator[None]:
             f"--frontend-http2-window-size={window}",
             f"--frontend-http2-connection-window-size={window}",
             *("--insecure", "--workers=1", "--padding=20", "--errorlog-file=/dev/null"),
-            *("--accesslog-file=/dev/null", "--conf=/dev/null", key, key),
+            *("--accesslog-file=/dev/null", "--conf=/dev/null", *options, key, key),
         ]
     )
     page = ["curl", "-sS", "--http2", f"https://www.example.com:{PORT}/"]

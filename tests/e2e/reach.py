@@ -4,8 +4,8 @@ Each asks the fake provider, in every coding of answers that it takes. What coun
 of the monitor: the prompt as it was asked, and its answer, byte for byte. A client runs once ahead,
 since the first to map a library races its probes.
 
-Coding agents come from npm and are too large for CI (`AGENTS`, by `make reach`); the rest is what
-the end-to-end tests have anyway.
+Coding agents come from npm and are too large for CI (`AGENTS`, by `make reach`), the Rust client
+from crates.io (`make rust-client`); the rest is what the end-to-end tests have anyway.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from tests.e2e.front import AT_FRONT, PORT, http2_front
 from tests.e2e.monitor import Event, Monitor
 from tests.e2e.sandbox import ROOT
 from tests.e2e.test_stacks import STACKS, build_static_openssl, question
-from tests.requirements import BUN
+from tests.requirements import BUN, RUST_CHAT
 
 DOCUMENT = ROOT / "docs/reach.md"
 AGENTS = ROOT / ".cache/reach/node_modules"
@@ -55,9 +55,9 @@ of agents the prompt and an answer. A dash: the client does not take that coding
 Go programs have tests of their own (HTTP/1.1 and HTTP/2). Not read: {not_run}.
 """
 NOT_RUN = (
-    "Java's HttpClient (JSSE) and what has rustls on ring: no place is known where plaintext\n"
-    "could be read; and HTTP/3, whose handshake's keys are in the client: `busted coverage` calls\n"
-    "their connections opaque, and says why"
+    "Java's HttpClient (JSSE) and what has rustls on a ring before 0.17.8: no place is\n"
+    "known where plaintext could be read; and HTTP/3, whose handshake's keys are in the client: `busted\n"
+    "coverage` calls their connections opaque, and says why"
 )
 
 
@@ -146,6 +146,7 @@ _HTTP1, _HTTP2, _SSE, _WEBSOCKET = "HTTP/1.1", "HTTP/2", "HTTP/1.1, SSE", "WebSo
 # WebSocket messages have no coding of HTTP's.
 _PLAIN = ("identity",)
 _CODEX_VERSION = (_CODEX, "--version")
+_REQWEST_VERSION = ("grep", "-A1", 'name = "reqwest"', HERE / "rust_chat/Cargo.lock")
 
 ROWS = (
     Row("curl", "libssl", _HTTP1, lambda p, _: _curl(p, "--http1.1", "--compressed"), _CURL),
@@ -220,6 +221,10 @@ ROWS = (
     Row("Codex", "rustls on AWS-LC", "HTTP/2, SSE", _codex_at_front, _CODEX_VERSION, is_agent=True),
     Row("Deno fetch", "rustls on AWS-LC", _HTTP1, _deno(443), (_DENO, "--version")),
     Row("Deno fetch", "rustls on AWS-LC", _HTTP2, _deno(PORT), (_DENO, "--version")),
+    Row("reqwest", "rustls on ring", _HTTP1, lambda p, _: [RUST_CHAT, p], _REQWEST_VERSION),
+    Row(
+        "reqwest", "rustls on ring", _HTTP2, lambda p, _: [RUST_CHAT, p], _REQWEST_VERSION, AT_FRONT
+    ),
 )
 
 

@@ -10,10 +10,12 @@ from typing import Any
 
 import pytest
 
+from tests.e2e.answers import expected_answer
 from tests.e2e.bed import CLIENTS, HERE, Bed, python, start_until_ready
 from tests.e2e.examples import PROMPT
 from tests.e2e.http3_server import ANSWER
 from tests.e2e.monitor import Monitor, busted
+from tests.e2e.test_stacks import question
 from tests.requirements import require
 
 PURE_PYTHON = python("tlslite_chat")
@@ -89,19 +91,24 @@ def test_a_client_whose_tls_nobody_can_probe_is_told_opaque_and_curl_is_decoded(
     assert told(monitor, read.pid) == []
 
 
-def test_java_is_told_opaque_with_its_stack(watched: Watched, test_bed: Bed) -> None:
+def test_a_java_client_is_told_opaque_with_its_stack(watched: Watched, test_bed: Bed) -> None:
     require("java")
-    finished = test_bed.sandbox.run(["java", str(HERE / "JavaChat.java"), "Are you there?"])
-    assert b"chat.completion" in finished.stdout, finished.stderr
     monitor = watched.monitor
+    finished = test_bed.sandbox.run(["java", str(HERE / "JavaChat.java"), question(PROMPT)])
+    assert finished.code == 0, finished.stderr
+    assert json.loads(finished.stdout)["choices"][0]["message"]["content"] == expected_answer(
+        PROMPT
+    )
     monitor.wait_until(lambda: bool(told(monitor, finished.pid)), "what was not read")
+
     (event,) = told(monitor, finished.pid)
     coverage = event["action"]["connection"]
     assert (coverage["state"], coverage["reason"]) == ("opaque", "no_hook")
     assert coverage["stack"] == "java_jsse"
-    assert coverage["library"].endswith("libjvm.so")
+    assert coverage["library"].endswith("/libjvm.so")
     assert (coverage["name"], coverage["provider"]) == ("api.openai.com", "openai")
-    assert monitor.of(finished.pid) == []
+    (row,) = watched.rows(finished.pid)
+    assert row["coverage"] == coverage
 
 
 def test_http3_is_told_opaque_with_the_host_and_nothing_is_made_up_of_it(

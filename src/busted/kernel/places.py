@@ -78,8 +78,14 @@ _NAMES = frozenset(name for known in _KNOWN for name in known.functions)
 
 # Those for Go, see kernel.go; its returns are places of their own.
 _GO_PROGRAMS = ("tls_go_write", "tls_go_read", "tls_go_return", "tls_go_close")
-# Those for AWS-LC, whose functions have no names either, see signatures/aws_lc.toml.
-AEAD_PROGRAMS = {"tls_seal": False, "tls_unseal": True}
+# Those for AWS-LC and ring, whose functions have no names either, see signatures/aws_lc.toml and
+# ring.toml.
+AEAD_PROGRAMS = {
+    "tls_seal": False,
+    "tls_unseal": True,
+    "tls_ring_seal": False,
+    "tls_ring_open": True,
+}
 PROGRAMS = (
     {program: at_return for known in _KNOWN for program, at_return in known.functions.values()}
     | dict.fromkeys(_GO_PROGRAMS, False)

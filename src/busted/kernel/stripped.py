@@ -2,9 +2,10 @@
 
 A signature (`signatures/*.toml`) says how the functions of a stack begin, and which errors they
 report (`ERR_put_error(ERR_LIB_SSL, 0, reason, ...)` leaves both numbers in the code); or which
-string they mention, see `kernel.mentions`; or, by build id, where they are. A probe on an
-instruction's middle would break the program, so a place counts only when everything fits, once
-in the whole file, for every function that the signature needs. All else is no target.
+string they mention, see `kernel.mentions`; or in which tables their pointers stand, see
+`kernel.tables`; or, by build id, where they are. A probe on an instruction's middle would break
+the program, so a place counts only when everything fits, once in the whole file, for every
+function that the signature needs. All else is no target.
 
 That a function was found is no proof: what it is given has to look like HTTP, as with all stacks,
 or the connection is muted. One file may have several stacks, of which it need not use all.
@@ -25,6 +26,7 @@ import msgspec
 from busted.kernel.elf import ElfFile, occurrences
 from busted.kernel.mentions import functions_that_mention
 from busted.kernel.places import PROGRAMS, Place, Stack
+from busted.kernel.tables import THIS, Table, functions_in_tables
 
 SIGNATURES = Path(__file__).parent / "signatures"
 LOCAL_SIGNATURES = Path("/etc/busted/signatures")
@@ -45,7 +47,8 @@ def _check(program: str, start: str) -> None:
 
 
 class _Function(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How a function begins, in hex, or what it mentions, and the errors that it reports.
+    """How a function begins, in hex, or what it mentions, and the errors that it reports; or the
+    tables that have it, as THIS.
 
     A signature does without one that is `optional`.
     """
@@ -53,12 +56,17 @@ class _Function(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     program: str
     start: str = ""
     mentions: str = ""
+    tables: tuple[Table, ...] = ()
     reasons: tuple[int, ...] = ()
     optional: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what no place could be made of. Raises ValueError."""
         _check(self.program, self.start)
+        for table in self.tables:
+            numbers = [word for word in table if isinstance(word, int)]
+            if THIS not in table or not numbers or not all(0 <= n < 1 << 63 for n in numbers):
+                raise ValueError(f"a table without {THIS!r}, or without numbers of 63 bits")
 
     def fits(self, body: bytes) -> bool:
         """Tell whether these bytes, from its start on, report its errors."""
@@ -108,6 +116,8 @@ class Signature(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 reasons = frozenset(function.reasons)
                 near = places[0].offset if places else None
                 offsets = functions_that_mention(elf, function.mentions, reasons, near)
+            elif function.tables:
+                offsets = functions_in_tables(elf, function.tables)
             if len(offsets) == 1:
                 at_return = PROGRAMS[function.program]
                 places.append(Place(function.program, offsets.pop(), at_return))

@@ -1,4 +1,4 @@
-// Asks OpenAI with Java's own HttpClient, whose TLS is JSSE: `java JavaChat.java PROMPT`.
+// Java's own HttpClient, whose TLS is JSSE, without any SDK. Run from its source: java JavaChat.java
 
 import java.io.FileInputStream;
 import java.net.URI;
@@ -10,27 +10,16 @@ import java.security.cert.CertificateFactory;
 import javax.net.ssl.SSLContext;
 import javax.net.ssl.TrustManagerFactory;
 
-public class JavaChat {
-    public static void main(String[] arguments) throws Exception {
-        String body = """
-            {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "%s"}]}
-            """.formatted(arguments[0].replace("\\", "\\\\").replace("\"", "\\\""));
-        HttpRequest request = HttpRequest.newBuilder()
-            .uri(URI.create("https://api.openai.com/v1/chat/completions"))
-            .header("content-type", "application/json")
-            .POST(HttpRequest.BodyPublishers.ofString(body))
-            .build();
-        HttpClient client = HttpClient.newBuilder().sslContext(trusting()).build();
-        System.out.println(client.send(request, HttpResponse.BodyHandlers.ofString()).body());
-    }
-
-    // Java takes no environment variable for certificates.
-    private static SSLContext trusting() throws Exception {
+class JavaChat {
+    /** Java takes no variable for certificates. */
+    static SSLContext trusting(String path) throws Exception {
         KeyStore store = KeyStore.getInstance(KeyStore.getDefaultType());
-        store.load(null);
-        try (FileInputStream file = new FileInputStream(System.getenv("SSL_CERT_FILE"))) {
-            CertificateFactory factory = CertificateFactory.getInstance("X.509");
-            store.setCertificateEntry("authority", factory.generateCertificate(file));
+        store.load(null, null);
+        try (FileInputStream file = new FileInputStream(path)) {
+            int number = 0;
+            for (var each : CertificateFactory.getInstance("X.509").generateCertificates(file)) {
+                store.setCertificateEntry("authority" + number++, each);
+            }
         }
         TrustManagerFactory trust =
             TrustManagerFactory.getInstance(TrustManagerFactory.getDefaultAlgorithm());
@@ -38,5 +27,20 @@ public class JavaChat {
         SSLContext context = SSLContext.getInstance("TLS");
         context.init(null, trust.getTrustManagers(), null);
         return context;
+    }
+
+    public static void main(String[] questions) throws Exception {
+        HttpClient client =
+            HttpClient.newBuilder().sslContext(trusting(System.getenv("SSL_CERT_FILE"))).build();
+        for (String question : questions) {
+            HttpRequest request =
+                HttpRequest.newBuilder(URI.create("https://api.openai.com/v1/chat/completions"))
+                    .header("content-type", "application/json")
+                    .header("authorization", "Bearer " + System.getenv("OPENAI_API_KEY"))
+                    .POST(HttpRequest.BodyPublishers.ofString(question))
+                    .build();
+            System.out.println(
+                client.send(request, HttpResponse.BodyHandlers.ofString()).body());
+        }
     }
 }

@@ -108,7 +108,14 @@ def test_only_programs_that_are_large_enough_are_read(
 def test_each_function_of_a_signature_is_found_in_one_way() -> None:
     for signature in signatures():
         for function in signature.functions.values():
-            assert bool(function.start) != bool(function.mentions)
+            ways = (function.start, function.mentions, function.tables)
+            assert len(list(filter(None, ways))) == 1
+
+
+@pytest.mark.parametrize("table", [("seal", 16), ("this",), ("this", -1), ("this", 1 << 63)])
+def test_a_table_has_the_function_and_a_number(table: tuple[str | int, ...]) -> None:
+    with pytest.raises(ValueError, match="a table without"):
+        stripped._Function("tls_seal", tables=(table,))
 
 
 def test_one_file_may_have_several_stacks(monkeypatch: pytest.MonkeyPatch) -> None:
