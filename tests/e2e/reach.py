@@ -56,8 +56,8 @@ Go programs have tests of their own (HTTP/1.1 and HTTP/2). Not read: {not_run}.
 """
 NOT_RUN = (
     "Java's HttpClient (JSSE) and what has rustls on a ring before 0.17.8: no place is\n"
-    "known where plaintext could be read; and HTTP/3, whose handshake's keys are in the client: `busted\n"
-    "coverage` calls their connections opaque, and says why"
+    "known where plaintext could be read; and HTTP/3, whose handshake's keys are in the\n"
+    "client: `busted coverage` calls their connections opaque, and says why"
 )
 
 
