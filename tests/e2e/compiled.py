@@ -15,16 +15,16 @@ PROMPTS = [f"{number}: {PROMPT}" for number in range(40)]
 
 
 def hook(monitor: Monitor, bed: Bed, program: Path, kind: str) -> None:
-    """Run a client ahead, which leads to the probes."""
+    """Run a client ahead, again until its probes fire: it may be over before they are set."""
 
     def is_hooked() -> bool:
+        ahead = bed.sandbox.run([str(program), PROMPT])
+        assert ahead.code == 0, ahead.stderr
         told = monitor.coverages
         return (kind, str(program)) in [
             (library["kind"], library["path"]) for library in told[-1].get("libraries", ())
         ]
 
-    ahead = bed.sandbox.run([str(program), PROMPT])
-    assert ahead.code == 0, ahead.stderr
     monitor.wait_until(is_hooked, "the program is hooked")
 
 

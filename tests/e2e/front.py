@@ -27,7 +27,13 @@ def http2_front(bed: Bed, *options: str, window: int = 65535) -> Iterator[None]:
             *("nghttpx", f"--frontend={ADDRESS},{PORT}", f"--backend={ADDRESS},443;;tls"),
             f"--frontend-http2-window-size={window}",
             f"--frontend-http2-connection-window-size={window}",
-            *("--insecure", "--workers=1", "--padding=20", "--errorlog-file=/dev/null"),
+            *(
+                "--insecure",
+                "--single-process",
+                "--workers=1",
+                "--padding=20",
+                "--errorlog-file=/dev/null",
+            ),
             *("--accesslog-file=/dev/null", "--conf=/dev/null", *options, key, key),
         ]
     )
@@ -38,3 +44,4 @@ def http2_front(bed: Bed, *options: str, window: int = 65535) -> Iterator[None]:
         yield
     finally:
         process.kill()
+        process.wait()  # the next one takes the same port
