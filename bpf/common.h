@@ -42,6 +42,7 @@ struct agent {
 	__u64 start_ns; /* of the process: an entry of a recycled pid means nothing */
 	__u32 root;     /* pid of the agent whose process, child or grandchild this is */
 	__u32 unused;
+	__u64 executed_ns; /* when it last ran another program, 0: not since it is here */
 };
 
 struct {

@@ -71,7 +71,8 @@ static __always_inline bool may_be_agent(struct task_struct *task, struct linux_
 
 /* A reservation must have a constant size, so `room` is a constant at each place of call. */
 static __always_inline void report_exec(void *ctx, const __u64 room, struct task_struct *task,
-					struct linux_binprm *bprm, const struct agent *agent)
+					struct linux_binprm *bprm, const struct agent *agent,
+					__u64 now)
 {
 	__u64 start = task->mm->arg_start, bytes = task->mm->arg_end - start, ids;
 	struct process_exec *record = reserve_record(sizeof(*record) + room);
@@ -82,6 +83,7 @@ static __always_inline void report_exec(void *ctx, const __u64 room, struct task
 	}
 	fill_record(&record->record, RECORD_PROCESS_EXEC, task->tgid,
 		    task->group_leader->start_boottime);
+	record->record.time_ns = now;
 	record->parent_start_ns = task->real_parent->group_leader->start_boottime;
 	record->cgroup_id = bpf_get_current_cgroup_id();
 	record->inode = task->mm->exe_file->f_inode->i_ino;
@@ -110,13 +112,16 @@ static __always_inline void report_exec(void *ctx, const __u64 room, struct task
 SEC("?tp_btf/sched_process_exec")
 int BPF_PROG(process_exec, struct task_struct *task, __s32 old_pid, struct linux_binprm *bprm)
 {
-	__u64 start_ns = task->group_leader->start_boottime, bytes;
+	__u64 start_ns = task->group_leader->start_boottime, bytes, now = bpf_ktime_get_ns();
 	__u32 pid = task->tgid;
 	struct agent *agent = agent_of(pid, start_ns), fresh = {};
 
-	if (!agent && may_be_agent(task, bprm)) {
+	if (agent) {
+		agent->executed_ns = now;
+	} else if (may_be_agent(task, bprm)) {
 		fresh.start_ns = start_ns;
 		fresh.root = pid;
+		fresh.executed_ns = now;
 		if (bpf_map_update_elem(&agents, &pid, &fresh, BPF_ANY))
 			count_lost(LOST_PROCESS_TABLE, 1);
 		agent = &fresh;
@@ -125,11 +130,11 @@ int BPF_PROG(process_exec, struct task_struct *task, __s32 old_pid, struct linux
 		return 0;
 	bytes = task->mm->arg_end - task->mm->arg_start;
 	if (bytes <= 256)
-		report_exec(ctx, 256, task, bprm, agent);
+		report_exec(ctx, 256, task, bprm, agent, now);
 	else if (bytes <= 1024)
-		report_exec(ctx, 1024, task, bprm, agent);
+		report_exec(ctx, 1024, task, bprm, agent, now);
 	else
-		report_exec(ctx, MAX_ARGV, task, bprm, agent);
+		report_exec(ctx, MAX_ARGV, task, bprm, agent, now);
 	return 0;
 }
 

@@ -214,7 +214,7 @@ CONNECT_VERDICT = Layout(
     "connect_verdict", "until_ns Q start_ns Q refused Q told_ns Q error I unused 4x"
 )
 ENFORCE_SETTINGS = Layout("enforce_settings", "monitor_pid I link_local B any_error B unused 2x")
-AGENT = Layout("agent", "start_ns Q root I unused 4x")
+AGENT = Layout("agent", "start_ns Q root I unused 4x executed_ns Q")
 LAYOUTS = (
     TLS_OPEN,
     TLS_NAME,

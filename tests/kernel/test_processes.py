@@ -191,9 +191,26 @@ def test_a_process_that_was_forgotten_is_silent_with_what_it_starts(
         [agent, "-c", "read line; /bin/true; :"], stdin=subprocess.PIPE, text=True
     )
     followed.wait(lambda records: any(r.key.pid == process.pid for r in records))
-    followed.shared.forget_agent(followed.key(process.pid))
+    (executed,) = execs(followed.of(process.pid))
+    followed.shared.forget_agent(executed.key, executed.time_ns)
     process.communicate("go\n", DEADLINE_SECONDS)
     assert [type(record) for record in followed.all()] == [ProcessExec]
+
+
+def test_what_is_said_of_a_program_does_not_reach_the_next_one_of_the_process(
+    followed: Followed, agent: Path
+) -> None:
+    # As `timeout 60 claude`: the first program only has the name of the second in its arguments.
+    process = subprocess.Popen(
+        ["/usr/bin/env", agent, "-c", "read line; /bin/true; :"], stdin=subprocess.PIPE, text=True
+    )
+    followed.wait(lambda records: sum(r.key.pid == process.pid for r in records) == 2)
+    wrapper, executed = execs(followed.of(process.pid))
+    followed.shared.forget_agent(wrapper.key, wrapper.time_ns)
+    followed.shared.forget_agent(wrapper.key)
+    process.communicate("go\n", DEADLINE_SECONDS)
+    started = [record for record in followed.all() if isinstance(record, ProcessFork)]
+    assert [record.parent for record in started] == [executed.key]
 
 
 def test_a_process_that_user_space_names_is_told_with_what_it_starts_from_then_on(

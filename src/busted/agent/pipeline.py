@@ -114,8 +114,9 @@ class Outside(msgspec.Struct, frozen=True):
     agent: Callable[[ProcessKey], None] = lambda process: None
     """Tells the kernel that a process is an AI agent."""
 
-    no_agent: Callable[[ProcessKey], None] = lambda process: None
-    """Tells the kernel that a process belongs to no AI agent."""
+    no_agent: Callable[[ProcessKey, int], None] = lambda process, executed_ns: None
+    """Tells the kernel that a process belongs to no AI agent, as it is since it ran its program at
+    that time; 0: since it began."""
 
     stack: Callable[[ProcessKey], Stack | None] = lambda process: None
     """Which TLS stack a process has, as it runs, where nothing is read of it."""
@@ -442,7 +443,7 @@ class Pipeline:
         agent = self.tree.exec(record)
         if agent is None:
             if record.agent:
-                self._outside.no_agent(record.key)
+                self._outside.no_agent(record.key, record.time_ns)
             return
         if agent.process == record.key:
             self._outside.agent(record.key)
@@ -453,7 +454,7 @@ class Pipeline:
 
     def _forked(self, record: ProcessFork) -> Iterable[Told]:
         if self.tree.fork(record) is None:
-            self._outside.no_agent(record.key)
+            self._outside.no_agent(record.key, 0)
         return ()
 
     def _accessed(self, record: FileAccess) -> Iterable[Told]:

@@ -92,12 +92,19 @@ class SharedMaps:
 
         What it starts from now on does too.
         """
-        value = records.AGENT.pack(process.start_ns, agent_pid or process.pid)
+        value = records.AGENT.pack(process.start_ns, agent_pid or process.pid, 0)
         self._maps["agents"].update(struct.pack("<I", process.pid), value)
 
-    def forget_agent(self, process: ProcessKey) -> None:
-        """Tell the kernel side that a process is no agent's; those that it started are not told."""
-        self._maps["agents"].delete(struct.pack("<I", process.pid))
+    def forget_agent(self, process: ProcessKey, executed_ns: int = 0) -> None:
+        """Tell the kernel side that a process is no agent's; those that it started are not told.
+
+        It is said of the program that it ran at that time, 0 for the one that it began with: of
+        the next one nobody knows yet.
+        """
+        key = struct.pack("<I", process.pid)
+        known = self._maps["agents"].lookup(key)
+        if known and records.AGENT.unpack_from(known)[2] == executed_ns:
+            self._maps["agents"].delete(key)
 
     def lost(self) -> dict[LostPlace, int]:
         """Return what the kernel side could not tell us so far, where it is not zero."""

@@ -90,7 +90,7 @@ class Host:
         self.wanted: list[ConnectionKey] = []
         self.ended: list[tuple[ProcessKey, str]] = []
         self.agents: list[ProcessKey] = []
-        self.no_agents: list[ProcessKey] = []
+        self.no_agents: list[tuple[ProcessKey, int]] = []
         outside = Outside(
             self.muted.append,
             wanted,
@@ -99,7 +99,7 @@ class Host:
             self.wanted.append,
             ended=lambda *process: self.ended.append(process),
             agent=self.agents.append,
-            no_agent=self.no_agents.append,
+            no_agent=lambda *said: self.no_agents.append(said),
         )
         self.pipeline = Pipeline(ORIGIN, enrichers or {}, outside, Connections(max_connections))
         self._positions: dict[tuple[ConnectionKey, Direction], int] = {}
@@ -791,7 +791,7 @@ def test_the_kernel_is_told_who_is_an_agent_and_who_only_looks_like_one() -> Non
     host.feed(executed(ProcessKey(40, 400), "/usr/bin/curl", ProcessKey(1, 1)))
 
     assert host.agents == [AGENT]
-    assert host.no_agents == [CHILD, ProcessKey(31, 310)]
+    assert host.no_agents == [(CHILD, 9), (ProcessKey(31, 310), 0)]
 
 
 def test_requests_of_an_agent_make_their_process_one() -> None:
