@@ -13,8 +13,8 @@ MINUTES ?= 20
 PREFIX ?= /usr/local
 # For packages: what is put there is to run from PREFIX.
 DESTDIR ?=
-# Coding agents with TLS stacks of their own, for `make reach`.
-AGENTS = @github/copilot@1.0.102 @openai/codex@0.169.0 deno@2.9.6
+# Coding agents with TLS stacks of their own, and others that start MCP servers, for `make reach`.
+AGENTS = @github/copilot@1.0.102 @openai/codex@0.169.0 deno@2.9.6 @anthropic-ai/claude-code@2.1.197 @google/gemini-cli@0.61.0
 INSTALLED = $(DESTDIR)$(PREFIX)/lib/busted
 
 .DEFAULT_GOAL := help

@@ -17,20 +17,21 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+from tests.e2e import reach_stdio
 from tests.e2e.answers import expected_answer
 from tests.e2e.bed import CLIENTS, HERE, OPENAI_KEY, OPERATIONS, Bed, bed, curl, node, python
 from tests.e2e.deadline import until
 from tests.e2e.front import AT_FRONT, PORT, http2_front
 from tests.e2e.monitor import Event, Monitor
-from tests.e2e.sandbox import ROOT
+from tests.e2e.reach_stdio import AGENTS, StdioRow
 from tests.e2e.test_stacks import STACKS, build_static_openssl, question
-from tests.requirements import BUN, RUST_CHAT
+from tests.requirements import BUN, ROOT, RUST_CHAT
 
 DOCUMENT = ROOT / "docs/reach.md"
-AGENTS = ROOT / ".cache/reach/node_modules"
 _COPILOT = AGENTS / "@github/copilot-linux-x64/copilot"
 _CODEX = AGENTS / "@openai/codex-linux-x64/vendor/x86_64-unknown-linux-musl/bin/codex"
 _DENO = AGENTS / "@deno/linux-x64-glibc/deno"
@@ -53,7 +54,8 @@ of agents the prompt and an answer. A dash: the client does not take that coding
 {rows}
 
 Go programs have tests of their own (HTTP/1.1 and HTTP/2). Not read: {not_run}.
-"""
+
+{stdio}"""
 NOT_RUN = (
     "Java's HttpClient (JSSE) and what has rustls on a ring before 0.17.8: no place is\n"
     "known where plaintext could be read; and HTTP/3, whose handshake's keys are in the\n"
@@ -233,7 +235,9 @@ def main() -> None:
     cells: list[dict[str, str]] = [{} for _ in ROWS]
     ahead: set[str] = set()
     versions: list[str] = []
-    with Monitor() as monitor, tempfile.TemporaryDirectory() as name:
+    # What an agent leaves behind may still write there.
+    homes = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+    with Monitor() as monitor, homes as name:
         home = Path(name)
         for coding in CODINGS:
             with _beds(coding, home) as open_bed:
@@ -243,6 +247,8 @@ def main() -> None:
                     if coding in row.codings:
                         told[coding] = _try(monitor, open_bed, home, row, coding, ahead)
                     print(f"{row.client}, {row.protocol}, {coding}: {told[coding]}", flush=True)
+        with _beds("identity", home) as open_bed:
+            stdio = reach_stdio.table(monitor, open_bed, home, partial(_version, open_bed))
         monitor.stop()
     lines = [
         "| " + " | ".join((row.client, version, row.tls, row.protocol, *told.values())) + " |"
@@ -254,6 +260,7 @@ def main() -> None:
             rules="|".join("---" for _ in CODINGS),
             rows="\n".join(lines),
             not_run=NOT_RUN,
+            stdio=stdio,
         )
     )
 
@@ -267,7 +274,7 @@ def _beds(coding: str, home: Path) -> Iterator[Bed]:
             yield open_bed
 
 
-def _version(open_bed: Bed, row: Row) -> str:
+def _version(open_bed: Bed, row: Row | StdioRow) -> str:
     if not row.version or not shutil.which(row.version[0]):
         return "-"
     done = open_bed.sandbox.run(list(map(str, row.version)), timeout=_AGENT_SECONDS)

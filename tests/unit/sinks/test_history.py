@@ -170,7 +170,7 @@ def test_words_and_fields_are_asked_for_together(history: History, reader: Histo
 def test_content_that_can_be_left_out_is_what_is_searched() -> None:
     indexed = {(kind, name) for kind, names in INDEXED.items() for name in names}
     content = {(kind, name) for kind, names in CONTENT_FIELDS.items() for name in names}
-    left_out = {("Process", "argv"), ("ChatMessage", "content")}
+    left_out = {("Process", "argv"), ("Peer", "argv"), ("ChatMessage", "content")}
     left_out |= {("Prompt", "messages"), ("Prompt", "system_prompt")}
     assert {(kind.__name__, name) for kind, name in content - indexed} == left_out
 
