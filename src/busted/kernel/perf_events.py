@@ -90,7 +90,7 @@ class PerfBuffer:
         records: list[tuple[int, bytes]] = []
         while offset < len(data):
             kind, _, size = _HEADER.unpack_from(data, offset)
-            if not _HEADER.size <= size <= self.found - offset:
+            if size % _HEADER.size or not _HEADER.size <= size <= self.found - offset:
                 offset = self.found  # no record: where the next one begins cannot be known
                 break
             if offset + size > len(data):

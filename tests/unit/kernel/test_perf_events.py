@@ -8,7 +8,7 @@ import struct
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from busted.kernel.perf_events import PerfBuffer
@@ -60,6 +60,7 @@ def test_a_limit_below_the_next_record_takes_that_one(
 
 
 @given(head=st.integers(0, 2 * SIZE), content=st.binary(max_size=300), limit=st.integers(0, 500))
+@example(head=128, content=b"\0\0\0\0\0\0y", limit=0)
 def test_a_damaged_buffer_is_read_to_an_end(head: int, content: bytes, limit: int) -> None:
     buffer = Buffer()
     os.pwrite(buffer.fd, content, mmap.PAGESIZE)
